@@ -1,0 +1,127 @@
+// Errors: one value that says what failed, on which object, why, and what to do about it.
+// The catalogue (error_catalogue.cpp) has an entry for every code; `cairn explain NAME` prints it. Any thread.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace cairn {
+
+// Codes exist because someone acts on them. Names as users meet them stand in the catalogue.
+enum class ErrorCode : std::uint16_t {
+  // the call itself
+  used_wrongly,
+  internal,
+  cancelled,
+  io_error,
+  no_space,
+  permission_denied,
+  out_of_memory,
+  // settings
+  settings_missing,
+  settings_unreadable,
+  settings_invalid,
+  key_file_missing,
+  key_file_permissions,
+  key_file_invalid,
+  passphrase_command_failed,
+  not_supported_yet,
+  // store
+  store_missing,
+  store_exists,
+  not_a_store,
+  store_too_new,
+  store_damaged,
+  store_locked,
+  wrong_key,
+  last_key_slot,
+  no_such_key_slot,
+  key_slot_exists,
+  object_missing,
+  pack_damaged,
+  chunk_damaged,
+  chunk_missing,
+  index_damaged,
+  index_missing,
+  map_damaged,
+  point_damaged,
+  point_exists,
+  point_missing,
+  no_such_machine,
+  no_such_point,
+  ambiguous_point,
+  no_such_disk,
+  // images and volumes
+  image_missing,
+  image_not_a_disk,
+  image_unreadable,
+  image_shrank,
+  image_in_use,
+  header_damaged,
+  // mount
+  no_fuse,
+  mount_point_missing,
+  mount_point_not_empty,
+  mount_point_busy,
+  not_mounted,
+  mount_failed,
+  // restore
+  target_exists,
+  target_missing,
+  // daemon
+  daemon_unreachable,
+  daemon_running,
+  daemon_failed,
+  machine_busy,
+  no_such_job,
+  journal_damaged,
+  shutting_down,
+  interrupted,
+  unknown_error_name,
+};
+
+struct Error {
+  ErrorCode code = ErrorCode::internal;
+  std::string doing;       // infinitive with its noun: "open store"
+  std::string object;      // what it was done to: a path, machine@point, pack name
+  std::string because;     // why, without the errno's text
+  int sys_errno = 0;       // 0: no system call failed
+  std::string resolution;  // empty: the catalogue's short one
+
+  // "cannot open store /srv/s: locked by backup (pid 812); wait until it ends". One line.
+  [[nodiscard]] std::string message() const;
+  // The catalogue's name of the code: "store-locked".
+  [[nodiscard]] std::string_view name() const;
+};
+
+// How a process ends. Design, section 7.
+enum class ExitCode : int { done = 0, failed = 1, used_wrongly = 2, warnings = 3 };
+
+struct CatalogueEntry {
+  ErrorCode code;
+  std::string_view name;        // kebab-case, stable: scripts match on it
+  std::string_view title;       // one line
+  std::string_view detail;      // how it comes about
+  std::string_view resolution;  // what to do, in full
+  std::string_view hint;        // what to do, a few words; ends an error message
+  int fuse_errno;               // what a reader of the mount gets
+};
+
+std::span<const CatalogueEntry> error_catalogue();
+const CatalogueEntry& catalogue_entry(ErrorCode code);
+const CatalogueEntry* find_catalogue_entry(std::string_view name);
+
+// The errno a system interface (FUSE) answers with for this error; never 0.
+int to_errno(const Error& error);
+ExitCode to_exit_code(const Error& error);
+// The code that an errno stands for where the caller has no better one: ENOSPC, EACCES, ...
+ErrorCode code_of_errno(int sys_errno);
+
+// The name nearest to `wanted` if it is near enough to be a slip of the fingers (edit distance).
+std::optional<std::string> nearest_name(std::string_view wanted, std::span<const std::string> names);
+
+}  // namespace cairn

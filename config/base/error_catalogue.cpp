@@ -1,0 +1,259 @@
+// The error catalogue: every error a user can meet, how it comes about and what to do. Names are stable.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <array>
+#include <cerrno>
+
+#include "config/base/error.h"
+#include "config/base/result.h"
+
+namespace cairn {
+namespace {
+
+using enum ErrorCode;
+
+constexpr CatalogueEntry kCatalogue[] = {
+    {used_wrongly, "used-wrongly", "the command was used wrongly",
+     "A command, option or value is not one that this command takes.",
+     "Read the message: it names the word that was not understood. `cairn COMMAND --help` shows examples.",
+     "see \"cairn --help\"", EINVAL},
+    {internal, "internal", "an error in Cairn itself",
+     "Something happened that Cairn's authors did not expect. Committed recovery points are not touched by it.",
+     "Report it with the message and the log lines around it (journalctl -u cairnd).", "please report it", EIO},
+    {cancelled, "cancelled", "the job was cancelled",
+     "Somebody cancelled the job, or the daemon was stopped while it ran. What was already stored is found again by "
+     "the "
+     "next run.",
+     "Start it again: `cairn backup MACHINE`. It continues where it was stopped.", "start it again", EINTR},
+    {io_error, "io-error", "reading or writing failed",
+     "The operating system reported an error on a file or a device. The reason follows in the message.",
+     "Look at the system's log (dmesg) for errors of the disk or the network file system, mend them, and try again.",
+     "look at dmesg for errors of the device", EIO},
+    {no_space, "no-space", "the file system is full",
+     "The file system that holds the named object has no space (or no quota) left. The job was stopped; the unfinished "
+     "pack was removed and earlier recovery points are intact.",
+     "Free space on that file system or enlarge it, then run the job again.", "free space there and try again", ENOSPC},
+    {permission_denied, "permission-denied", "permission denied",
+     "This process may not do that. Backups of disk images usually need root, and the store belongs to the user that "
+     "made it.",
+     "Run the command as root (sudo), or mend the owner and mode of the named file.", "try as root", EACCES},
+    {out_of_memory, "out-of-memory", "not enough memory", "The system did not give the memory that was asked for.",
+     "Free memory or raise the service's memory limit.", "free memory and try again", ENOMEM},
+
+    {settings_missing, "settings-missing", "there is no settings file",
+     "The settings file does not exist at the path that was used.",
+     "Name it with --config FILE, or make one: the commented example is installed as cairn.yaml.example, and every key "
+     "is in config/REFERENCE.md.",
+     "name it with --config FILE, or start from cairn.yaml.example", ENOENT},
+    {settings_unreadable, "settings-unreadable", "the settings file cannot be read",
+     "The settings file is there but cannot be read: no permission, a directory, or too large.",
+     "Mend the file's mode or owner, or run as a user that may read it.", "run as a user that may read it", EACCES},
+    {settings_invalid, "settings-invalid", "the settings are not right",
+     "The settings file has unknown keys, wrong types or impossible values. Every problem is listed with line and "
+     "column. "
+     "A running daemon goes on with the settings it has.",
+     "Mend each line that is listed, then run `cairn config check`.", "mend it and run \"cairn config check\"", EINVAL},
+    {key_file_missing, "key-file-missing", "the key file is not there",
+     "The file that holds the key or passphrase of the store does not exist.",
+     "Put the key file back from your safe copy, or correct its path in the settings. For a new store, `cairn store "
+     "init "
+     "--create-key-file` makes one. If it is lost, open the store with the printed recovery key: --recovery-key FILE.",
+     "put it back, or use --recovery-key", ENOENT},
+    {key_file_permissions, "key-file-permissions", "the key file can be read or written by others",
+     "Files that hold keys must belong to the user that runs Cairn (or root) and be closed to everybody else.",
+     "chmod 0600 FILE and chown it to the user that runs Cairn. If others may have read it, add a new key to the store "
+     "and remove this one: `cairn store keys add`, `cairn store keys remove`.",
+     "chmod 0600 it", EACCES},
+    {key_file_invalid, "key-file-invalid", "the key file does not hold a key",
+     "The file is empty, too short, too long, or its checksum is wrong.",
+     "Check that it is the right file. A recovery key is typed exactly as printed; its checksum finds typing errors.",
+     "check that it is the right file", EINVAL},
+    {passphrase_command_failed, "passphrase-command-failed", "the passphrase command failed",
+     "The command in store.passphrase_command ended with an error, took too long or printed nothing.",
+     "Run the command by hand as the user that runs Cairn and mend what it reports.", "run it by hand to see why", EIO},
+    {not_supported_yet, "not-supported-yet", "this version cannot do that yet",
+     "The settings or the command name something that this version of Cairn knows but does not do.",
+     "Use a newer version, or leave it out.", "leave it out for now", ENOSYS},
+
+    {store_missing, "store-missing", "there is no store",
+     "The directory in store.path does not exist, or holds no store.json.",
+     "Check store.path in the settings and that its file system is mounted. For a new store: `cairn store init`.",
+     "is its file system mounted? \"cairn store init\" makes a new store", ENOENT},
+    {store_exists, "store-exists", "there is a store already",
+     "store init never touches an existing store or a directory with other files.",
+     "Use the store that is there, or name another, empty directory in store.path.", "name an empty directory", EEXIST},
+    {not_a_store, "not-a-store", "this is not a Cairn store", "store.json is not a Cairn store document.",
+     "Check store.path in the settings.", "check store.path", EINVAL},
+    {store_too_new, "store-too-new", "the store was written by a newer version",
+     "The store has a format that this version does not know. Nothing was read or changed.",
+     "Use the version of Cairn that wrote it, or a newer one.", "use a newer version of Cairn", EPROTO},
+    {store_damaged, "store-damaged", "the store's own document is damaged",
+     "store.json is truncated, altered or not authentic. Packs and points are not affected by that.",
+     "Put store.json back from a copy of the store: it is small and changes only with `cairn store keys`. Keep a copy "
+     "with "
+     "your recovery key.",
+     "put store.json back from a copy", EIO},
+    {store_locked, "store-locked", "another process is writing to the store",
+     "One process at a time writes to a store. Reading and mounting go on meanwhile.",
+     "Wait until the process that is named ends, or stop it. The lock vanishes with its process; there is no stale "
+     "lock "
+     "to remove.",
+     "wait until it ends, or see \"cairn status\"", EBUSY},
+    {wrong_key, "wrong-key", "the key does not open the store",
+     "No key slot of the store opens with the given key file, passphrase or recovery key. Nothing was changed.",
+     "Check that store.path and the key belong together. `cairn store keys list` shows the slots. The printed recovery "
+     "key opens it too: --recovery-key FILE.",
+     "check that the key belongs to this store", EACCES},
+    {last_key_slot, "last-key-slot", "that is the last usable key",
+     "Without a key slot nobody could ever open the store again, so the last one cannot be removed.",
+     "Add another key first: `cairn store keys add`.", "add another key first", EPERM},
+    {no_such_key_slot, "no-such-key-slot", "there is no such key slot", "No key slot has that id or label.",
+     "`cairn store keys list` shows them.", "see \"cairn store keys list\"", ENOENT},
+    {key_slot_exists, "key-slot-exists", "a key slot has that label already", "Labels of key slots are unique.",
+     "Choose another label with --label.", "choose another --label", EEXIST},
+    {object_missing, "object-missing", "an object of the store is missing",
+     "A file that belongs to the store is not there, or is shorter than it was.",
+     "If the store was copied, copy it again completely. Run `cairn store rebuild-index`; disks that used the missing "
+     "file give errors where it is needed, and everything else stays readable.",
+     "is the store copied completely?", EIO},
+    {pack_damaged, "pack-damaged", "a pack is damaged",
+     "The file's bytes are not what was written: its header, footer or a record is not authentic.",
+     "Put the pack back from a copy of the store. Everything that is not in this pack stays readable, and chunks that "
+     "are "
+     "still in the live image are stored anew by the next backup after `cairn store rebuild-index`.",
+     "put the file back from a copy of the store", EIO},
+    {chunk_damaged, "chunk-damaged", "a stored chunk is damaged",
+     "The chunk's bytes do not authenticate, or are not those that its name stands for. The rest of the disk is "
+     "readable.",
+     "Put the pack that is named back from a copy of the store.", "put the pack back from a copy of the store", EIO},
+    {chunk_missing, "chunk-missing", "a chunk is not in the index",
+     "A recovery point names a chunk that the index does not know: the index is old or incomplete, or a pack is gone.",
+     "Run `cairn store rebuild-index`, which reads the footers of all packs.", "run \"cairn store rebuild-index\"",
+     EIO},
+    {index_damaged, "index-damaged", "the index is damaged",
+     "The index (index/data.mdb) cannot be read. It is only a cache of what the packs say.",
+     "Run `cairn store rebuild-index`.", "run \"cairn store rebuild-index\"", EIO},
+    {index_missing, "index-missing", "the index is missing",
+     "The index (index/data.mdb) is not there. It is only a cache of what the packs say.",
+     "Run `cairn store rebuild-index`.", "run \"cairn store rebuild-index\"", EIO},
+    {map_damaged, "map-damaged", "a disk map is damaged",
+     "A node of the tree that makes up a disk does not have the form it must have.",
+     "Put the pack that holds it back from a copy of the store, or use another recovery point.",
+     "use another recovery point, or a copy of the store", EIO},
+    {point_damaged, "point-damaged", "a recovery point's document is damaged",
+     "The file in points/ is truncated, altered, renamed or not authentic. Other points are not affected.",
+     "Put the file back from a copy of the store, or use another point: `cairn points`.",
+     "use another point, or a copy of the store", EIO},
+    {point_exists, "point-exists", "there is a recovery point of that name already",
+     "Two backups of one machine were committed in the same second, or an object is there already.",
+     "Run the backup again.", "run it again", EEXIST},
+    {point_missing, "point-missing", "the recovery point is not there",
+     "The point was deleted, or the name is not that of a point.", "`cairn points` lists them.", "see \"cairn points\"",
+     ENOENT},
+    {no_such_machine, "no-such-machine", "there is no such machine",
+     "The name is neither in the settings nor does the store have recovery points of it.",
+     "`cairn points` and the settings show the names.", "see \"cairn points\"", ENOENT},
+    {no_such_point, "no-such-point", "there is no such recovery point",
+     "The machine has no recovery point whose time starts like that.",
+     "`cairn points MACHINE` lists them; `latest` is the newest.", "see \"cairn points\"", ENOENT},
+    {ambiguous_point, "ambiguous-point", "more than one recovery point matches",
+     "The given start of the time fits several points.", "Give more digits of the time.", "give more digits", EINVAL},
+    {no_such_disk, "no-such-disk", "the recovery point has no such disk", "The machine had no disk of that name then.",
+     "`cairn points MACHINE@POINT` shows its disks.", "see \"cairn points MACHINE@POINT\"", ENOENT},
+
+    {image_missing, "image-missing", "the disk image is not there",
+     "The path in the settings does not exist. The machine's backup failed; earlier points are intact.",
+     "Correct the path in the settings, or mount the file system that holds the image.",
+     "correct it in the settings, or mount its file system", ENOENT},
+    {image_not_a_disk, "image-not-a-disk", "this is not a disk image",
+     "Disks are raw image files or block devices. The path is something else (a directory, a socket, a character "
+     "device).",
+     "Name the image file or the block device itself in the settings.", "name an image file or a block device", EINVAL},
+    {image_unreadable, "image-unreadable", "the disk image cannot be read",
+     "Reading the image failed. The backup of this machine failed; earlier points are intact.",
+     "Look at dmesg for errors of the underlying disk; run as root if it is a matter of permission.",
+     "look at dmesg for errors of the disk", EIO},
+    {image_shrank, "image-shrank", "the disk became smaller while it was read",
+     "The image was truncated during the backup, so no state of it could be stored. Earlier points are intact.",
+     "Do not resize images during a backup; run it again.", "run the backup again", EIO},
+    {image_in_use, "image-in-use", "the disk is in use", "Another process holds the disk exclusively.",
+     "Stop that process or wait for it.", "wait for the process that holds it", EBUSY},
+    {header_damaged, "header-damaged", "a volume's header is damaged",
+     "A LUKS or BitLocker header on the disk is damaged. The disk is backed up as it is.",
+     "Restore the header from an earlier recovery point: the mount shows it under headers/.",
+     "an earlier recovery point has the header", EIO},
+
+    {no_fuse, "no-fuse", "this system has no FUSE", "/dev/fuse does not exist or may not be opened.",
+     "modprobe fuse; in a container, pass the device /dev/fuse in; install the package fuse3.", "try \"modprobe fuse\"",
+     ENODEV},
+    {mount_point_missing, "mount-point-missing", "the mount point is not a directory",
+     "The directory to mount on does not exist or is not a directory.", "mkdir -p DIR", "make the directory first",
+     ENOENT},
+    {mount_point_not_empty, "mount-point-not-empty", "the mount point is not empty",
+     "Mounting would hide the files that are in the directory.", "Name an empty directory.", "name an empty directory",
+     ENOTEMPTY},
+    {mount_point_busy, "mount-point-busy", "the mount point is in use",
+     "Something is mounted there already, or programs have files open in it.",
+     "`cairn umount DIR` takes a mount of Cairn's away; `fuser -vm DIR` shows who uses it.",
+     "\"fuser -vm DIR\" shows who uses it", EBUSY},
+    {not_mounted, "not-mounted", "Cairn has nothing mounted there", "The directory is not a mount point of Cairn's.",
+     "`findmnt -t fuse.cairn` lists them.", "\"findmnt -t fuse.cairn\" lists the mounts", EINVAL},
+    {mount_failed, "mount-failed", "mounting failed", "The kernel or fusermount3 refused the mount.",
+     "The reason stands in the message. Users other than root need fusermount3 (package fuse3), and allow_other needs "
+     "user_allow_other in /etc/fuse.conf.",
+     "try as root, or see \"cairn explain mount-failed\"", EIO},
+
+    {target_exists, "target-exists", "a file of that name exists",
+     "Restoring and key creation never replace a file by accident.",
+     "Name another directory, or use --force for restore.", "name another place, or use --force", EEXIST},
+    {target_missing, "target-missing", "the target directory is not there",
+     "The directory to write to does not exist or is not a directory.", "mkdir -p DIR", "make the directory first",
+     ENOENT},
+
+    {daemon_unreachable, "daemon-unreachable", "the daemon does not answer",
+     "No cairnd listens on the socket named in the settings, or it stopped answering.",
+     "systemctl status cairnd; journalctl -u cairnd. Commands also work without a daemon: --no-daemon.",
+     "\"systemctl status cairnd\" tells more", ECONNREFUSED},
+    {daemon_running, "daemon-running", "a daemon is running already",
+     "Another cairnd uses the same state directory or socket.", "Use that one, or stop it: systemctl stop cairnd.",
+     "stop the other one first", EBUSY},
+    {daemon_failed, "daemon-failed", "the daemon could not start", "The reason stands in the message.",
+     "Mend what the message names and start it again.", "mend it and start again", EIO},
+    {machine_busy, "machine-busy", "the machine has a job already", "One backup at a time runs for a machine.",
+     "Wait for it: `cairn jobs`.", "see \"cairn jobs\"", EBUSY},
+    {no_such_job, "no-such-job", "there is no such job", "No job has that number, or it is too old.",
+     "`cairn jobs` lists them.", "see \"cairn jobs\"", ENOENT},
+    {journal_damaged, "journal-damaged", "the journal of jobs cannot be used",
+     "journal.db in the state directory is damaged or of a newer version. It only holds the history of jobs; recovery "
+     "points do "
+     "not depend on it.",
+     "Move journal.db away; a new one is made. Schedules then start afresh.", "move it away; a new one is made", EIO},
+    {shutting_down, "shutting-down", "the daemon is stopping", "No new jobs are taken while the daemon stops.",
+     "Try again when it has been restarted.", "try again after its restart", EAGAIN},
+    {interrupted, "interrupted", "the job was interrupted",
+     "The process that ran the job (the daemon, or a command) was killed or the host went down before the job ended. "
+     "Recovery "
+     "points committed before are whole, and what the job had stored is found again by the next run.",
+     "Start it again: `cairn backup MACHINE`. A scheduled run is taken again by itself.", "start it again", EINTR},
+    {unknown_error_name, "unknown-error-name", "the catalogue has no such error", "The name is not that of an error.",
+     "`cairn explain` lists them all.", "\"cairn explain\" lists them all", EINVAL},
+};
+
+}  // namespace
+
+std::span<const CatalogueEntry> error_catalogue() {
+  return kCatalogue;
+}
+
+const CatalogueEntry& catalogue_entry(ErrorCode code) {
+  for (const CatalogueEntry& entry : kCatalogue)
+    if (entry.code == code) return entry;
+  broken_promise("every error code has a catalogue entry", __FILE__, __LINE__);
+}
+
+const CatalogueEntry* find_catalogue_entry(std::string_view name) {
+  for (const CatalogueEntry& entry : kCatalogue)
+    if (entry.name == name) return &entry;
+  return nullptr;
+}
+
+}  // namespace cairn

@@ -1,0 +1,53 @@
+// Sealing: authenticated encryption (AEAD) of records, by libsodium. AES-256-GCM (NIST SP 800-38D) where the CPU has
+// it, XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03) elsewhere. Nonce rule: every sealing key seals one pack or one
+// document only, and the nonce is the record's number, counted here; no caller can pass one. Any thread unless said
+// otherwise. SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "config/base/bytes.h"
+#include "config/base/result.h"
+#include "crypto/secret_bytes.h"
+
+namespace cairn {
+
+enum class SealAlgorithm : std::uint8_t { aes256_gcm = 1, xchacha20_poly1305 = 2 };  // on disk: never renumber
+
+inline constexpr std::size_t kSealKeyBytes = 32;
+inline constexpr std::size_t kSealTagBytes = 16;  // how much longer sealed bytes are, both algorithms
+
+SealAlgorithm best_seal_algorithm();                  // for this CPU
+bool is_available(SealAlgorithm algorithm);           // on this CPU
+std::string_view to_string(SealAlgorithm algorithm);  // "aes-256-gcm", "xchacha20-poly1305"
+std::optional<SealAlgorithm> parse_seal_algorithm(std::string_view text);
+
+// Seals records 0, 1, 2, ... under one key. One thread at a time.
+class Sealer {
+ public:
+  Sealer(SealAlgorithm algorithm, SecretBytes key);
+  [[nodiscard]] std::uint32_t next_number() const { return next_; }
+  // Appends plain.size() + kSealTagBytes bytes to `to`; `context` is authenticated with them.
+  // Returns the record's number.
+  std::uint32_t seal(ByteView plain, ByteView context, Buffer& to);
+
+ private:
+  SealAlgorithm algorithm_;
+  SecretBytes key_;
+  std::uint32_t next_ = 0;
+};
+
+class Opener {
+ public:
+  Opener(SealAlgorithm algorithm, SecretBytes key);
+  // Writes sealed.size() - kSealTagBytes bytes to the start of `to`. False: altered, moved, other context or other key.
+  [[nodiscard]] bool open(std::uint32_t number, ByteView sealed, ByteView context, MutableBytes to) const;
+
+ private:
+  SealAlgorithm algorithm_;
+  SecretBytes key_;
+};
+
+}  // namespace cairn

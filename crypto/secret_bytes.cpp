@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "crypto/secret_bytes.h"
+
+#include <sodium.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "config/base/result.h"
+
+namespace cairn {
+namespace {
+[[noreturn]] void no_secret_memory() {
+  std::fputs("cairn: no locked memory for keys could be had; raise the limit on locked memory (ulimit -l)\n", stderr);
+  std::abort();
+}
+}  // namespace
+
+SecretBytes::SecretBytes(std::size_t size) : size_(size) {
+  if (size == 0) return;
+  data_ = static_cast<std::uint8_t*>(sodium_malloc(size));
+  if (data_ == nullptr) no_secret_memory();
+  sodium_memzero(data_, size);
+}
+
+SecretBytes SecretBytes::random(std::size_t size) {
+  SecretBytes bytes(size);
+  randombytes_buf(bytes.data_, size);
+  return bytes;
+}
+
+SecretBytes SecretBytes::copy_of(ByteView from) {
+  SecretBytes bytes(from.size());
+  if (!from.empty()) std::memcpy(bytes.data_, from.data(), from.size());
+  return bytes;
+}
+
+SecretBytes& SecretBytes::operator=(SecretBytes&& other) noexcept {
+  if (this != &other) {
+    sodium_free(data_);
+    data_ = std::exchange(other.data_, nullptr);
+    size_ = std::exchange(other.size_, 0);
+  }
+  return *this;
+}
+
+SecretBytes::~SecretBytes() {
+  sodium_free(data_);
+}
+
+void SecretBytes::shrink_to(std::size_t size) {
+  CAIRN_ASSERT(size <= size_);
+  if (data_ != nullptr) sodium_memzero(data_ + size, size_ - size);
+  size_ = size;
+}
+
+void start_crypto() {
+  if (sodium_init() < 0) {
+    std::fputs("cairn: libsodium did not start\n", stderr);
+    std::abort();
+  }
+}
+
+void harden_process() {
+  const rlimit no_core{0, 0};
+  static_cast<void>(setrlimit(RLIMIT_CORE, &no_core));
+  static_cast<void>(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
+  rlimit locked{};
+  if (getrlimit(RLIMIT_MEMLOCK, &locked) == 0) {
+    locked.rlim_cur = locked.rlim_max;
+    static_cast<void>(setrlimit(RLIMIT_MEMLOCK, &locked));
+  }
+}
+
+}  // namespace cairn

@@ -1,0 +1,46 @@
+// SecretBytes: the one home of key material. Guarded, locked, wiped memory (libsodium sodium_malloc); move-only, not
+// printable, not comparable. `reveal()` is the one way in: `grep reveal` is the audit.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstddef>
+#include <utility>
+
+#include "config/base/bytes.h"
+
+namespace cairn {
+
+class SecretBytes {
+ public:
+  SecretBytes() = default;
+  // Zero-filled. Ends the process when no memory can be had (a key that may be swapped out is no secret).
+  explicit SecretBytes(std::size_t size);
+  static SecretBytes random(std::size_t size);
+  // Copies; wiping the source is the caller's.
+  static SecretBytes copy_of(ByteView bytes);
+  SecretBytes(SecretBytes&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  SecretBytes& operator=(SecretBytes&& other) noexcept;
+  SecretBytes(const SecretBytes&) = delete;
+  SecretBytes& operator=(const SecretBytes&) = delete;
+  ~SecretBytes();
+
+  [[nodiscard]] std::size_t size() const { return size_; }
+  [[nodiscard]] bool empty() const { return size_ == 0; }
+  [[nodiscard]] ByteView reveal() const { return {data_, size_}; }
+  [[nodiscard]] MutableBytes reveal() { return {data_, size_}; }
+  // Keeps the first `size` bytes and wipes the rest.
+  void shrink_to(std::size_t size);
+
+ private:
+  std::uint8_t* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+// Starts libsodium; call before anything else of this floor. Safe to call again. Ends the process when it fails.
+void start_crypto();
+// No core files, no ptrace by other processes of the user (prctl PR_SET_DUMPABLE, RLIMIT_CORE 0); memory locking limit
+// raised as far as allowed. For `main` only.
+void harden_process();
+
+}  // namespace cairn

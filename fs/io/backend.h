@@ -1,0 +1,61 @@
+// Backend: where a store's objects live. Names are paths with slashes: "packs/ab/<hex>", "points/<name>", "store.json".
+// What survives a power cut: every object whose put() returned without an error, whole; nothing else is ever visible
+// under its name, not even partly. Any thread.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/base/bytes.h"
+#include "config/base/result.h"
+
+namespace cairn {
+
+enum class IfExists { fail, replace };
+
+// Reads one object again and again. Stays good when the object is removed meanwhile. Any thread.
+class ObjectReader {
+ public:
+  virtual ~ObjectReader() = default;
+  [[nodiscard]] virtual std::uint64_t size() const = 0;
+  // Fills all of `to` from `offset`. Errors: io_error; object_missing when the object is shorter than that.
+  virtual Result<void> read(std::uint64_t offset, MutableBytes to) const = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  // For messages: "/srv/cairn/store".
+  [[nodiscard]] virtual std::string location() const = 0;
+  // Publishes an object of these parts, one after the other: atomic, and durable on return.
+  // Errors: point_exists when it is there and `if_exists` is fail; no_space; io_error. Nothing is left behind on
+  // failure.
+  virtual Result<void> put(std::string_view name, std::span<const ByteView> parts, IfExists if_exists) = 0;
+  // Errors: object_missing.
+  virtual Result<std::unique_ptr<ObjectReader>> open(std::string_view name) = 0;
+  // Names of all objects that start with `prefix` (which ends with a slash), in no particular order. Objects put or
+  // removed meanwhile may or may not be there. None: an empty list.
+  virtual Result<std::vector<std::string>> list(std::string_view prefix) = 0;
+  // Durable on return. Errors: object_missing.
+  virtual Result<void> remove(std::string_view name) = 0;
+  // A value that changes when an object directly under `prefix` is added or removed; cheap. Nothing: cannot tell.
+  virtual Result<std::optional<std::uint64_t>> change_token(std::string_view prefix) = 0;
+
+  // Removes what interrupted puts left behind. Only for whoever holds the writer lock.
+  virtual Result<void> remove_leftovers() { return {}; }
+
+  // Whole object. Errors: as open(), and store_damaged when it is larger than `limit` bytes.
+  Result<Buffer> get(std::string_view name, std::uint64_t limit);
+  Result<void> put(std::string_view name, ByteView bytes, IfExists if_exists) {
+    const ByteView parts[] = {bytes};
+    return put(name, std::span<const ByteView>(parts), if_exists);
+  }
+};
+
+}  // namespace cairn

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "fs/io/local_backend.h"
+
+#include <fcntl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+
+#include "config/base/unique_fd.h"
+
+namespace cairn {
+namespace {
+
+constexpr std::size_t kMaxWriteBytes = 64 * 1024 * 1024;
+
+class FileReader final : public ObjectReader {
+ public:
+  FileReader(UniqueFd file, std::uint64_t size, std::string path)
+      : file_(std::move(file)), size_(size), path_(std::move(path)) {}
+
+  [[nodiscard]] std::uint64_t size() const override { return size_; }
+
+  Result<void> read(std::uint64_t offset, MutableBytes to) const override {
+    while (!to.empty()) {
+      const ssize_t got = ::pread(file_.get(), to.data(), to.size(), static_cast<off_t>(offset));
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) return fail_errno(errno, "read", path_);
+      if (got == 0) return fail(ErrorCode::object_missing, "read", path_, "the file is shorter than it was written");
+      offset += static_cast<std::uint64_t>(got);
+      to = to.subspan(static_cast<std::size_t>(got));
+    }
+    return {};
+  }
+
+ private:
+  UniqueFd file_;
+  std::uint64_t size_;
+  std::string path_;
+};
+
+Result<void> write_all(int file, ByteView bytes, const std::string& path) {
+  while (!bytes.empty()) {
+    const ssize_t put = ::write(file, bytes.data(), std::min(bytes.size(), kMaxWriteBytes));
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return fail_errno(errno, "write", path);
+    bytes = bytes.subspan(static_cast<std::size_t>(put));
+  }
+  return {};
+}
+
+Result<void> sync_folder(const std::filesystem::path& folder) {
+  const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd || ::fsync(fd.get()) != 0) return fail_errno(errno, "sync folder", folder.string());
+  return {};
+}
+
+// Makes the folder and syncs its parent, so that it survives a power cut.
+Result<void> make_folder(const std::filesystem::path& folder) {
+  if (::mkdir(folder.c_str(), 0700) == 0) return sync_folder(folder.parent_path());
+  if (errno == EEXIST) return {};
+  return fail_errno(errno, "make folder", folder.string());
+}
+
+std::string random_name() {
+  std::uint8_t bytes[12];
+  if (::getrandom(bytes, sizeof(bytes), 0) != sizeof(bytes)) std::abort();
+  return to_hex(bytes);
+}
+
+// rename(2) that never replaces; some file systems lack RENAME_NOREPLACE, link(2) does the same there.
+int rename_no_replace(const char* from, const char* to) {
+  if (::renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return 0;
+  if (errno != EINVAL && errno != ENOSYS) return errno;
+  if (::link(from, to) != 0) return errno;
+  ::unlink(from);
+  return 0;
+}
+
+// Removes the temporary file unless it has been renamed.
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(std::filesystem::path path) : path_(std::move(path)) {}
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+  ~TemporaryFile() {
+    if (!path_.empty()) ::unlink(path_.c_str());
+  }
+  void renamed() { path_.clear(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace
+
+std::filesystem::path LocalBackend::path_of(std::string_view name) const {
+  CAIRN_ASSERT(!name.empty() && name.front() != '/' && name.find("..") == std::string_view::npos);
+  return directory_ / name;
+}
+
+Result<void> LocalBackend::put(std::string_view name, std::span<const ByteView> parts, IfExists if_exists) {
+  const std::filesystem::path target = path_of(name);
+  const std::filesystem::path temporary_folder = directory_ / "tmp";
+  const std::filesystem::path temporary = temporary_folder / random_name();
+  UniqueFd file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!file && errno == ENOENT) {
+    CAIRN_CHECK(make_folder(temporary_folder));
+    file = UniqueFd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  }
+  if (!file) return fail_errno(errno, "create", temporary.string());
+  TemporaryFile guard(temporary);
+  for (const ByteView part : parts) CAIRN_CHECK(write_all(file.get(), part, target.string()));
+  if (::fsync(file.get()) != 0) return fail_errno(errno, "sync", target.string());
+
+  const auto publish = [&] {
+    if (if_exists == IfExists::fail) return rename_no_replace(temporary.c_str(), target.c_str());
+    return ::rename(temporary.c_str(), target.c_str()) == 0 ? 0 : errno;
+  };
+  int outcome = publish();
+  if (outcome == ENOENT && target.parent_path() != directory_) {
+    for (std::filesystem::path missing = directory_; const auto& step : std::filesystem::path(name).parent_path())
+      CAIRN_CHECK(make_folder(missing /= step));
+    outcome = publish();
+  }
+  if (outcome == EEXIST)
+    return fail(ErrorCode::point_exists, "write", target.string(), "there is an object of that name");
+  if (outcome != 0) return fail_errno(outcome, "publish", target.string());
+  guard.renamed();
+  return sync_folder(target.parent_path());
+}
+
+Result<std::unique_ptr<ObjectReader>> LocalBackend::open(std::string_view name) {
+  const std::filesystem::path path = path_of(name);
+  UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) {
+    if (errno == ENOENT || errno == ENOTDIR)
+      return fail(ErrorCode::object_missing, "open", path.string(), "the file is not there");
+    return fail_errno(errno, "open", path.string());
+  }
+  struct stat facts{};
+  if (::fstat(file.get(), &facts) != 0) return fail_errno(errno, "open", path.string());
+  if (!S_ISREG(facts.st_mode))
+    return fail(ErrorCode::object_missing, "open", path.string(), "it is not a regular file");
+  return std::make_unique<FileReader>(std::move(file), static_cast<std::uint64_t>(facts.st_size), path.string());
+}
+
+Result<std::vector<std::string>> LocalBackend::list(std::string_view prefix) {
+  CAIRN_ASSERT(prefix.ends_with('/'));
+  const std::filesystem::path folder = path_of(prefix);
+  std::vector<std::string> names;
+  std::error_code problem;
+  std::filesystem::recursive_directory_iterator entry(folder, problem);
+  const std::filesystem::recursive_directory_iterator end;
+  while (!problem && entry != end) {
+    // A file that vanishes meanwhile is no problem: it is simply not listed.
+    std::error_code ignored;
+    if (entry->is_regular_file(ignored)) names.push_back(entry->path().string().substr(directory_.string().size() + 1));
+    entry.increment(problem);
+  }
+  if (problem == std::errc::no_such_file_or_directory) return names;
+  if (problem) return fail_errno(problem.value(), "list", folder.string());
+  return names;
+}
+
+Result<void> LocalBackend::remove(std::string_view name) {
+  const std::filesystem::path path = path_of(name);
+  if (::unlink(path.c_str()) != 0) {
+    if (errno == ENOENT) return fail(ErrorCode::object_missing, "remove", path.string(), "the file is not there");
+    return fail_errno(errno, "remove", path.string());
+  }
+  return sync_folder(path.parent_path());
+}
+
+Result<std::optional<std::uint64_t>> LocalBackend::change_token(std::string_view prefix) {
+  const std::filesystem::path folder = path_of(prefix);
+  struct stat facts{};
+  if (::stat(folder.c_str(), &facts) != 0) {
+    if (errno == ENOENT) return std::optional<std::uint64_t>(0);
+    return fail_errno(errno, "look at", folder.string());
+  }
+  const std::uint64_t changed_ns = static_cast<std::uint64_t>(facts.st_mtim.tv_sec) * 1'000'000'000 +
+                                   static_cast<std::uint64_t>(facts.st_mtim.tv_nsec);
+  const auto now_ns = static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+          .count());
+  // Times of files tick coarsely (up to 10 ms): a second change within the tick would not show.
+  static constexpr std::uint64_t kTickNs = 50'000'000;
+  if (now_ns < changed_ns + kTickNs) return std::optional<std::uint64_t>();
+  return std::optional(changed_ns);
+}
+
+Result<void> LocalBackend::remove_leftovers() {
+  std::error_code problem;
+  for (const auto& entry : std::filesystem::directory_iterator(directory_ / "tmp", problem)) {
+    std::error_code ignored;
+    std::filesystem::remove(entry.path(), ignored);
+  }
+  return {};
+}
+
+}  // namespace cairn

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "fs/store/disk_reader.h"
+
+#include <algorithm>
+#include <list>
+#include <mutex>
+#include <unordered_map>
+
+#include "fs/store/disk_map.h"
+
+namespace cairn {
+namespace {
+constexpr std::size_t kCachedNodes = 64;
+using SharedNode = std::shared_ptr<const MapNode>;
+}  // namespace
+
+struct DiskReader::State {
+  ChunkSource& source;
+  MapRecord map;
+  MapGeometry geometry;
+  unsigned root_level;
+  std::string object;
+
+  // Recently used nodes by level and index; guarded by mutex. Not held while a node is fetched: two threads may
+  // fetch the same node, which is harmless.
+  using Key = std::uint64_t;
+  std::mutex mutex;
+  std::list<std::pair<Key, SharedNode>> recent;  // newest first
+  std::unordered_map<Key, decltype(recent)::iterator> by_key;
+
+  State(ChunkSource& from, const MapRecord& record, std::uint32_t chunk_size, std::string name)
+      : source(from),
+        map(record),
+        geometry(record.size, chunk_size),
+        root_level(geometry.root_level()),
+        object(std::move(name)) {}
+
+  static Key key_of(unsigned level, std::uint64_t index) { return index * 8 + level; }
+  SharedNode cached(Key key);
+  void keep(Key key, const SharedNode& node);
+  Result<SharedNode> node(unsigned level, std::uint64_t index);
+  Result<std::optional<std::uint64_t>> first_in(unsigned level, std::uint64_t index, const ChunkName& name,
+                                                std::uint64_t from_chunk, bool data);
+  Result<std::optional<std::uint64_t>> first_chunk(std::uint64_t from_chunk, bool data);
+};
+
+SharedNode DiskReader::State::cached(Key key) {
+  const std::lock_guard lock(mutex);
+  const auto found = by_key.find(key);
+  if (found == by_key.end()) return nullptr;
+  recent.splice(recent.begin(), recent, found->second);
+  return found->second->second;
+}
+
+void DiskReader::State::keep(Key key, const SharedNode& node) {
+  const std::lock_guard lock(mutex);
+  if (by_key.contains(key)) return;
+  recent.emplace_front(key, node);
+  by_key[key] = recent.begin();
+  if (recent.size() > kCachedNodes) {
+    by_key.erase(recent.back().first);
+    recent.pop_back();
+  }
+}
+
+// Null when the subtree is all zero.
+Result<SharedNode> DiskReader::State::node(unsigned level, std::uint64_t index) {
+  const Key key = key_of(level, index);
+  if (SharedNode found = cached(key)) return found;
+  ChunkName name = map.root;
+  if (level < root_level) {
+    CAIRN_TRY(const SharedNode parent, node(level + 1, index / kNodeNames));
+    if (!parent) return SharedNode();
+    name = parent->names[index % kNodeNames];
+  }
+  if (name.is_zero()) return SharedNode();
+  CAIRN_TRY(const SharedBuffer bytes, source.fetch(RecordKind::node, name));
+  CAIRN_TRY(MapNode decoded, decode_node(*bytes, level, geometry.name_count(level, index), object));
+  auto shared = std::make_shared<const MapNode>(std::move(decoded));
+  keep(key, shared);
+  return SharedNode(shared);
+}
+
+// The first chunk at or after `from_chunk`, below the subtree `name` (node `index` of `level`), that holds data (or
+// zeros).
+Result<std::optional<std::uint64_t>> DiskReader::State::first_in(unsigned level, std::uint64_t index,
+                                                                 const ChunkName& name, std::uint64_t from_chunk,
+                                                                 bool data) {
+  const std::uint64_t start = index * MapGeometry::span(level);
+  const std::uint64_t end = std::min(start + MapGeometry::span(level), geometry.chunk_count());
+  if (from_chunk >= end) return std::optional<std::uint64_t>();
+  if (name.is_zero()) {
+    if (data) return std::optional<std::uint64_t>();
+    return std::optional(std::max(start, from_chunk));
+  }
+  CAIRN_TRY(const SharedNode here, node(level, index));
+  if (!here) return fail(ErrorCode::map_damaged, "read disk map of", object, "a node is missing");
+  const std::uint64_t per_name = level == 0 ? 1 : MapGeometry::span(level - 1);
+  std::uint64_t child = from_chunk > start ? (from_chunk - start) / per_name : 0;
+  for (; child < here->names.size(); ++child) {
+    const ChunkName& child_name = here->names[child];
+    if (level == 0) {
+      if (child_name.is_zero() != data) return std::optional(start + child);
+      continue;
+    }
+    CAIRN_TRY(const auto found, first_in(level - 1, index * kNodeNames + child, child_name, from_chunk, data));
+    if (found) return found;
+  }
+  return std::optional<std::uint64_t>();
+}
+
+Result<std::optional<std::uint64_t>> DiskReader::State::first_chunk(std::uint64_t from_chunk, bool data) {
+  return first_in(root_level, 0, map.root, from_chunk, data);
+}
+
+DiskReader::DiskReader(ChunkSource& source, const MapRecord& map, std::uint32_t chunk_size, std::string object)
+    : state_(std::make_unique<State>(source, map, chunk_size, std::move(object))) {}
+DiskReader::~DiskReader() = default;
+
+std::uint64_t DiskReader::size() const {
+  return state_->geometry.size();
+}
+std::uint32_t DiskReader::chunk_size() const {
+  return state_->geometry.chunk_size();
+}
+std::uint64_t DiskReader::chunk_count() const {
+  return state_->geometry.chunk_count();
+}
+const std::string& DiskReader::object() const {
+  return state_->object;
+}
+
+Result<ChunkName> DiskReader::chunk_name(std::uint64_t index) {
+  CAIRN_ASSERT(index < chunk_count());
+  CAIRN_TRY(const SharedNode leaf, state_->node(0, index / kNodeNames));
+  return leaf ? leaf->names[index % kNodeNames] : ChunkName{};
+}
+
+Result<SharedBuffer> DiskReader::chunk(std::uint64_t index) {
+  CAIRN_TRY(const ChunkName name, chunk_name(index));
+  if (name.is_zero()) return SharedBuffer();
+  CAIRN_TRY(SharedBuffer bytes, state_->source.fetch(RecordKind::chunk, name));
+  if (bytes->size() != state_->geometry.chunk_bytes(index))
+    return fail(ErrorCode::map_damaged, "read disk", state_->object,
+                "a chunk has another length than its place in the disk");
+  return bytes;
+}
+
+Result<std::size_t> DiskReader::read(std::uint64_t offset, MutableBytes to) {
+  if (offset >= size()) return std::size_t{0};
+  to = to.first(static_cast<std::size_t>(std::min<std::uint64_t>(to.size(), size() - offset)));
+  const std::size_t wanted = to.size();
+  while (!to.empty()) {
+    const std::uint64_t index = offset / chunk_size();
+    const auto inside = static_cast<std::size_t>(offset % chunk_size());
+    CAIRN_TRY(const SharedBuffer bytes, chunk(index));
+    const std::size_t here = std::min<std::size_t>(to.size(), state_->geometry.chunk_bytes(index) - inside);
+    if (bytes)
+      std::memcpy(to.data(), bytes->data() + inside, here);
+    else
+      std::memset(to.data(), 0, here);
+    to = to.subspan(here);
+    offset += here;
+  }
+  return wanted;
+}
+
+Result<std::optional<std::uint64_t>> DiskReader::seek_data(std::uint64_t offset) {
+  if (offset >= size()) return std::optional<std::uint64_t>();
+  CAIRN_TRY(const auto chunk, state_->first_chunk(offset / chunk_size(), true));
+  if (!chunk) return std::optional<std::uint64_t>();
+  return std::optional(std::max(offset, *chunk * chunk_size()));
+}
+
+Result<std::uint64_t> DiskReader::seek_hole(std::uint64_t offset) {
+  if (offset >= size()) return size();
+  CAIRN_TRY(const auto chunk, state_->first_chunk(offset / chunk_size(), false));
+  if (!chunk) return size();
+  return std::max(offset, *chunk * chunk_size());
+}
+
+}  // namespace cairn

@@ -1,0 +1,55 @@
+// DiskReader: random access to one stored disk (or header image) through its map. Holds the map's path in memory, not
+// the data: those come from a ChunkSource, which may cache. Any thread. SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "config/base/bytes.h"
+#include "config/base/result.h"
+#include "fs/store/recovery_point.h"
+
+namespace cairn {
+
+using SharedBuffer = std::shared_ptr<const Buffer>;
+
+// Gives opened (authenticated, decompressed) chunks and nodes by name.
+class ChunkSource {
+ public:
+  virtual ~ChunkSource() = default;
+  // `name` is not the zero name. Errors: chunk_missing, chunk_damaged, pack_damaged, io_error.
+  virtual Result<SharedBuffer> fetch(RecordKind kind, const ChunkName& name) = 0;
+};
+
+class DiskReader {
+ public:
+  // `source` must outlive the reader. `object` names the disk in errors: "web-01@20261121T020000Z/root".
+  // Nodes are kept in a small bounded cache (at most 64 nodes of 32 KiB a reader).
+  DiskReader(ChunkSource& source, const MapRecord& map, std::uint32_t chunk_size, std::string object);
+  ~DiskReader();
+  DiskReader(const DiskReader&) = delete;
+  DiskReader& operator=(const DiskReader&) = delete;
+
+  [[nodiscard]] std::uint64_t size() const;
+  [[nodiscard]] std::uint32_t chunk_size() const;
+  [[nodiscard]] std::uint64_t chunk_count() const;
+  [[nodiscard]] const std::string& object() const;
+
+  // The name of chunk `index` (< chunk_count()). Errors: map_damaged, and those of fetch().
+  Result<ChunkName> chunk_name(std::uint64_t index);
+  // Chunk `index`, its length as it must be; null when it is all zero. Errors: chunk_damaged and those of fetch().
+  Result<SharedBuffer> chunk(std::uint64_t index);
+  // Fills `to` from `offset`, as far as the disk goes; returns how many bytes that were.
+  Result<std::size_t> read(std::uint64_t offset, MutableBytes to);
+  // lseek(2): the first byte at or after `offset` that lies in a chunk with data / in an all-zero chunk. size() when
+  // there is no more hole; nothing when there is no more data.
+  Result<std::optional<std::uint64_t>> seek_data(std::uint64_t offset);
+  Result<std::uint64_t> seek_hole(std::uint64_t offset);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace cairn

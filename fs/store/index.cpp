@@ -1,0 +1,444 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "fs/store/index.h"
+
+#include <lmdb.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <map>
+#include <mutex>
+#include <unordered_set>
+
+namespace cairn {
+namespace {
+
+// Address space, not memory or disk: room for about twelve thousand million chunks.
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+constexpr std::size_t kMapBytes = std::size_t{16} << 30U;
+#else
+constexpr std::size_t kMapBytes = std::size_t{1} << 40U;
+#endif
+constexpr unsigned kMaxReaders = 1024;
+constexpr std::uint32_t kIndexVersion = 1;
+constexpr std::size_t kEntryBytes = 24;
+constexpr std::string_view kAboutKey = "about";
+
+std::array<std::uint8_t, kEntryBytes> encode(const IndexEntry& entry) {
+  std::array<std::uint8_t, kEntryBytes> bytes{};
+  const MutableBytes to(bytes);
+  put_le(to, entry.pack);
+  put_le(to.subspan(4), entry.place.number);
+  put_le(to.subspan(8), entry.place.offset);
+  put_le(to.subspan(12), entry.place.sealed_bytes);
+  put_le(to.subspan(16), entry.place.raw_bytes);
+  bytes[20] = static_cast<std::uint8_t>(entry.place.kind);
+  bytes[21] = static_cast<std::uint8_t>(entry.place.encoding);
+  return bytes;
+}
+
+std::optional<IndexEntry> decode(ByteView bytes) {
+  if (bytes.size() != kEntryBytes || bytes[20] < 1 || bytes[20] > 2 || bytes[21] > 1) return std::nullopt;
+  IndexEntry entry;
+  entry.pack = get_le<std::uint32_t>(bytes);
+  entry.place.number = get_le<std::uint32_t>(bytes.subspan(4));
+  entry.place.offset = get_le<std::uint32_t>(bytes.subspan(8));
+  entry.place.sealed_bytes = get_le<std::uint32_t>(bytes.subspan(12));
+  entry.place.raw_bytes = get_le<std::uint32_t>(bytes.subspan(16));
+  entry.place.kind = static_cast<RecordKind>(bytes[20]);
+  entry.place.encoding = static_cast<RecordEncoding>(bytes[21]);
+  return entry;
+}
+
+// LMDB takes non-const pointers and does not write through them.
+MDB_val value_of(ByteView bytes) {
+  return {bytes.size(), const_cast<std::uint8_t*>(bytes.data())};
+}
+ByteView view_of(const MDB_val& value) {
+  return {static_cast<const std::uint8_t*>(value.mv_data), value.mv_size};
+}
+
+std::unexpected<Error> lmdb_error(int code, const char* doing, const std::string& folder) {
+  if (code > 0) return fail_errno(code, doing, folder, code == EINVAL ? ErrorCode::index_damaged : ErrorCode::io_error);
+  if (code == MDB_MAP_FULL) return fail(ErrorCode::no_space, doing, folder, "the index has reached its largest size");
+  if (code == MDB_READERS_FULL)
+    return fail(ErrorCode::io_error, doing, folder, "more than 1024 readers are using the index", "stop some mounts");
+  return fail(ErrorCode::index_damaged, doing, folder, mdb_strerror(code));
+}
+
+struct FileIdentity {
+  dev_t device = 0;
+  ino_t inode = 0;
+  auto operator<=>(const FileIdentity&) const = default;
+};
+
+std::optional<FileIdentity> identity_of(const std::filesystem::path& file) {
+  struct stat facts{};
+  if (::stat(file.c_str(), &facts) != 0) return std::nullopt;
+  return FileIdentity{facts.st_dev, facts.st_ino};
+}
+
+// A transaction that is aborted unless it was committed.
+class Transaction {
+ public:
+  Transaction() = default;
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
+  ~Transaction() {
+    if (txn_ != nullptr) mdb_txn_abort(txn_);
+  }
+  int begin(MDB_env* env, unsigned flags) { return mdb_txn_begin(env, nullptr, flags, &txn_); }
+  int commit() { return mdb_txn_commit(std::exchange(txn_, nullptr)); }
+  [[nodiscard]] MDB_txn* get() const { return txn_; }
+
+ private:
+  MDB_txn* txn_ = nullptr;
+};
+
+// One file must be opened only once in a process (LMDB's locks are fcntl locks): all Index objects share.
+std::mutex g_open_mutex;
+std::map<FileIdentity, std::weak_ptr<Index>>& open_indexes() {
+  static std::map<FileIdentity, std::weak_ptr<Index>> indexes;
+  return indexes;
+}
+
+}  // namespace
+
+struct Index::State {
+  std::string folder;
+  FileIdentity identity;
+  MDB_env* env = nullptr;
+  MDB_dbi about = 0;         // "about" -> version u32, store id
+  MDB_dbi chunks = 0;        // chunk name -> entry
+  MDB_dbi packs = 0;         // pack number -> size u64, records u64, name
+  MDB_dbi pack_numbers = 0;  // pack name -> pack number
+  std::mutex idle_mutex;
+  std::vector<MDB_txn*> idle;  // read transactions, reset; guarded by idle_mutex
+
+  State() = default;
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  ~State() {
+    for (MDB_txn* txn : idle) mdb_txn_abort(txn);
+    if (env != nullptr) mdb_env_close(env);
+  }
+
+  [[nodiscard]] std::unexpected<Error> damaged(const std::string& because) const {
+    return fail(ErrorCode::index_damaged, "read index", folder, because);
+  }
+  int open_env(bool create);
+  int open_tables(MDB_txn* txn, unsigned flags);
+  Result<MDB_txn*> begin_read();
+  void end_read(MDB_txn* txn);
+  Result<std::optional<PackNumber>> number_of(MDB_txn* txn, const std::string& pack_name) const;
+};
+
+namespace {
+// Gives a read transaction back to the pool.
+template <class State>
+class ReadScope {
+ public:
+  ReadScope(State& state, MDB_txn* txn) : state_(state), txn_(txn) {}
+  ReadScope(const ReadScope&) = delete;
+  ReadScope& operator=(const ReadScope&) = delete;
+  ~ReadScope() { state_.end_read(txn_); }
+
+ private:
+  State& state_;
+  MDB_txn* txn_;
+};
+}  // namespace
+
+int Index::State::open_env(bool create) {
+  if (const int code = mdb_env_create(&env); code != 0) return code;
+  mdb_env_set_mapsize(env, kMapBytes);
+  mdb_env_set_maxreaders(env, kMaxReaders);
+  mdb_env_set_maxdbs(env, 4);
+  const unsigned flags = MDB_NOTLS | MDB_NORDAHEAD;
+  int code = mdb_env_open(env, folder.c_str(), flags, 0600);
+  if (!create && (code == EROFS || code == EACCES)) {
+    // Somebody who may only read, or a read-only file system: readers need no lock when there is no writer.
+    mdb_env_close(env);
+    env = nullptr;
+    mdb_env_create(&env);
+    mdb_env_set_mapsize(env, kMapBytes);
+    mdb_env_set_maxdbs(env, 4);
+    code = mdb_env_open(env, folder.c_str(), flags | MDB_RDONLY | MDB_NOLOCK, 0600);
+  }
+  int dead_readers = 0;
+  if (code == 0) mdb_reader_check(env, &dead_readers);
+  return code;
+}
+
+int Index::State::open_tables(MDB_txn* txn, unsigned flags) {
+  if (const int code = mdb_dbi_open(txn, "about", flags, &about); code != 0) return code;
+  if (const int code = mdb_dbi_open(txn, "chunks", flags, &chunks); code != 0) return code;
+  if (const int code = mdb_dbi_open(txn, "packs", flags | MDB_INTEGERKEY, &packs); code != 0) return code;
+  return mdb_dbi_open(txn, "pack-numbers", flags, &pack_numbers);
+}
+
+Result<MDB_txn*> Index::State::begin_read() {
+  MDB_txn* txn = nullptr;
+  {
+    const std::lock_guard lock(idle_mutex);
+    if (!idle.empty()) {
+      txn = idle.back();
+      idle.pop_back();
+    }
+  }
+  const int code = txn != nullptr ? mdb_txn_renew(txn) : mdb_txn_begin(env, nullptr, MDB_RDONLY, &txn);
+  if (code != 0) return lmdb_error(code, "read index", folder);
+  return txn;
+}
+
+void Index::State::end_read(MDB_txn* txn) {
+  mdb_txn_reset(txn);
+  const std::lock_guard lock(idle_mutex);
+  idle.push_back(txn);
+}
+
+Result<std::optional<PackNumber>> Index::State::number_of(MDB_txn* txn, const std::string& pack_name) const {
+  MDB_val key = value_of(as_bytes(pack_name));
+  MDB_val value{};
+  const int code = mdb_get(txn, pack_numbers, &key, &value);
+  if (code == MDB_NOTFOUND) return std::optional<PackNumber>();
+  if (code != 0) return lmdb_error(code, "read index", folder);
+  if (value.mv_size != sizeof(PackNumber)) return damaged("a pack's number has a wrong length");
+  return std::optional(get_le<PackNumber>(view_of(value)));
+}
+
+Index::Index(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Index::~Index() = default;
+
+Result<void> Index::create(const std::filesystem::path& folder, const StoreId& store) {
+  std::error_code problem;
+  std::filesystem::create_directory(folder, problem);
+  if (problem) return fail_errno(problem.value(), "make index folder", folder.string());
+  std::filesystem::permissions(folder, std::filesystem::perms::owner_all, problem);
+  State state;
+  state.folder = folder.string();
+  const auto check = [&](int code) -> Result<void> {
+    if (code != 0) return lmdb_error(code, "make index", state.folder);
+    return {};
+  };
+  CAIRN_CHECK(check(state.open_env(true)));
+  Transaction txn;
+  CAIRN_CHECK(check(txn.begin(state.env, 0)));
+  CAIRN_CHECK(check(state.open_tables(txn.get(), MDB_CREATE)));
+  Buffer about;
+  append_le(about, kIndexVersion);
+  append(about, store);
+  MDB_val key = value_of(as_bytes(kAboutKey));
+  MDB_val value = value_of(about);
+  CAIRN_CHECK(check(mdb_put(txn.get(), state.about, &key, &value, 0)));
+  return check(txn.commit());
+}
+
+Result<std::shared_ptr<Index>> Index::open(const std::filesystem::path& folder, const StoreId& store) {
+  const std::filesystem::path file = folder / "data.mdb";
+  const std::lock_guard lock(g_open_mutex);
+  const auto identity = identity_of(file);
+  if (!identity) {
+    if (errno == ENOENT || errno == ENOTDIR)
+      return fail(ErrorCode::index_missing, "open index", file.string(), "the file is not there");
+    return fail_errno(errno, "open index", file.string());
+  }
+  if (auto open_already = open_indexes()[*identity].lock()) return open_already;
+
+  auto state = std::make_unique<State>();
+  state->folder = folder.string();
+  state->identity = *identity;
+  const auto damaged = [&](const std::string& because) {
+    return fail(ErrorCode::index_damaged, "open index", file.string(), because);
+  };
+  if (const int code = state->open_env(false); code != 0) {
+    if (code == EINVAL || code < 0) return damaged(mdb_strerror(code));
+    return lmdb_error(code, "open index", file.string());
+  }
+  // Pages past the file's end would end the process with SIGBUS.
+  MDB_envinfo info{};
+  MDB_stat stat{};
+  mdb_env_info(state->env, &info);
+  mdb_env_stat(state->env, &stat);
+  std::error_code problem;
+  const std::uint64_t file_bytes = std::filesystem::file_size(file, problem);
+  if (problem || file_bytes < (std::uint64_t{info.me_last_pgno} + 1) * stat.ms_psize)
+    return damaged("the file is shorter than it was written");
+  {
+    Transaction txn;
+    if (const int code = txn.begin(state->env, MDB_RDONLY); code != 0)
+      return lmdb_error(code, "open index", file.string());
+    if (const int code = state->open_tables(txn.get(), 0); code != 0) return damaged(mdb_strerror(code));
+    MDB_val key = value_of(as_bytes(kAboutKey));
+    MDB_val value{};
+    if (mdb_get(txn.get(), state->about, &key, &value) != 0 || value.mv_size != 4 + store.size())
+      return damaged("it does not say whose index it is");
+    if (get_le<std::uint32_t>(view_of(value)) != kIndexVersion) return damaged("it has another version");
+    if (std::memcmp(view_of(value).data() + 4, store.data(), store.size()) != 0)
+      return damaged("it belongs to another store");
+    if (const int code = txn.commit(); code != 0) return lmdb_error(code, "open index", file.string());
+  }
+  std::shared_ptr<Index> index(new Index(std::move(state)));
+  open_indexes()[*identity] = index;
+  return index;
+}
+
+Result<std::optional<IndexEntry>> Index::find(const ChunkName& name) {
+  CAIRN_TRY(MDB_txn * txn, state_->begin_read());
+  const ReadScope scope(*state_, txn);
+  MDB_val key = value_of(name.view());
+  MDB_val value{};
+  const int code = mdb_get(txn, state_->chunks, &key, &value);
+  if (code == MDB_NOTFOUND) return std::optional<IndexEntry>();
+  if (code != 0) return lmdb_error(code, "read index", state_->folder);
+  const auto entry = decode(view_of(value));
+  if (!entry) return state_->damaged("an entry does not have the form it must have");
+  return entry;
+}
+
+Result<void> Index::contains(std::span<const ChunkName> names, std::span<bool> found) {
+  CAIRN_ASSERT(names.size() == found.size());
+  CAIRN_TRY(MDB_txn * txn, state_->begin_read());
+  const ReadScope scope(*state_, txn);
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    found[i] = true;
+    if (names[i].is_zero()) continue;
+    MDB_val key = value_of(names[i].view());
+    MDB_val value{};
+    const int code = mdb_get(txn, state_->chunks, &key, &value);
+    if (code != 0 && code != MDB_NOTFOUND) return lmdb_error(code, "read index", state_->folder);
+    found[i] = code == 0;
+  }
+  return {};
+}
+
+Result<PackFacts> Index::pack(PackNumber number) {
+  CAIRN_TRY(MDB_txn * txn, state_->begin_read());
+  const ReadScope scope(*state_, txn);
+  MDB_val key{sizeof(number), &number};
+  MDB_val value{};
+  const int code = mdb_get(txn, state_->packs, &key, &value);
+  if (code == MDB_NOTFOUND) return state_->damaged("an entry names a pack that the index does not know");
+  if (code != 0) return lmdb_error(code, "read index", state_->folder);
+  const ByteView bytes = view_of(value);
+  if (bytes.size() != 16 + 64) return state_->damaged("a pack's entry has a wrong length");
+  return PackFacts{std::string(as_text(bytes.subspan(16))), get_le<std::uint64_t>(bytes),
+                   get_le<std::uint64_t>(bytes.subspan(8))};
+}
+
+Result<std::vector<std::string>> Index::pack_names() {
+  CAIRN_TRY(MDB_txn * txn, state_->begin_read());
+  const ReadScope scope(*state_, txn);
+  MDB_cursor* cursor = nullptr;
+  if (const int code = mdb_cursor_open(txn, state_->pack_numbers, &cursor); code != 0)
+    return lmdb_error(code, "read index", state_->folder);
+  const std::unique_ptr<MDB_cursor, decltype(&mdb_cursor_close)> closer(cursor, &mdb_cursor_close);
+  std::vector<std::string> names;
+  MDB_val key{};
+  MDB_val value{};
+  int code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
+  for (; code == 0; code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) names.emplace_back(as_text(view_of(key)));
+  if (code != MDB_NOTFOUND) return lmdb_error(code, "read index", state_->folder);
+  return names;
+}
+
+Result<std::uint64_t> Index::record_count() {
+  CAIRN_TRY(MDB_txn * txn, state_->begin_read());
+  const ReadScope scope(*state_, txn);
+  MDB_stat stat{};
+  if (const int code = mdb_stat(txn, state_->chunks, &stat); code != 0)
+    return lmdb_error(code, "read index", state_->folder);
+  return std::uint64_t{stat.ms_entries};
+}
+
+Result<void> Index::add(std::span<const IndexedPack> packs) {
+  const auto check = [&](int code) -> Result<void> {
+    if (code != 0) return lmdb_error(code, "write index", state_->folder);
+    return {};
+  };
+  Transaction txn;
+  CAIRN_CHECK(check(txn.begin(state_->env, 0)));
+  PackNumber next = 0;
+  {
+    MDB_cursor* cursor = nullptr;
+    CAIRN_CHECK(check(mdb_cursor_open(txn.get(), state_->packs, &cursor)));
+    MDB_val key{};
+    MDB_val value{};
+    if (mdb_cursor_get(cursor, &key, &value, MDB_LAST) == 0 && key.mv_size == sizeof(PackNumber)) {
+      std::memcpy(&next, key.mv_data, sizeof(next));
+      ++next;
+    }
+    mdb_cursor_close(cursor);
+  }
+  std::vector<std::pair<const ChunkName*, IndexEntry>> entries;
+  for (const IndexedPack& pack : packs) {
+    CAIRN_TRY(const auto known, state_->number_of(txn.get(), pack.name));
+    if (known) continue;
+    const PackNumber number = next++;
+    Buffer facts;
+    append_le(facts, pack.size);
+    append_le(facts, std::uint64_t{pack.records.size()});
+    append(facts, as_bytes(pack.name));
+    MDB_val key{sizeof(number), const_cast<PackNumber*>(&number)};
+    MDB_val value = value_of(facts);
+    CAIRN_CHECK(check(mdb_put(txn.get(), state_->packs, &key, &value, MDB_APPEND)));
+    Buffer number_bytes;
+    append_le(number_bytes, number);
+    key = value_of(as_bytes(pack.name));
+    value = value_of(number_bytes);
+    CAIRN_CHECK(check(mdb_put(txn.get(), state_->pack_numbers, &key, &value, 0)));
+    for (const PackRecord& record : pack.records) entries.emplace_back(&record.name, IndexEntry{number, record.place});
+  }
+  // In the tree's order: neighbours go to the same page.
+  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return *a.first < *b.first; });
+  for (const auto& [name, entry] : entries) {
+    const auto bytes = encode(entry);
+    MDB_val key = value_of(name->view());
+    MDB_val value = value_of(bytes);
+    const int code = mdb_put(txn.get(), state_->chunks, &key, &value, MDB_NOOVERWRITE);
+    if (code != MDB_KEYEXIST) CAIRN_CHECK(check(code));
+  }
+  return check(txn.commit());
+}
+
+Result<void> Index::forget(std::span<const std::string> pack_names) {
+  const auto check = [&](int code) -> Result<void> {
+    if (code != 0) return lmdb_error(code, "write index", state_->folder);
+    return {};
+  };
+  Transaction txn;
+  CAIRN_CHECK(check(txn.begin(state_->env, 0)));
+  std::unordered_set<PackNumber> numbers;
+  for (const std::string& name : pack_names) {
+    CAIRN_TRY(const auto number, state_->number_of(txn.get(), name));
+    if (!number) continue;
+    numbers.insert(*number);
+    MDB_val key = value_of(as_bytes(name));
+    CAIRN_CHECK(check(mdb_del(txn.get(), state_->pack_numbers, &key, nullptr)));
+    PackNumber native = *number;
+    key = {sizeof(native), &native};
+    CAIRN_CHECK(check(mdb_del(txn.get(), state_->packs, &key, nullptr)));
+  }
+  MDB_cursor* cursor = nullptr;
+  CAIRN_CHECK(check(mdb_cursor_open(txn.get(), state_->chunks, &cursor)));
+  std::unique_ptr<MDB_cursor, decltype(&mdb_cursor_close)> closer(cursor, &mdb_cursor_close);
+  MDB_val key{};
+  MDB_val value{};
+  int code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
+  for (; code == 0; code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
+    const auto entry = decode(view_of(value));
+    if (!entry) return state_->damaged("an entry does not have the form it must have");
+    if (numbers.contains(entry->pack)) CAIRN_CHECK(check(mdb_cursor_del(cursor, 0)));
+  }
+  if (code != MDB_NOTFOUND) return lmdb_error(code, "write index", state_->folder);
+  closer.reset();  // the commit would close it
+  return check(txn.commit());
+}
+
+bool Index::replaced() const {
+  const auto now = identity_of(std::filesystem::path(state_->folder) / "data.mdb");
+  return now && *now != state_->identity;
+}
+
+}  // namespace cairn

@@ -1,0 +1,72 @@
+// Index: chunk name -> pack, offset, length. LMDB, memory-mapped, shared by all readers; only a cache of the packs'
+// footers. Bytes: fs/store/FORMAT.md "Index". One process writes at a time (the writer lock); any thread reads.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "config/base/result.h"
+#include "fs/store/pack.h"
+
+namespace cairn {
+
+// A pack's number in this index; not stable across rebuilds.
+using PackNumber = std::uint32_t;
+
+// How many records are put into the index in one transaction, about.
+inline constexpr std::size_t kIndexBatchRecords = 65536;
+
+struct IndexEntry {
+  PackNumber pack = 0;
+  RecordPlace place;
+};
+
+struct PackFacts {
+  std::string name;
+  std::uint64_t size = 0;  // bytes
+  std::uint64_t records = 0;
+};
+
+struct IndexedPack {
+  std::string name;
+  std::uint64_t size = 0;
+  std::vector<PackRecord> records;
+};
+
+class Index {
+ public:
+  // Makes an empty index in the new directory `folder`. Errors: io_error, no_space.
+  static Result<void> create(const std::filesystem::path& folder, const StoreId& store);
+  // Errors: index_missing, index_damaged (also when it is another store's).
+  static Result<std::shared_ptr<Index>> open(const std::filesystem::path& folder, const StoreId& store);
+  ~Index();
+
+  // Errors: index_damaged.
+  Result<std::optional<IndexEntry>> find(const ChunkName& name);
+  // found[i] tells whether names[i] is there; one snapshot. Zero names count as found.
+  Result<void> contains(std::span<const ChunkName> names, std::span<bool> found);
+  Result<PackFacts> pack(PackNumber number);
+  Result<std::vector<std::string>> pack_names();
+  Result<std::uint64_t> record_count();
+
+  // Adds all records of these packs, in one transaction; durable on return. Records that another pack has already stay
+  // with that pack. Errors: index_damaged, no_space, io_error.
+  Result<void> add(std::span<const IndexedPack> packs);
+  // Forgets these packs and all records in them: reads the whole index.
+  Result<void> forget(std::span<const std::string> pack_names);
+  // True when the folder now holds another index than the one that is open (it was rebuilt): open it again.
+  [[nodiscard]] bool replaced() const;
+
+ private:
+  struct State;
+  explicit Index(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace cairn

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "fs/store/ingest.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "config/base/units.h"
+#include "fs/store/disk_map.h"
+
+namespace cairn {
+namespace {
+
+constexpr std::uint64_t kBlockBytes = kMiB;
+constexpr std::size_t kBuffersPerWorker = 4;
+
+// The names of one leaf while its blocks are on their way.
+struct Leaf {
+  std::uint64_t index = 0;
+  std::vector<ChunkName> names;
+  std::atomic<unsigned> open_parts = 1;  // the reader's share, and one a block
+};
+
+// Some neighbouring chunks of one leaf.
+struct Block {
+  std::uint64_t offset = 0;  // bytes, a multiple of the chunk size
+  std::size_t size = 0;      // bytes
+  Buffer buffer;
+  std::shared_ptr<Leaf> leaf;
+};
+
+class Ingest {
+ public:
+  Ingest(RecordSink& sink, const ChunkNamer& namer, std::uint32_t chunk_size, ImageReader& image,
+         const IngestOptions& options)
+      : sink_(sink),
+        namer_(namer),
+        image_(image),
+        options_(options),
+        geometry_(image.size(), chunk_size),
+        block_bytes_(std::max<std::uint64_t>(kBlockBytes, chunk_size)),
+        workers_(options.workers != 0 ? options.workers : std::max(1U, std::thread::hardware_concurrency())) {
+    free_buffers_.resize(workers_ * kBuffersPerWorker);
+  }
+
+  Result<IngestReport> run() {
+    {
+      std::vector<std::jthread> threads;
+      for (unsigned i = 0; i < workers_; ++i) threads.emplace_back([this, i] { work(i); });
+      if (auto outcome = read_image(); !outcome) set_failure(std::move(outcome).error());
+      const std::lock_guard lock(mutex_);
+      reader_done_ = true;
+      changed_.notify_all();
+    }
+    if (failure_) return pass_on(*failure_);
+    CAIRN_CHECK(store_upper_levels());
+    return report_;
+  }
+
+ private:
+  [[nodiscard]] bool stopped() {
+    const std::lock_guard lock(mutex_);
+    return failure_.has_value();
+  }
+  void set_failure(Error error) {
+    const std::lock_guard lock(mutex_);
+    if (!failure_) failure_ = std::move(error);
+    changed_.notify_all();
+  }
+  void advance(std::uint64_t bytes) const {
+    if (options_.progress) options_.progress(bytes);
+  }
+
+  // --- the reader's side
+  Result<void> read_image();
+  Result<void> read_block(std::uint64_t offset, std::uint64_t end);
+  Result<void> enter_leaf(std::uint64_t index);
+
+  // --- the workers' side
+  void work(unsigned worker);
+  Result<void> process_safely(Block& block, unsigned worker);
+  Result<void> process(Block& block, unsigned worker);
+  Result<void> leave(const std::shared_ptr<Leaf>& leaf, unsigned worker);
+  Result<ChunkName> store_node(const MapNode& node, unsigned lane);
+  Result<void> store_upper_levels();
+  void count(const SinkCount& more) {
+    const std::lock_guard lock(mutex_);
+    report_.new_bytes += more.new_bytes;
+    report_.stored_bytes += more.stored_bytes;
+  }
+  [[nodiscard]] bool is_ciphertext(std::uint64_t offset, std::uint64_t size) const;
+
+  RecordSink& sink_;
+  const ChunkNamer& namer_;
+  ImageReader& image_;
+  const IngestOptions& options_;
+  MapGeometry geometry_;
+  std::uint64_t block_bytes_;
+  unsigned workers_;
+  std::shared_ptr<Leaf> current_leaf_;  // of the reader
+
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable changed_;
+  std::deque<Block> queue_;
+  std::vector<Buffer> free_buffers_;
+  bool reader_done_ = false;
+  std::optional<Error> failure_;
+  IngestReport report_;
+  std::map<std::uint64_t, ChunkName> leaf_names_;  // those that are not zero
+};
+
+Result<void> Ingest::enter_leaf(std::uint64_t index) {
+  if (current_leaf_ && current_leaf_->index == index) return {};
+  if (current_leaf_) CAIRN_CHECK(leave(std::exchange(current_leaf_, nullptr), 0));
+  current_leaf_ = std::make_shared<Leaf>();
+  current_leaf_->index = index;
+  current_leaf_->names.resize(geometry_.name_count(0, index));
+  return {};
+}
+
+Result<void> Ingest::read_image() {
+  const std::uint64_t size = geometry_.size();
+  const std::uint64_t chunk = geometry_.chunk_size();
+  std::uint64_t offset = 0;  // always a multiple of the chunk size
+  while (offset < size) {
+    CAIRN_TRY(const ImageExtent extent, image_.extent_at(offset));
+    const std::uint64_t extent_end = extent.offset + extent.size;
+    CAIRN_ASSERT(extent.offset <= offset && extent_end > offset);
+    if (!extent.data) {
+      const std::uint64_t end = extent_end >= size ? size : extent_end / chunk * chunk;
+      if (end > offset) {
+        advance(end - offset);
+        offset = end;
+        continue;
+      }
+    }
+    // A chunk that is partly a hole is read whole.
+    const std::uint64_t data_end = std::min(size, (extent_end + chunk - 1) / chunk * chunk);
+    const std::uint64_t end = std::min(data_end, (offset / block_bytes_ + 1) * block_bytes_);
+    CAIRN_CHECK(read_block(offset, end));
+    offset = end;
+  }
+  if (current_leaf_) CAIRN_CHECK(leave(std::exchange(current_leaf_, nullptr), 0));
+  return {};
+}
+
+Result<void> Ingest::read_block(std::uint64_t offset, std::uint64_t end) {
+  CAIRN_CHECK(enter_leaf(offset / geometry_.chunk_size() / kNodeNames));
+  Block block{offset, static_cast<std::size_t>(end - offset), {}, current_leaf_};
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return failure_ || !free_buffers_.empty(); });
+    if (failure_) return pass_on(*failure_);
+    block.buffer = std::move(free_buffers_.back());
+    free_buffers_.pop_back();
+  }
+  if (options_.stop.stop_requested()) return fail(ErrorCode::cancelled, "back up", "the disk", "it was cancelled");
+  block.buffer.resize(block_bytes_);
+  CAIRN_CHECK(image_.read(offset, MutableBytes(block.buffer).first(block.size)));
+  block.leaf->open_parts.fetch_add(1);
+  const std::lock_guard lock(mutex_);
+  report_.read_bytes += block.size;
+  queue_.push_back(std::move(block));
+  changed_.notify_all();
+  return {};
+}
+
+void Ingest::work(unsigned worker) {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [&] { return failure_ || reader_done_ || !queue_.empty(); });
+    if (failure_ || queue_.empty()) return;
+    Block block = std::move(queue_.front());
+    queue_.pop_front();
+    lock.unlock();
+    auto outcome = process_safely(block, worker);
+    if (!outcome) set_failure(std::move(outcome).error());
+    advance(block.size);
+    lock.lock();
+    free_buffers_.push_back(std::move(block.buffer));
+    changed_.notify_all();
+  }
+}
+
+// The door where a worker's exceptions end.
+Result<void> Ingest::process_safely(Block& block, unsigned worker) {
+  try {
+    CAIRN_CHECK(process(block, worker));
+    return leave(block.leaf, worker);
+  } catch (const std::bad_alloc&) {
+    return fail(ErrorCode::out_of_memory, "back up", "the disk");
+  } catch (const std::exception& problem) {
+    return fail(ErrorCode::internal, "back up", "the disk", problem.what());
+  }
+}
+
+Result<void> Ingest::process(Block& block, unsigned worker) {
+  const std::uint32_t chunk = geometry_.chunk_size();
+  const ByteView bytes = ByteView(block.buffer).first(block.size);
+  std::vector<NewRecord> records;
+  records.reserve(block.size / chunk + 1);
+  std::uint64_t data_bytes = 0;
+  for (std::size_t at = 0; at < bytes.size(); at += chunk) {
+    const ByteView piece = bytes.subspan(at, std::min<std::size_t>(chunk, bytes.size() - at));
+    if (is_all_zero(piece)) continue;
+    const std::uint64_t offset = block.offset + at;
+    const ChunkName name = namer_.name(RecordKind::chunk, piece);
+    block.leaf->names[offset / chunk % kNodeNames] = name;
+    data_bytes += piece.size();
+    records.push_back(
+        {name, RecordKind::chunk, is_ciphertext(offset, piece.size()) ? Compress::never : Compress::try_it, piece});
+  }
+  CAIRN_TRY(const SinkCount stored, sink_.store(records, worker));
+  count(stored);
+  const std::lock_guard lock(mutex_);
+  report_.map.data_bytes += data_bytes;
+  return {};
+}
+
+// Whoever leaves last makes the node.
+Result<void> Ingest::leave(const std::shared_ptr<Leaf>& leaf, unsigned worker) {
+  if (leaf->open_parts.fetch_sub(1) != 1) return {};
+  const MapNode node{0, std::move(leaf->names)};
+  if (node.is_zero()) return {};
+  CAIRN_TRY(const ChunkName name, store_node(node, worker));
+  const std::lock_guard lock(mutex_);
+  leaf_names_[leaf->index] = name;
+  return {};
+}
+
+Result<ChunkName> Ingest::store_node(const MapNode& node, unsigned lane) {
+  const Buffer bytes = encode_node(node);
+  const NewRecord record{namer_.name(RecordKind::node, bytes), RecordKind::node, Compress::try_it, bytes};
+  CAIRN_TRY(const SinkCount stored, sink_.store({&record, 1}, lane));
+  count({0, stored.stored_bytes});  // "new bytes" are the disk's own
+  return record.name;
+}
+
+Result<void> Ingest::store_upper_levels() {
+  report_.map.size = geometry_.size();
+  std::map<std::uint64_t, ChunkName> below = std::move(leaf_names_);
+  for (unsigned level = 1; level <= geometry_.root_level(); ++level) {
+    std::map<std::uint64_t, ChunkName> here;
+    for (auto child = below.begin(); child != below.end();) {
+      const std::uint64_t index = child->first / kNodeNames;
+      MapNode node{level, std::vector<ChunkName>(geometry_.name_count(level, index))};
+      for (; child != below.end() && child->first / kNodeNames == index; ++child)
+        node.names[child->first % kNodeNames] = child->second;
+      CAIRN_TRY(here[index], store_node(node, 0));
+    }
+    below = std::move(here);
+  }
+  if (!below.empty()) report_.map.root = below.begin()->second;
+  return {};
+}
+
+bool Ingest::is_ciphertext(std::uint64_t offset, std::uint64_t size) const {
+  const auto after = std::upper_bound(options_.ciphertext.begin(), options_.ciphertext.end(), offset,
+                                      [](std::uint64_t at, const ByteRange& range) { return at < range.offset; });
+  if (after == options_.ciphertext.begin()) return false;
+  const ByteRange& range = *std::prev(after);
+  return offset + size <= range.offset + range.size;
+}
+
+}  // namespace
+
+Result<IngestReport> ingest_disk(RecordSink& sink, const ChunkNamer& namer, std::uint32_t chunk_size,
+                                 ImageReader& image, const IngestOptions& options) {
+  return Ingest(sink, namer, chunk_size, image, options).run();
+}
+
+}  // namespace cairn

@@ -1,0 +1,93 @@
+// Packs: sealed records as they lie in the store. Bytes: fs/store/FORMAT.md "Pack".
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/base/result.h"
+#include "crypto/chunk_name.h"
+#include "crypto/key_ring.h"
+#include "crypto/sealer.h"
+#include "fs/io/backend.h"
+
+namespace cairn {
+
+using StoreId = std::array<std::uint8_t, 16>;
+
+// On disk: never renumber.
+enum class RecordEncoding : std::uint8_t { plain = 0, zstd = 1 };
+
+inline constexpr std::size_t kPackHeaderBytes = 64;
+inline constexpr std::size_t kPackTrailerBytes = 32;
+inline constexpr std::size_t kFooterEntryBytes = 48;
+inline constexpr std::uint64_t kMaxPackBytes = 256ULL * 1024 * 1024;
+inline constexpr std::uint32_t kMaxRawBytes = 4 * 1024 * 1024;  // the largest chunk; nodes are smaller
+
+// Where one record lies and how to open it.
+struct RecordPlace {
+  std::uint32_t number = 0;        // in its pack, from 0
+  std::uint32_t offset = 0;        // bytes from the pack's start
+  std::uint32_t sealed_bytes = 0;  // with the tag
+  std::uint32_t raw_bytes = 0;     // opened and decompressed
+  RecordKind kind = RecordKind::chunk;
+  RecordEncoding encoding = RecordEncoding::plain;
+};
+
+struct PackRecord {
+  ChunkName name;
+  RecordPlace place;
+};
+
+struct FinishedPack {
+  std::string name;  // 64 hex digits: BLAKE3 of `bytes`
+  Buffer bytes;
+  std::vector<PackRecord> records;
+  [[nodiscard]] std::string object() const;  // "packs/ab/<name>"
+};
+
+std::string pack_object(std::string_view pack_name);
+
+// Builds one pack in memory. One thread at a time.
+class PackBuilder {
+ public:
+  PackBuilder(const KeyRing& keys, SealAlgorithm algorithm, const StoreId& store);
+  // Seals `stored` (already encoded; `raw_bytes` when decoded) as the next record.
+  void add(const ChunkName& name, RecordKind kind, RecordEncoding encoding, std::uint32_t raw_bytes, ByteView stored);
+  [[nodiscard]] std::size_t size() const { return bytes_.size(); }
+  [[nodiscard]] bool empty() const { return records_.empty(); }
+  // Adds footer and trailer. The builder is spent.
+  FinishedPack finish();
+
+ private:
+  Buffer bytes_;
+  std::vector<PackRecord> records_;
+  Sealer sealer_;
+};
+
+// Reads one pack. Any thread.
+class PackReader {
+ public:
+  // Reads the header. Errors: object_missing, pack_damaged, io_error.
+  static Result<std::unique_ptr<PackReader>> open(Backend& backend, std::string pack_name, const KeyRing& keys,
+                                                  const StoreId& store);
+  // The records as the footer lists them. Errors: pack_damaged, io_error.
+  Result<std::vector<PackRecord>> read_footer() const;
+  // Opens and decodes one record: `place.raw_bytes` bytes.
+  // Errors: chunk_damaged  altered, moved from another place, or not of this name
+  //         io_error, object_missing
+  Result<Buffer> read_record(const ChunkName& name, const RecordPlace& place) const;
+  [[nodiscard]] std::uint64_t size() const { return object_->size(); }
+
+ private:
+  PackReader(std::unique_ptr<ObjectReader> object, Opener opener, std::string path)
+      : object_(std::move(object)), opener_(std::move(opener)), path_(std::move(path)) {}
+  std::unique_ptr<ObjectReader> object_;
+  Opener opener_;
+  std::string path_;  // for messages
+};
+
+}  // namespace cairn

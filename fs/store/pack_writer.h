@@ -1,0 +1,57 @@
+// PackWriter: takes finished packs, publishes them and tells the index, in a thread of its own, so that sealing goes on
+// while the disk syncs. Internal to fs/store. Any thread.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "config/base/result.h"
+#include "fs/io/backend.h"
+#include "fs/store/index.h"
+
+namespace cairn {
+
+class PackWriter {
+ public:
+  // `indexed` is called, in the writer's thread, with packs that the index has from now on.
+  PackWriter(Backend& backend, Index& index, std::function<void(const IndexedPack&)> indexed);
+  // Drops what is queued: call flush() first to keep it.
+  ~PackWriter();
+  PackWriter(const PackWriter&) = delete;
+  PackWriter& operator=(const PackWriter&) = delete;
+
+  // Queues the pack; waits while kQueuedPacks are queued already. Errors: the first failure, for ever after.
+  Result<void> write(FinishedPack pack);
+  // Returns when everything queued is published and in the index. Errors: as write().
+  Result<void> flush();
+  [[nodiscard]] std::uint64_t written_bytes() const;
+
+ private:
+  static constexpr std::size_t kQueuedPacks = 2;
+  void run(const std::stop_token& stop);
+  Result<void> publish(FinishedPack pack);
+  Result<void> add_to_index();
+
+  Backend& backend_;
+  Index& index_;
+  std::function<void(const IndexedPack&)> indexed_;
+  // Of the thread alone:
+  std::vector<IndexedPack> batch_;
+  std::size_t batch_records_ = 0;
+  // Guarded by mutex_:
+  mutable std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::deque<FinishedPack> queue_;
+  std::optional<Error> failure_;
+  bool busy_ = false;
+  bool flush_wanted_ = false;
+  std::uint64_t written_bytes_ = 0;
+  std::jthread thread_;  // last: it uses all of the above
+};
+
+}  // namespace cairn

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "fs/store/recovery_point.h"
+
+#include <sodium.h>
+
+#include <nlohmann/json.hpp>
+
+namespace cairn {
+namespace {
+
+using nlohmann::json;
+constexpr std::size_t kMaxNameBytes = 64;
+constexpr int kPointVersion = 1;
+
+bool is_alphanumeric(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+std::string to_base64(std::string_view text) {
+  std::string encoded(sodium_base64_encoded_len(text.size(), sodium_base64_VARIANT_ORIGINAL), '\0');
+  sodium_bin2base64(encoded.data(), encoded.size(), as_bytes(text).data(), text.size(), sodium_base64_VARIANT_ORIGINAL);
+  encoded.resize(encoded.size() - 1);  // the NUL
+  return encoded;
+}
+
+std::optional<std::string> from_base64(const std::string& encoded) {
+  std::string text(encoded.size(), '\0');
+  std::size_t length = 0;
+  if (sodium_base642bin(reinterpret_cast<unsigned char*>(text.data()), text.size(), encoded.data(), encoded.size(),
+                        nullptr, &length, nullptr, sodium_base64_VARIANT_ORIGINAL) != 0)
+    return std::nullopt;
+  text.resize(length);
+  return text;
+}
+
+json range_json(const ByteRange& range) {
+  return {{"offset", range.offset}, {"size", range.size}};
+}
+ByteRange range_from(const json& document) {
+  return {document.at("offset").get<std::uint64_t>(), document.at("size").get<std::uint64_t>()};
+}
+
+json map_json(const MapRecord& map) {
+  return {{"size", map.size}, {"data_bytes", map.data_bytes}, {"root", map.root.hex()}};
+}
+
+json volume_json(const VolumeFacts& volume) {
+  json slots = json::array();
+  for (const KeySlotFacts& slot : volume.slots) slots.push_back({{"number", slot.number}, {"kind", slot.kind}});
+  json header = json::array();
+  for (const ByteRange& range : volume.header) header.push_back(range_json(range));
+  return {{"type", to_string(volume.type)},
+          {"partition", volume.partition},
+          {"place", range_json(volume.place)},
+          {"uuid", volume.uuid},
+          {"label", volume.label},
+          {"cipher", volume.cipher},
+          {"key_bits", volume.key_bits},
+          {"sector_bytes", volume.sector_bytes},
+          {"data_offset", volume.data_offset},
+          {"slots", slots},
+          {"header", header},
+          {"damage", volume.damage}};
+}
+
+// Thrown inside point_from_json only, where nlohmann's own exceptions are caught too.
+struct BadDocument {
+  std::string because;
+};
+
+MapRecord map_from(const json& document) {
+  MapRecord map;
+  map.size = document.at("size").get<std::uint64_t>();
+  map.data_bytes = document.at("data_bytes").get<std::uint64_t>();
+  const auto root = ChunkName::parse(document.at("root").get<std::string>());
+  if (!root) throw BadDocument{"a map root is not a chunk name"};
+  map.root = *root;
+  return map;
+}
+
+VolumeFacts volume_from(const json& document) {
+  VolumeFacts volume;
+  const auto type = parse_volume_type(document.at("type").get<std::string>());
+  if (!type) throw BadDocument{"a volume has an unknown type"};
+  volume.type = *type;
+  volume.partition = document.at("partition").get<unsigned>();
+  volume.place = range_from(document.at("place"));
+  volume.uuid = document.at("uuid").get<std::string>();
+  volume.label = document.at("label").get<std::string>();
+  volume.cipher = document.at("cipher").get<std::string>();
+  volume.key_bits = document.at("key_bits").get<unsigned>();
+  volume.sector_bytes = document.at("sector_bytes").get<unsigned>();
+  volume.data_offset = document.at("data_offset").get<std::uint64_t>();
+  for (const json& slot : document.at("slots"))
+    volume.slots.push_back({slot.at("number").get<int>(), slot.at("kind").get<std::string>()});
+  for (const json& range : document.at("header")) volume.header.push_back(range_from(range));
+  volume.damage = document.at("damage").get<std::string>();
+  return volume;
+}
+
+DiskRecord disk_from(const json& document) {
+  DiskRecord disk;
+  disk.name = document.at("name").get<std::string>();
+  if (!is_valid_name(disk.name)) throw BadDocument{"a disk's name is not one"};
+  disk.map = map_from(document);
+  disk.facts.partition_table = document.at("partition_table").get<std::string>();
+  for (const json& volume : document.at("volumes")) disk.facts.volumes.push_back(volume_from(volume));
+  disk.facts.remarks = document.at("remarks").get<std::vector<std::string>>();
+  for (const json& header : document.at("headers")) {
+    HeaderRecord record{header.at("name").get<std::string>(), map_from(header)};
+    if (!is_valid_name(record.name.substr(0, kMaxNameBytes))) throw BadDocument{"a header's name is not a file name"};
+    disk.headers.push_back(std::move(record));
+  }
+  return disk;
+}
+
+UtcTime time_from(const json& value) {
+  const auto time = parse_iso_time(value.get<std::string>());
+  if (!time) throw BadDocument{"its time is not a time"};
+  return *time;
+}
+
+}  // namespace
+
+bool is_valid_name(std::string_view name) {
+  if (name.empty() || name.size() > kMaxNameBytes || !is_alphanumeric(name.front())) return false;
+  for (const char c : name)
+    if (!is_alphanumeric(c) && c != '.' && c != '_' && c != '-') return false;
+  return true;
+}
+
+std::string PointName::text() const {
+  return machine + "@" + stamp();
+}
+
+std::optional<PointName> PointName::parse(std::string_view text) {
+  const std::size_t at = text.find('@');
+  if (at == std::string_view::npos || !is_valid_name(text.substr(0, at))) return std::nullopt;
+  const auto time = parse_compact_time(text.substr(at + 1));
+  if (!time) return std::nullopt;
+  return PointName{std::string(text.substr(0, at)), *time};
+}
+
+const DiskRecord* RecoveryPoint::disk(std::string_view disk_name) const {
+  for (const DiskRecord& candidate : disks)
+    if (candidate.name == disk_name) return &candidate;
+  return nullptr;
+}
+
+json to_json(const RecoveryPoint& point) {
+  json disks = json::array();
+  for (const DiskRecord& disk : point.disks) {
+    json document = map_json(disk.map);
+    document["name"] = disk.name;
+    document["partition_table"] = disk.facts.partition_table;
+    document["remarks"] = disk.facts.remarks;
+    document["volumes"] = json::array();
+    for (const VolumeFacts& volume : disk.facts.volumes) document["volumes"].push_back(volume_json(volume));
+    document["headers"] = json::array();
+    for (const HeaderRecord& header : disk.headers) {
+      json row = map_json(header.map);
+      row["name"] = header.name;
+      document["headers"].push_back(std::move(row));
+    }
+    disks.push_back(std::move(document));
+  }
+  json document = {{"format", "cairn-recovery-point"},
+                   {"version", kPointVersion},
+                   {"machine", point.name.machine},
+                   {"point", point.name.stamp()},
+                   {"time", iso_time(point.name.time)},
+                   {"consistency", point.consistency},
+                   {"disks", disks},
+                   {"previous", {{"name", point.previous_name}, {"hash", point.previous}}},
+                   {"proof", {{"state", point.proof.state}, {"reason", point.proof.reason}}},
+                   {"warnings", point.warnings},
+                   {"read_bytes", point.read_bytes},
+                   {"new_bytes", point.new_bytes},
+                   {"stored_bytes", point.stored_bytes},
+                   {"duration_ms", point.duration_ms},
+                   {"made_by", point.made_by},
+                   {"host", point.host}};
+  // The definition's bytes need not be UTF-8.
+  if (point.definition) document["definition_base64"] = to_base64(*point.definition);
+  return document;
+}
+
+Result<RecoveryPoint> point_from_json(const json& document, const std::string& object) {
+  const auto damaged = [&](std::string because) {
+    return fail(ErrorCode::point_damaged, "read recovery point", object, std::move(because));
+  };
+  try {
+    if (document.at("format").get<std::string>() != "cairn-recovery-point")
+      return damaged("it is not a recovery point");
+    if (const int version = document.at("version").get<int>(); version != kPointVersion)
+      return fail(ErrorCode::store_too_new, "read recovery point", object,
+                  "it has version " + std::to_string(version) + ", this is 1");
+    RecoveryPoint point;
+    point.name = {document.at("machine").get<std::string>(), time_from(document.at("time"))};
+    if (!is_valid_name(point.name.machine)) return damaged("its machine's name is not one");
+    point.consistency = document.at("consistency").get<std::string>();
+    for (const json& disk : document.at("disks")) point.disks.push_back(disk_from(disk));
+    point.previous_name = document.at("previous").at("name").get<std::string>();
+    point.previous = document.at("previous").at("hash").get<std::string>();
+    point.proof = {document.at("proof").at("state").get<std::string>(),
+                   document.at("proof").at("reason").get<std::string>()};
+    point.warnings = document.at("warnings").get<std::vector<std::string>>();
+    point.read_bytes = document.at("read_bytes").get<std::uint64_t>();
+    point.new_bytes = document.at("new_bytes").get<std::uint64_t>();
+    point.stored_bytes = document.at("stored_bytes").get<std::uint64_t>();
+    point.duration_ms = document.at("duration_ms").get<std::uint64_t>();
+    point.made_by = document.at("made_by").get<std::string>();
+    point.host = document.at("host").get<std::string>();
+    if (document.contains("definition_base64")) {
+      point.definition = from_base64(document.at("definition_base64").get<std::string>());
+      if (!point.definition) return damaged("its definition is not base64");
+    }
+    return point;
+  } catch (const json::exception& problem) {
+    return damaged(problem.what());
+  } catch (const BadDocument& problem) {
+    return damaged(problem.because);
+  }
+}
+
+}  // namespace cairn

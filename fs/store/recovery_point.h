@@ -1,0 +1,79 @@
+// Recovery points: one committed state of all disks of a machine, as a value and as its document.
+// Bytes: fs/store/FORMAT.md "Recovery point". Any thread.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/base/clock.h"
+#include "config/base/result.h"
+#include "crypto/chunk_name.h"
+#include "crypto/volume/volume.h"
+
+namespace cairn {
+
+// "web-01@20261121T020000Z". Machine names hold a-z A-Z 0-9 . _ - and start with a letter or digit; at most 64.
+struct PointName {
+  std::string machine;
+  UtcTime time;
+  [[nodiscard]] std::string text() const;  // "web-01@20261121T020000Z"
+  [[nodiscard]] std::string stamp() const { return compact_time(time); }
+  static std::optional<PointName> parse(std::string_view text);
+  auto operator<=>(const PointName&) const = default;
+};
+bool is_valid_name(std::string_view name);  // machines and disks
+
+// Something stored as a disk map: a disk, or the header areas of one of its volumes.
+struct MapRecord {
+  std::uint64_t size = 0;        // bytes
+  std::uint64_t data_bytes = 0;  // bytes in chunks that are not all zero: what it takes when copied sparse
+  ChunkName root;                // zero: all of it is zero
+};
+
+struct HeaderRecord {
+  std::string name;  // file name in the mount: "root.luks2", "root-part2.bitlocker"
+  MapRecord map;     // the volume's size up to the end of its last header area; all but the header areas is zero
+};
+
+struct DiskRecord {
+  std::string name;
+  MapRecord map;
+  DiskFacts facts;
+  std::vector<HeaderRecord> headers;
+};
+
+// Whether the point's escrowed keys were tried on the headers stored in it.
+struct Proof {
+  std::string state = "unproved";  // "proved", "unproved", "not-encrypted"
+  std::string reason;              // why it is unproved
+};
+
+struct RecoveryPoint {
+  PointName name;
+  std::string consistency = "crash";  // "crash", "filesystem", "application"
+  std::vector<DiskRecord> disks;
+  std::optional<std::string> definition;  // bytes of the definition file
+  std::string previous;                   // BLAKE3, hex, of the machine's previous point as stored; empty: the first
+  std::string previous_name;
+  Proof proof;
+  std::vector<std::string> warnings;
+  std::uint64_t read_bytes = 0;    // read from the images
+  std::uint64_t new_bytes = 0;     // bytes of chunks that were not in the store before
+  std::uint64_t stored_bytes = 0;  // what they take in packs
+  std::uint64_t duration_ms = 0;
+  std::string made_by;  // "cairn 0.1.0"
+  std::string host;
+  [[nodiscard]] const DiskRecord* disk(std::string_view disk_name) const;
+};
+
+// The document without its seal. to_json is also what the mount shows as recovery-point.json.
+nlohmann::json to_json(const RecoveryPoint& point);
+// Errors: point_damaged.
+Result<RecoveryPoint> point_from_json(const nlohmann::json& document, const std::string& object);
+
+}  // namespace cairn

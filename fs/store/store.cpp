@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "fs/store/store.h"
+
+#include <fcntl.h>
+#include <sodium.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+
+#include "config/base/log.h"
+#include "config/base/units.h"
+#include "fs/store/point_file.h"
+#include "fs/store/store_state.h"
+#include "fs/store/store_writer.h"
+#include "fs/store/writer_lock.h"
+
+namespace cairn {
+namespace {
+
+constexpr std::uint64_t kMaxDocumentBytes = 1024 * 1024;
+constexpr const char* kDocument = "store.json";
+
+// An existing directory may be used when nothing is in it (but what mkfs makes).
+Result<void> prepare_directory(const std::filesystem::path& path) {
+  if (::mkdir(path.c_str(), 0700) == 0) return {};
+  if (errno == ENOENT)
+    return fail(ErrorCode::target_missing, "make store", path.string(), "its parent directory is not there");
+  if (errno != EEXIST) return fail_errno(errno, "make store", path.string());
+  std::error_code problem;
+  for (const auto& entry : std::filesystem::directory_iterator(path, problem)) {
+    const std::string name = entry.path().filename();
+    if (name == kDocument) return fail(ErrorCode::store_exists, "make store", path.string());
+    if (name != "lost+found")
+      return fail(ErrorCode::store_exists, "make store", path.string(), "the directory is not empty: it holds " + name);
+  }
+  if (problem) return fail_errno(problem.value(), "make store", path.string());
+  return {};
+}
+
+Result<StoreDocument> load_document(Backend& backend, const std::filesystem::path& path, std::string& text) {
+  auto bytes = backend.get(kDocument, kMaxDocumentBytes);
+  if (!bytes) {
+    if (bytes.error().code != ErrorCode::object_missing) return pass_on(std::move(bytes).error());
+    std::error_code ignored;
+    return fail(ErrorCode::store_missing, "open store", path.string(),
+                std::filesystem::is_directory(path, ignored) ? "the directory holds no store.json"
+                                                             : "the directory is not there");
+  }
+  text.assign(as_text(*bytes));
+  return read_store_document(text, path.string());
+}
+
+}  // namespace
+
+Result<PackCache::SharedPack> PackCache::open(const std::string& pack_name) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = by_name_.find(pack_name); found != by_name_.end()) {
+      recent_.splice(recent_.begin(), recent_, found->second);
+      return found->second->second;
+    }
+  }
+  CAIRN_TRY(auto opened, PackReader::open(backend_, pack_name, keys_, store_));
+  SharedPack pack = std::move(opened);
+  const std::lock_guard lock(mutex_);
+  if (by_name_.contains(pack_name)) return pack;
+  recent_.emplace_front(pack_name, pack);
+  by_name_[pack_name] = recent_.begin();
+  if (recent_.size() > kOpenPacks) {
+    by_name_.erase(recent_.back().first);
+    recent_.pop_back();
+  }
+  return pack;
+}
+
+void PackCache::clear() {
+  const std::lock_guard lock(mutex_);
+  by_name_.clear();
+  recent_.clear();
+}
+
+Result<std::shared_ptr<Index>> Store::State::index() {
+  const std::lock_guard lock(index_mutex);
+  if (index_) return index_;
+  CAIRN_TRY(index_, Index::open(index_folder(), document.id));
+  const std::lock_guard names_lock(pack_names_mutex);
+  pack_names.clear();
+  return index_;
+}
+
+void Store::State::forget_index() {
+  const std::lock_guard lock(index_mutex);
+  index_.reset();
+}
+
+Result<void> Store::State::reload_document() {
+  std::string text;
+  CAIRN_TRY(StoreDocument now, load_document(*backend, directory, text));
+  CAIRN_CHECK(check_store_document(text, now, keys, directory.string()));
+  document.slots = std::move(now.slots);
+  return {};
+}
+
+Store::Store(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Store::~Store() = default;
+
+Result<void> Store::create(const std::filesystem::path& path, const StoreParameters& parameters,
+                           std::span<const NewKeySlot> slots) {
+  if (!std::has_single_bit(parameters.chunk_size) || parameters.chunk_size < kMinChunkSize ||
+      parameters.chunk_size > kMaxChunkSize)
+    return fail(ErrorCode::used_wrongly, "make store", path.string(),
+                "a chunk size of " + format_size(parameters.chunk_size) + " is not possible",
+                "use a power of two from 64KiB to 4MiB");
+  if (slots.empty()) return fail(ErrorCode::used_wrongly, "make store", path.string(), "no key was given");
+  const SecretBytes master_key = SecretBytes::random(kMasterKeyBytes);
+  StoreDocument document;
+  randombytes_buf(document.id.data(), document.id.size());
+  document.created = system_clock().now();
+  document.chunk_size = parameters.chunk_size;
+  document.algorithm = parameters.algorithm;
+  for (const NewKeySlot& slot : slots) {
+    CAIRN_TRY(KeySlot made, make_key_slot(master_key, slot, document.created));
+    document.slots.push_back(std::move(made));
+  }
+
+  CAIRN_CHECK(prepare_directory(path));
+  CAIRN_TRY(const WriterLock lock, WriterLock::take(path, "store init"));
+  LocalBackend backend(path);
+  const auto make_everything = [&]() -> Result<void> {
+    for (const char* folder : {"packs", "points", "tmp"}) {
+      const std::filesystem::path made = path / folder;
+      if (::mkdir(made.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno(errno, "make folder", made.string());
+    }
+    CAIRN_CHECK(Index::create(path / "index", document.id));
+    // Last: from here on it is a store.
+    return backend.put(kDocument, as_bytes(write_store_document(document, KeyRing(master_key))), IfExists::fail);
+  };
+  auto made = make_everything();
+  if (!made && made.error().code == ErrorCode::point_exists)
+    return fail(ErrorCode::store_exists, "make store", path.string());
+  if (!made) {
+    std::error_code ignored;  // nothing half-made stays; the error that counts is the one we have
+    for (const char* name : {"packs", "points", "tmp", "index", "lock"})
+      std::filesystem::remove_all(path / name, ignored);
+    return pass_on(std::move(made).error());
+  }
+  return {};
+}
+
+Result<std::unique_ptr<Store>> Store::open(const std::filesystem::path& path, const UnlockKey& key) {
+  return open(path, std::make_shared<LocalBackend>(path), key);
+}
+
+Result<std::unique_ptr<Store>> Store::open(const std::filesystem::path& path, std::shared_ptr<Backend> backend,
+                                           const UnlockKey& key) {
+  std::string text;
+  CAIRN_TRY(StoreDocument document, load_document(*backend, path, text));
+  if (!is_available(document.algorithm))
+    return fail(ErrorCode::not_supported_yet, "open store", path.string(),
+                "it is sealed with AES and this CPU has no AES instructions",
+                "use a machine whose CPU has AES instructions");
+  CAIRN_TRY(SecretBytes master_key, open_key_slots(document.slots, key, path.string()));
+  auto state = std::make_unique<State>(std::move(backend), path, std::move(document), std::move(master_key));
+  CAIRN_CHECK(check_store_document(text, state->document, state->keys, path.string()));
+  return std::unique_ptr<Store>(new Store(std::move(state)));
+}
+
+const StoreInfo& Store::info() const {
+  return state_->info;
+}
+const std::filesystem::path& Store::path() const {
+  return state_->directory;
+}
+
+Result<StoreUsage> Store::usage() {
+  StoreUsage usage;
+  CAIRN_TRY(const auto packs, state_->backend->list("packs/"));
+  usage.packs = packs.size();
+  for (const std::string& pack : packs) {
+    const auto object = state_->backend->open(pack);
+    if (object) usage.stored_bytes += (*object)->size();
+  }
+  CAIRN_TRY(const auto index, state_->index());
+  CAIRN_TRY(usage.chunks, index->record_count());
+  CAIRN_TRY(const auto points, list_points());
+  usage.points = points.size();
+  for (const PointName& name : points) {
+    const auto point = load_point(name);
+    if (!point) continue;  // a damaged one shows in `points`
+    for (const DiskRecord& disk : point->disks) usage.logical_bytes += disk.map.size;
+  }
+  return usage;
+}
+
+Result<std::vector<KeySlotFactsRow>> Store::key_slots() {
+  const std::lock_guard lock(state_->document_mutex);
+  CAIRN_CHECK(state_->reload_document());
+  std::vector<KeySlotFactsRow> rows;
+  for (const KeySlot& slot : state_->document.slots) rows.push_back(slot.facts);
+  return rows;
+}
+
+Result<void> Store::add_key_slot(const NewKeySlot& slot) {
+  const std::lock_guard lock(state_->document_mutex);
+  CAIRN_TRY(const WriterLock writer_lock, WriterLock::take(state_->directory, "store keys add"));
+  CAIRN_CHECK(state_->reload_document());
+  for (const KeySlot& other : state_->document.slots)
+    if (other.facts.label == slot.label)
+      return fail(ErrorCode::key_slot_exists, "add key slot", slot.label, "slot " + other.facts.id + " has that label");
+  CAIRN_TRY(KeySlot made, make_key_slot(state_->master_key, slot, system_clock().now()));
+  StoreDocument changed = state_->document;
+  changed.slots.push_back(std::move(made));
+  CAIRN_CHECK(
+      state_->backend->put(kDocument, as_bytes(write_store_document(changed, state_->keys)), IfExists::replace));
+  state_->document.slots = std::move(changed.slots);
+  return {};
+}
+
+Result<void> Store::remove_key_slot(std::string_view id_or_label) {
+  const std::lock_guard lock(state_->document_mutex);
+  CAIRN_TRY(const WriterLock writer_lock, WriterLock::take(state_->directory, "store keys remove"));
+  CAIRN_CHECK(state_->reload_document());
+  StoreDocument changed = state_->document;
+  const auto is_meant = [&](const KeySlot& slot) {
+    return slot.facts.id == id_or_label || slot.facts.label == id_or_label;
+  };
+  const auto meant = std::find_if(changed.slots.begin(), changed.slots.end(), is_meant);
+  if (meant == changed.slots.end())
+    return fail(ErrorCode::no_such_key_slot, "remove key slot", std::string(id_or_label));
+  changed.slots.erase(meant);
+  if (changed.slots.empty()) return fail(ErrorCode::last_key_slot, "remove key slot", std::string(id_or_label));
+  CAIRN_CHECK(
+      state_->backend->put(kDocument, as_bytes(write_store_document(changed, state_->keys)), IfExists::replace));
+  state_->document.slots = std::move(changed.slots);
+  return {};
+}
+
+Result<std::vector<PointName>> Store::list_points() {
+  CAIRN_TRY(const auto objects, state_->backend->list("points/"));
+  std::vector<PointName> names;
+  names.reserve(objects.size());
+  for (const std::string& object : objects)
+    if (auto name = PointName::parse(std::string_view(object).substr(std::string_view("points/").size())))
+      names.push_back(*std::move(name));
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+Result<std::optional<std::uint64_t>> Store::points_token() {
+  return state_->backend->change_token("points/");
+}
+
+Result<Buffer> Store::State::read_point_file(const PointName& name) {
+  auto bytes = backend->get(point_object(name), kMaxPointBytes);
+  if (!bytes && bytes.error().code == ErrorCode::object_missing)
+    return fail(ErrorCode::point_missing, "read recovery point", name.text());
+  if (!bytes && bytes.error().code == ErrorCode::store_damaged)
+    return fail(ErrorCode::point_damaged, "read recovery point", name.text(), "its file is too large to be one");
+  return bytes;
+}
+
+Result<RecoveryPoint> Store::load_point(const PointName& name) {
+  CAIRN_TRY(const Buffer bytes, state_->read_point_file(name));
+  return open_point(bytes, name, state_->keys, state_->document.id,
+                    state_->backend->location() + "/" + point_object(name));
+}
+
+Result<PointName> Store::find_point(std::string_view text) {
+  const std::size_t at = text.find('@');
+  if (at == std::string_view::npos || at == 0 || at + 1 == text.size())
+    return fail(ErrorCode::used_wrongly, "find recovery point", std::string(text),
+                "it is not of the form MACHINE@POINT", "write it like web-01@latest or web-01@20261121T020000Z");
+  const std::string machine(text.substr(0, at));
+  const std::string_view wanted = text.substr(at + 1);
+  CAIRN_TRY(const auto points, list_points());
+  std::vector<PointName> of_machine;
+  std::vector<std::string> machines;
+  for (const PointName& point : points) {
+    if (point.machine == machine) of_machine.push_back(point);
+    if (machines.empty() || machines.back() != point.machine) machines.push_back(point.machine);
+  }
+  if (of_machine.empty()) {
+    const auto near = nearest_name(machine, machines);
+    return fail(ErrorCode::no_such_machine, "find recovery points of", machine,
+                "the store has none of a machine of that name", near ? "did you mean " + *near + "?" : "");
+  }
+  if (wanted == "latest") return of_machine.back();
+  std::vector<PointName> matching;
+  std::vector<std::string> stamps;
+  for (const PointName& point : of_machine) {
+    stamps.push_back(point.stamp());
+    if (stamps.back().starts_with(wanted)) matching.push_back(point);
+  }
+  if (matching.empty()) {
+    const auto near = nearest_name(wanted, stamps);
+    return fail(ErrorCode::no_such_point, "find recovery point", std::string(text),
+                machine + " has " + std::to_string(of_machine.size()) + " points, none starts like that",
+                near ? "did you mean " + machine + "@" + *near + "?" : "see \"cairn points " + machine + "\"");
+  }
+  if (matching.size() > 1)
+    return fail(ErrorCode::ambiguous_point, "find recovery point", std::string(text),
+                std::to_string(matching.size()) + " points match, from " + matching.front().stamp() + " to " +
+                    matching.back().stamp());
+  return matching.front();
+}
+
+Result<SharedBuffer> Store::fetch(RecordKind kind, const ChunkName& name) {
+  CAIRN_ASSERT(!name.is_zero());
+  CAIRN_TRY(auto index, state_->index());
+  CAIRN_TRY(auto entry, index->find(name));
+  if (!entry && index->replaced()) {
+    state_->forget_index();
+    CAIRN_TRY(index, state_->index());
+    CAIRN_TRY(entry, index->find(name));
+  }
+  if (!entry)
+    return fail(ErrorCode::chunk_missing, "find chunk",
+                name.hex().substr(0, 16) + " in store " + state_->directory.string(), "the index does not know it");
+  if (entry->place.kind != kind)
+    return fail(ErrorCode::map_damaged, "read chunk", name.hex().substr(0, 16),
+                "it is of another kind than its place in the map says");
+  std::string pack_name;
+  {
+    const std::lock_guard lock(state_->pack_names_mutex);
+    if (const auto known = state_->pack_names.find(entry->pack); known != state_->pack_names.end())
+      pack_name = known->second;
+  }
+  if (pack_name.empty()) {
+    CAIRN_TRY(const PackFacts facts, index->pack(entry->pack));
+    pack_name = facts.name;
+    const std::lock_guard lock(state_->pack_names_mutex);
+    state_->pack_names[entry->pack] = pack_name;
+  }
+  CAIRN_TRY(const auto pack, state_->packs.open(pack_name));
+  CAIRN_TRY(Buffer bytes, pack->read_record(name, entry->place));
+  return std::make_shared<const Buffer>(std::move(bytes));
+}
+
+std::unique_ptr<DiskReader> Store::open_disk(const MapRecord& map, std::string object, ChunkSource* source) {
+  return std::make_unique<DiskReader>(source != nullptr ? *source : *this, map, state_->info.chunk_size,
+                                      std::move(object));
+}
+
+Result<RebuildReport> Store::rebuild_index() {
+  const std::lock_guard writer_guard(state_->writer_mutex);
+  CAIRN_TRY(const WriterLock lock, WriterLock::take(state_->directory, "rebuild-index"));
+  CAIRN_TRY(auto objects, state_->backend->list("packs/"));
+  std::sort(objects.begin(), objects.end());
+  // Built beside the old one and then exchanged: whoever reads meanwhile keeps what it has open.
+  const std::filesystem::path fresh = state_->directory / "index.new";
+  std::error_code problem;
+  std::filesystem::remove_all(fresh, problem);
+  CAIRN_CHECK(Index::create(fresh, state_->document.id));
+  RebuildReport report;
+  {
+    CAIRN_TRY(const auto index, Index::open(fresh, state_->document.id));
+    std::vector<IndexedPack> batch;
+    std::size_t batch_records = 0;
+    const auto add_batch = [&]() -> Result<void> {
+      CAIRN_CHECK(index->add(batch));
+      batch.clear();
+      batch_records = 0;
+      return {};
+    };
+    for (const std::string& object : objects) {
+      const std::string pack_name = object.substr(object.rfind('/') + 1);
+      const auto records = [&]() -> Result<IndexedPack> {
+        CAIRN_TRY(const auto pack, PackReader::open(*state_->backend, pack_name, state_->keys, state_->document.id));
+        CAIRN_TRY(auto footer, pack->read_footer());
+        return IndexedPack{pack_name, pack->size(), std::move(footer)};
+      }();
+      if (!records) {
+        log_error("pack-damaged", pack_name, records.error());
+        report.damaged_packs.push_back(pack_name);
+        continue;
+      }
+      report.packs += 1;
+      report.records += records->records.size();
+      batch_records += records->records.size();
+      batch.push_back(*records);
+      if (batch_records >= kIndexBatchRecords) CAIRN_CHECK(add_batch());
+    }
+    CAIRN_CHECK(add_batch());
+  }
+  state_->forget_index();
+  state_->packs.clear();
+  const std::filesystem::path old = state_->directory / "index.old";
+  std::filesystem::remove_all(old, problem);
+  if (::rename(state_->index_folder().c_str(), old.c_str()) != 0 && errno != ENOENT)
+    return fail_errno(errno, "replace index", state_->index_folder().string());
+  if (::rename(fresh.c_str(), state_->index_folder().c_str()) != 0)
+    return fail_errno(errno, "replace index", state_->index_folder().string());
+  std::filesystem::remove_all(old, problem);
+  return report;
+}
+
+}  // namespace cairn

@@ -1,0 +1,112 @@
+// Store: an opened store: its points, its disks, and (through begin_writing) its one writer. Bytes and lock order:
+// fs/store/FORMAT.md. Reading never takes the writer lock and never waits for the writer. Any thread.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "config/base/clock.h"
+#include "config/base/result.h"
+#include "crypto/key_slots.h"
+#include "crypto/sealer.h"
+#include "fs/io/backend.h"
+#include "fs/store/disk_reader.h"
+#include "fs/store/recovery_point.h"
+
+namespace cairn {
+
+class StoreWriter;
+
+inline constexpr std::uint32_t kMinChunkSize = 64 * 1024;
+inline constexpr std::uint32_t kMaxChunkSize = 4 * 1024 * 1024;
+inline constexpr std::uint32_t kDefaultChunkSize = 64 * 1024;
+
+struct StoreParameters {
+  std::uint32_t chunk_size = kDefaultChunkSize;  // bytes; a power of two from kMinChunkSize to kMaxChunkSize
+  SealAlgorithm algorithm = best_seal_algorithm();
+};
+
+// What is known about a store without counting anything.
+struct StoreInfo {
+  std::string id;  // 32 hex digits
+  std::uint32_t format = 1;
+  std::uint32_t chunk_size = 0;
+  SealAlgorithm algorithm{};
+  UtcTime created;
+};
+
+struct StoreUsage {
+  std::uint64_t packs = 0;
+  std::uint64_t stored_bytes = 0;  // in pack files
+  std::uint64_t chunks = 0;        // distinct chunks and nodes in the index
+  std::uint64_t points = 0;
+  std::uint64_t logical_bytes = 0;  // sum of all disks of all points
+};
+
+struct RebuildReport {
+  std::uint64_t packs = 0;
+  std::uint64_t records = 0;
+  std::vector<std::string> damaged_packs;
+};
+
+class Store : public ChunkSource {
+ public:
+  // Makes the store in the empty or new directory `path`, with a slot for each key. Nothing half-made stays on failure.
+  // Errors: store_exists, target_missing (the parent), permission_denied, used_wrongly (chunk size, no key).
+  static Result<void> create(const std::filesystem::path& path, const StoreParameters& parameters,
+                             std::span<const NewKeySlot> slots);
+
+  // Errors: store_missing, not_a_store, store_too_new, store_damaged, wrong_key.
+  static Result<std::unique_ptr<Store>> open(const std::filesystem::path& path, const UnlockKey& key);
+  // The same with another backend for packs, points and store.json; lock and index stay in the directory `path`.
+  static Result<std::unique_ptr<Store>> open(const std::filesystem::path& path, std::shared_ptr<Backend> backend,
+                                             const UnlockKey& key);
+
+  ~Store() override;
+
+  [[nodiscard]] const StoreInfo& info() const;
+  [[nodiscard]] const std::filesystem::path& path() const;
+  // Counts by listing packs and points and asking the index.
+  Result<StoreUsage> usage();
+
+  [[nodiscard]] Result<std::vector<KeySlotFactsRow>> key_slots();
+  // Errors: key_slot_exists (label), store_locked.
+  Result<void> add_key_slot(const NewKeySlot& slot);
+  // Errors: no_such_key_slot, last_key_slot, store_locked.
+  Result<void> remove_key_slot(std::string_view id_or_label);
+
+  // Names of all committed points, sorted. Reads names only; objects with other names are passed over.
+  Result<std::vector<PointName>> list_points();
+  // Changes when points came or went; nothing: cannot tell, list again.
+  Result<std::optional<std::uint64_t>> points_token();
+  // Errors: point_missing, point_damaged.
+  Result<RecoveryPoint> load_point(const PointName& name);
+  // `text`: MACHINE@POINT with POINT a full stamp, a unique prefix of one, or "latest".
+  // Errors: used_wrongly, no_such_machine, no_such_point (both with the nearest), ambiguous_point.
+  Result<PointName> find_point(std::string_view text);
+
+  // From the packs, uncached. The name is authenticated with the bytes. Errors: as ChunkSource.
+  Result<SharedBuffer> fetch(RecordKind kind, const ChunkName& name) override;
+  // Reads a disk through `source` (a cache in front of this store) or directly.
+  std::unique_ptr<DiskReader> open_disk(const MapRecord& map, std::string object, ChunkSource* source = nullptr);
+
+  // Takes the writer lock (or shares it with another writer of this very Store object), removes what an interrupted
+  // writer left in tmp/, and makes the index fit the packs that are there. The store must outlive the writer. `purpose`
+  // is shown to whoever is locked out: "backup". Errors: store_locked (says by whom), index_damaged, io_error.
+  Result<std::shared_ptr<StoreWriter>> begin_writing(std::string purpose);
+  // Takes the writer lock; replaces the index by what the packs' footers say. Damaged packs are named and left alone.
+  Result<RebuildReport> rebuild_index();
+
+ private:
+  struct State;
+  explicit Store(std::unique_ptr<State> state);
+  friend class StoreWriter;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace cairn

@@ -1,0 +1,76 @@
+// What Store and StoreWriter share. Internal to fs/store.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <condition_variable>
+#include <list>
+#include <mutex>
+#include <unordered_map>
+
+#include "fs/io/local_backend.h"
+#include "fs/store/index.h"
+#include "fs/store/pack.h"
+#include "fs/store/store.h"
+#include "fs/store/store_document.h"
+
+namespace cairn {
+
+// Open packs, the most recently used ones. Any thread.
+class PackCache {
+ public:
+  using SharedPack = std::shared_ptr<const PackReader>;
+  PackCache(Backend& backend, const KeyRing& keys, const StoreId& store)
+      : backend_(backend), keys_(keys), store_(store) {}
+  // Errors: as PackReader::open.
+  Result<SharedPack> open(const std::string& pack_name);
+  void clear();
+
+ private:
+  static constexpr std::size_t kOpenPacks = 256;  // file descriptors
+  Backend& backend_;
+  const KeyRing& keys_;
+  const StoreId& store_;
+  std::mutex mutex_;
+  std::list<std::pair<std::string, SharedPack>> recent_;  // newest first
+  std::unordered_map<std::string, decltype(recent_)::iterator> by_name_;
+};
+
+struct Store::State {
+  std::shared_ptr<Backend> backend;
+  std::filesystem::path directory;
+  StoreDocument document;  // slots guarded by document_mutex; the rest is constant
+  std::mutex document_mutex;
+  SecretBytes master_key;
+  KeyRing keys;
+  StoreInfo info;
+  PackCache packs;
+  std::mutex index_mutex;
+  std::shared_ptr<Index> index_;  // guarded by index_mutex; null until first used, or after a rebuild
+  std::mutex pack_names_mutex;
+  std::unordered_map<PackNumber, std::string> pack_names;  // of index_; guarded by pack_names_mutex
+  std::mutex writer_mutex;
+  std::condition_variable writer_gone;
+  std::weak_ptr<StoreWriter> writer;  // guarded by writer_mutex
+  bool writer_alive = false;          // guarded by writer_mutex; true until its destructor has ended
+
+  State(std::shared_ptr<Backend> store_backend, std::filesystem::path path, StoreDocument store_document,
+        SecretBytes key)
+      : backend(std::move(store_backend)),
+        directory(std::move(path)),
+        document(std::move(store_document)),
+        master_key(std::move(key)),
+        keys(master_key),
+        packs(*backend, keys, document.id) {
+    info = {to_hex(document.id), kStoreVersion, document.chunk_size, document.algorithm, document.created};
+  }
+
+  [[nodiscard]] std::filesystem::path index_folder() const { return directory / "index"; }
+  // Opens it when needed; opens it anew when it was replaced. Errors: as Index::open.
+  Result<std::shared_ptr<Index>> index();
+  void forget_index();
+  // Errors: store_missing, not_a_store, store_too_new, store_damaged.
+  Result<void> reload_document();
+  Result<Buffer> read_point_file(const PointName& name);
+};
+
+}  // namespace cairn

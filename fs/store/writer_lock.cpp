@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "fs/store/writer_lock.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <nlohmann/json.hpp>
+
+#include "config/base/bytes.h"
+#include "config/base/clock.h"
+
+namespace cairn {
+namespace {
+
+std::string describe_holder(int file) {
+  char text[512];
+  const ssize_t got = ::pread(file, text, sizeof(text), 0);
+  const auto document =
+      nlohmann::json::parse(std::string_view(text, got > 0 ? static_cast<std::size_t>(got) : 0), nullptr, false);
+  try {
+    return "locked by " + document.at("purpose").get<std::string>() + " (pid " +
+           std::to_string(document.at("pid").get<long>()) + " on " + document.at("host").get<std::string>() +
+           ") since " + document.at("since").get<std::string>();
+  } catch (const nlohmann::json::exception&) {
+    return "locked by another process";  // it has the lock but has not said who it is yet
+  }
+}
+
+}  // namespace
+
+Result<WriterLock> WriterLock::take(const std::filesystem::path& store, const std::string& purpose) {
+  const std::string path = (store / "lock").string();
+  UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!file) return fail_errno(errno, "lock store", store.string());
+  while (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EINTR) continue;
+    if (errno == EWOULDBLOCK)
+      return fail(ErrorCode::store_locked, "write to store", store.string(), describe_holder(file.get()));
+    return fail_errno(errno, "lock store", store.string());
+  }
+  char host[256] = {};
+  ::gethostname(host, sizeof(host) - 1);
+  const std::string text =
+      nlohmann::json{
+          {"pid", ::getpid()}, {"purpose", purpose}, {"host", host}, {"since", iso_time(system_clock().now())}}
+          .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) +
+      "\n";
+  // Only a courtesy to whoever is locked out: a full disk must not stop a prune from taking the lock.
+  if (::ftruncate(file.get(), 0) == 0) static_cast<void>(::pwrite(file.get(), text.data(), text.size(), 0) < 0);
+  return WriterLock(std::move(file));
+}
+
+}  // namespace cairn
