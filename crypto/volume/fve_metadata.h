@@ -1,0 +1,45 @@
+// FVE metadata: BitLocker's own description of a volume, kept three times on it. A bounded parser of what the facts
+// need and of what libcryptsetup 2.6 relies on without checking. Pure. Bytes: crypto/volume/VOLUMES.md.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "config/base/bytes.h"
+#include "crypto/volume/volume.h"
+
+namespace cairn {
+
+inline constexpr std::size_t kFveBlockBytes = 64 * 1024;  // the area of one metadata block
+
+struct FveBlock {
+  bool present = false;     // the block's signature is there
+  bool sound = false;       // checksum and all entries are right
+  bool safe = false;        // entries lie within their bounds: libcryptsetup may see it
+  std::string wrong;        // not sound: why, in words
+  std::uint16_t state = 0;  // 4: fully encrypted
+  std::uint16_t next_state = 0;
+  std::uint64_t volume_size = 0;          // bytes, 0: not told
+  std::array<std::uint64_t, 3> blocks{};  // where the three blocks lie, bytes from the volume's start
+  std::string guid;                       // of the volume
+  std::uint16_t encryption = 0;           // 0x8000 ... 0x8005
+  std::string description;
+  bool has_volume_key = false;  // an FVEK entry is there
+  bool clear_key = false;       // a protector that needs no secret: protection is suspended
+  std::vector<KeySlotFacts> protectors;
+};
+
+// `block`: up to kFveBlockBytes from the block's start.
+FveBlock parse_fve_block(ByteView block);
+
+// "aes-xts-plain64" in libcryptsetup's words; empty when unknown.
+std::string fve_cipher(std::uint16_t encryption);
+unsigned fve_key_bits(std::uint16_t encryption);
+
+// A GUID as it lies on the disk (first three fields little-endian) in text.
+std::string guid_text(ByteView sixteen_bytes);
+
+}  // namespace cairn

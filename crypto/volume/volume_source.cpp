@@ -1,0 +1,191 @@
+// VolumeSource and HeaderCopy: reading header areas, and the memfd (memfd_create(2)) that takes the disk's place.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "crypto/volume/volume_source.h"
+
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <limits>
+
+namespace cairn {
+
+namespace {
+
+// A file offset is signed: larger disks than this do not exist, and tmpfs would refuse the size.
+constexpr std::uint64_t kLargestFile = std::numeric_limits<std::int64_t>::max() / 2;
+
+// The bytes of the UTF-8 character at the start of `text` (RFC 3629: shortest form, no surrogates), 0 when there is
+// none.
+std::size_t utf8_length(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<std::uint8_t>(text[i]) : 0U; };
+  const auto follows = [&](std::size_t i) { return (byte(i) & 0xC0U) == 0x80U; };
+  const unsigned lead = byte(0);
+  if (lead >= 0xC2 && lead <= 0xDF) return follows(1) ? 2 : 0;
+  if (lead >= 0xE0 && lead <= 0xEF) {
+    if (!follows(1) || !follows(2)) return 0;
+    if (lead == 0xE0 && byte(1) < 0xA0) return 0;
+    if (lead == 0xED && byte(1) > 0x9F) return 0;
+    return 3;
+  }
+  if (lead >= 0xF0 && lead <= 0xF4) {
+    if (!follows(1) || !follows(2) || !follows(3)) return 0;
+    if (lead == 0xF0 && byte(1) < 0x90) return 0;
+    if (lead == 0xF4 && byte(1) > 0x8F) return 0;
+    return 4;
+  }
+  return 0;
+}
+
+void append_utf8(std::string& to, std::uint32_t point) {
+  const auto put = [&](std::uint32_t byte) { to.push_back(static_cast<char>(byte)); };
+  if (point < 0x80) {
+    put(point);
+  } else if (point < 0x800) {
+    put(0xC0 | (point >> 6));
+    put(0x80 | (point & 0x3F));
+  } else if (point < 0x10000) {
+    put(0xE0 | (point >> 12));
+    put(0x80 | ((point >> 6) & 0x3F));
+    put(0x80 | (point & 0x3F));
+  } else {
+    put(0xF0 | (point >> 18));
+    put(0x80 | ((point >> 12) & 0x3F));
+    put(0x80 | ((point >> 6) & 0x3F));
+    put(0x80 | (point & 0x3F));
+  }
+}
+
+}  // namespace
+
+Result<Buffer> VolumeSource::read(std::uint64_t offset, std::size_t size) const {
+  if (offset >= place.size) return Buffer{};
+  Buffer bytes(static_cast<std::size_t>(std::min<std::uint64_t>(size, place.size - offset)));
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t got =
+        ::pread(fd, bytes.data() + done, bytes.size() - done, static_cast<off_t>(place.offset + offset + done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) {
+      return fail_errno(errno, "look for encrypted volumes on", object, ErrorCode::io_error,
+                        fmt::format("reading at byte {}", place.offset + offset + done));
+    }
+    if (got == 0) break;
+    done += static_cast<std::size_t>(got);
+  }
+  bytes.resize(done);
+  return bytes;
+}
+
+std::string VolumeSource::name() const {
+  return partition == 0 ? std::string("the disk") : fmt::format("partition {}", partition);
+}
+
+Result<HeaderCopy> HeaderCopy::make(const VolumeSource& source) {
+  HeaderCopy copy;
+  copy.object_ = source.object;
+  copy.fd_ = UniqueFd(::memfd_create("cairn-header", MFD_CLOEXEC));
+  if (!copy.fd_) return fail_errno(errno, "copy the volume header of", source.object);
+  const std::uint64_t size = std::min(source.place.size, kLargestFile);
+  if (::ftruncate(copy.fd_.get(), static_cast<off_t>(size)) != 0)
+    return fail_errno(errno, "copy the volume header of", source.object);
+  return copy;
+}
+
+Result<void> HeaderCopy::put(std::uint64_t offset, Buffer bytes) {
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t wrote =
+        ::pwrite(fd_.get(), bytes.data() + done, bytes.size() - done, static_cast<off_t>(offset + done));
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote <= 0) return fail_errno(errno, "copy the volume header of", object_);
+    done += static_cast<std::size_t>(wrote);
+  }
+  pieces_.push_back({offset, std::move(bytes)});
+  return {};
+}
+
+bool HeaderCopy::unchanged(std::uint64_t offset, std::uint64_t size) const {
+  for (const Piece& piece : pieces_) {
+    const std::uint64_t from = std::max(offset, piece.offset);
+    const std::uint64_t to = std::min(offset + size, piece.offset + piece.bytes.size());
+    if (from >= to) continue;
+    Buffer now(static_cast<std::size_t>(to - from));
+    const ssize_t got = ::pread(fd_.get(), now.data(), now.size(), static_cast<off_t>(from));
+    if (got != static_cast<ssize_t>(now.size())) return false;
+    if (!std::equal(now.begin(), now.end(), piece.bytes.begin() + static_cast<std::ptrdiff_t>(from - piece.offset)))
+      return false;
+  }
+  return true;
+}
+
+std::string HeaderCopy::path() const {
+  return fmt::format("/proc/self/fd/{}", fd_.get());
+}
+
+VolumeFacts facts_of(const VolumeSource& source, VolumeType type) {
+  VolumeFacts facts;
+  facts.type = type;
+  facts.partition = source.partition;
+  facts.place = source.place;
+  return facts;
+}
+
+void add_damage(VolumeFacts& facts, const std::string& words) {
+  if (words.empty()) return;
+  if (!facts.damage.empty()) facts.damage += "; ";
+  facts.damage += words;
+}
+
+std::string printable(std::string_view text) {
+  text = text.substr(0, text.find('\0'));
+  std::string clean;
+  while (!text.empty()) {
+    const char c = text.front();
+    const std::size_t length = c >= 0x20 && c < 0x7F ? 1 : utf8_length(text);
+    if (length == 0)
+      clean.push_back('?');
+    else
+      clean.append(text.substr(0, length));
+    text.remove_prefix(std::max<std::size_t>(length, 1));
+  }
+  return clean;
+}
+
+std::string printable_utf16(ByteView bytes) {
+  std::string text;
+  for (std::size_t i = 0; i + 1 < bytes.size(); i += 2) {
+    std::uint32_t unit = get_le<std::uint16_t>(bytes.subspan(i));
+    if (unit >= 0xD800 && unit < 0xDC00 && i + 3 < bytes.size()) {
+      const std::uint32_t low = get_le<std::uint16_t>(bytes.subspan(i + 2));
+      if (low >= 0xDC00 && low < 0xE000) {
+        unit = 0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00);
+        i += 2;
+      }
+    }
+    if (unit >= 0xD800 && unit < 0xE000) unit = '?';
+    append_utf8(text, unit);
+  }
+  return printable(text);
+}
+
+std::vector<ByteRange> tidy_ranges(std::vector<ByteRange> ranges, std::uint64_t size) {
+  std::sort(ranges.begin(), ranges.end(), [](const ByteRange& a, const ByteRange& b) { return a.offset < b.offset; });
+  std::vector<ByteRange> tidy;
+  for (ByteRange range : ranges) {
+    if (range.offset >= size) continue;
+    range.size = std::min(range.size, size - range.offset);
+    if (range.size == 0) continue;
+    if (!tidy.empty() && range.offset <= tidy.back().offset + tidy.back().size) {
+      const std::uint64_t end = std::max(tidy.back().offset + tidy.back().size, range.offset + range.size);
+      tidy.back().size = end - tidy.back().offset;
+    } else {
+      tidy.push_back(range);
+    }
+  }
+  return tidy;
+}
+
+}  // namespace cairn
