@@ -1,0 +1,131 @@
+// Settings: every key of cairn.yaml as checked values. Keys, units, defaults and ranges: config/REFERENCE.md.
+// Paths are absolute (relative ones have been resolved against the file's directory). Constant after loading.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/base/result.h"
+#include "config/retention.h"
+#include "config/schedule.h"
+
+namespace cairn {
+
+inline constexpr const char* kDefaultSettingsPath = "/etc/cairn/cairn.yaml";
+
+// How the daemon and the commands unlock the store. Exactly one is given.
+struct KeySettings {
+  std::optional<std::filesystem::path> key_file;
+  std::optional<std::filesystem::path> passphrase_file;
+  std::vector<std::string> passphrase_command;  // argv; its standard output, less one newline, is the passphrase
+};
+
+struct StoreSettings {
+  std::filesystem::path path;
+  KeySettings key;
+};
+
+struct MountSettings {
+  std::filesystem::path path = "/srv/recovery-points";
+  bool allow_other = false;
+};
+
+struct KeyVaultSettings {
+  enum class Provider { local, pkcs11, command };
+  Provider provider = Provider::local;
+  std::filesystem::path path;                     // local: the vault's directory
+  std::optional<std::filesystem::path> key_file;  // local
+  std::filesystem::path module;                   // pkcs11: the library that speaks to the HSM
+  std::string token;                              // pkcs11: the token's label
+  std::optional<std::filesystem::path> pin_file;  // pkcs11
+  std::vector<std::string> command;               // command: argv
+  std::string principal = "cairn-backup";
+};
+
+enum class OnMissingKeys { fail, warn };
+
+struct Policy {
+  std::string name;
+  Schedule schedule;  // carries its time zone
+  std::chrono::seconds jitter{0};
+  RetentionRule retention;
+  OnMissingKeys on_missing_keys = OnMissingKeys::fail;
+  std::optional<std::chrono::seconds> soft_delete = std::chrono::days{14};  // nothing: off
+  std::optional<std::chrono::seconds> immutable;
+  std::chrono::seconds full_read = std::chrono::days{30};
+};
+
+// A secret or key in a vault: "main/web-01-root".
+struct VaultReference {
+  std::string vault;
+  std::string name;
+};
+
+struct DiskSettings {
+  std::string name;
+  std::filesystem::path image;
+  std::optional<VaultReference> bek;
+  std::optional<VaultReference> kek;
+};
+
+struct MachineSettings {
+  std::string name;
+  std::string policy = "default";
+  std::optional<std::filesystem::path> definition;
+  std::vector<DiskSettings> disks;  // in the file's order
+};
+
+struct DaemonSettings {
+  unsigned max_jobs = 2;  // jobs running at once
+};
+
+struct Settings {
+  std::filesystem::path file;
+  StoreSettings store;
+  std::filesystem::path state_dir = "/var/lib/cairn";
+  std::filesystem::path socket = "/run/cairn/cairnd.sock";
+  MountSettings mount;
+  DaemonSettings daemon;
+  std::map<std::string, KeyVaultSettings> key_vaults;
+  std::map<std::string, Policy> policies;  // "default" is always there
+  std::map<std::string, MachineSettings> machines;
+
+  // Errors: no_such_machine, with the nearest name. The pointer lives as long as these settings.
+  [[nodiscard]] Result<const MachineSettings*> machine(std::string_view name) const;
+  // A policy that is not there is a broken promise: loading has checked the names.
+  [[nodiscard]] const Policy& policy_of(const MachineSettings& machine) const;
+};
+
+// One thing wrong (or doubtful) in the settings file.
+struct SettingsProblem {
+  std::size_t line = 0;    // from 1; 0: the file as a whole
+  std::size_t column = 0;  // from 1
+  std::string key;         // "policies.nightly.schedule"; empty: the file as a whole
+  std::string found;       // what stands there
+  std::string expected;    // what may stand there; with "did you mean" where a name is near
+};
+
+struct SettingsReport {
+  std::optional<Settings> settings;       // nothing when there are problems
+  std::vector<SettingsProblem> problems;  // all of them, in the file's order
+};
+
+// `FILE:LINE:COLUMN: KEY: found X, expected Y`. One line.
+std::string describe(const SettingsProblem& problem, const std::filesystem::path& file);
+
+// Reads and checks `text` as the settings file `file`. Never touches the system except for time zone data.
+SettingsReport parse_settings(std::string_view text, const std::filesystem::path& file);
+
+// Reads the file. Errors: settings_missing, settings_unreadable, settings_invalid (message: every problem as described
+// above, a line each).
+Result<Settings> load_settings(const std::filesystem::path& file);
+
+}  // namespace cairn

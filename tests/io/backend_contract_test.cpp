@@ -1,0 +1,158 @@
+// The contract of Backend: what every implementation, and the fake, promises.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "fs/io/local_backend.h"
+#include "tests/support/memory_backend.h"
+
+namespace cairn {
+namespace {
+
+using testing::IsEmpty;
+using testing::UnorderedElementsAre;
+
+enum class Kind { local, memory };
+
+class BackendContract : public testing::TestWithParam<Kind> {
+ protected:
+  void SetUp() override {
+    if (GetParam() == Kind::memory) {
+      backend_ = std::make_unique<MemoryBackend>();
+      return;
+    }
+    std::string pattern = (std::filesystem::temp_directory_path() / "cairn-backend-XXXXXX").string();
+    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
+    directory_ = pattern;
+    backend_ = std::make_unique<LocalBackend>(directory_);
+  }
+  void TearDown() override {
+    if (!directory_.empty()) std::filesystem::remove_all(directory_);
+  }
+  std::string text_of(std::string_view name) {
+    const auto bytes = backend_->get(name, 1 << 20);
+    return bytes ? std::string(as_text(*bytes)) : std::string(bytes.error().name());
+  }
+  ErrorCode code_of(const Result<void>& result) { return result ? ErrorCode::internal : result.error().code; }
+
+  std::unique_ptr<Backend> backend_;
+  std::filesystem::path directory_;
+};
+
+TEST_P(BackendContract, GivesBackWhatWasPut) {
+  const ByteView parts[] = {as_bytes("one "), as_bytes(""), as_bytes("two")};
+  ASSERT_TRUE(backend_->put("packs/ab/abcd", parts, IfExists::fail));
+  EXPECT_EQ(text_of("packs/ab/abcd"), "one two");
+}
+
+TEST_P(BackendContract, NeverReplacesUnlessAsked) {
+  ASSERT_TRUE(backend_->put("points/a", as_bytes("first"), IfExists::fail));
+  EXPECT_EQ(code_of(backend_->put("points/a", as_bytes("second"), IfExists::fail)), ErrorCode::point_exists);
+  EXPECT_EQ(text_of("points/a"), "first");
+  ASSERT_TRUE(backend_->put("points/a", as_bytes("third"), IfExists::replace));
+  EXPECT_EQ(text_of("points/a"), "third");
+}
+
+TEST_P(BackendContract, SaysWhatIsMissing) {
+  EXPECT_EQ(text_of("points/nothing"), "object-missing");
+  EXPECT_EQ(code_of(backend_->remove("points/nothing")), ErrorCode::object_missing);
+  EXPECT_THAT(*backend_->list("points/"), IsEmpty());
+}
+
+TEST_P(BackendContract, ListsWhatStartsWithThePrefix) {
+  for (const char* name : {"points/a", "points/b", "packs/aa/1", "packs/bb/2", "store.json"})
+    ASSERT_TRUE(backend_->put(name, as_bytes("x"), IfExists::fail));
+  EXPECT_THAT(*backend_->list("points/"), UnorderedElementsAre("points/a", "points/b"));
+  EXPECT_THAT(*backend_->list("packs/"), UnorderedElementsAre("packs/aa/1", "packs/bb/2"));
+  ASSERT_TRUE(backend_->remove("points/a"));
+  EXPECT_THAT(*backend_->list("points/"), UnorderedElementsAre("points/b"));
+}
+
+TEST_P(BackendContract, ReadsRangesAndNoFurther) {
+  ASSERT_TRUE(backend_->put("points/a", as_bytes("0123456789"), IfExists::fail));
+  const auto object = backend_->open("points/a");
+  ASSERT_TRUE(object);
+  EXPECT_EQ((*object)->size(), 10U);
+  Buffer bytes(4);
+  ASSERT_TRUE((*object)->read(3, bytes));
+  EXPECT_EQ(as_text(bytes), "3456");
+  EXPECT_EQ(code_of((*object)->read(8, bytes)), ErrorCode::object_missing);
+}
+
+TEST_P(BackendContract, AnOpenObjectOutlivesItsRemoval) {
+  ASSERT_TRUE(backend_->put("points/a", as_bytes("still here"), IfExists::fail));
+  const auto object = backend_->open("points/a");
+  ASSERT_TRUE(object);
+  ASSERT_TRUE(backend_->remove("points/a"));
+  Buffer bytes(10);
+  ASSERT_TRUE((*object)->read(0, bytes));
+  EXPECT_EQ(as_text(bytes), "still here");
+}
+
+TEST_P(BackendContract, RefusesToLoadMoreThanTheLimit) {
+  ASSERT_TRUE(backend_->put("points/a", Buffer(100), IfExists::fail));
+  const auto bytes = backend_->get("points/a", 99);
+  ASSERT_FALSE(bytes);
+  EXPECT_EQ(bytes.error().code, ErrorCode::store_damaged);
+}
+
+TEST_P(BackendContract, OfManyPutsOfOneNameExactlyOneSucceeds) {
+  std::atomic<int> successes = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 8; ++i)
+      threads.emplace_back([&, i] {
+        if (backend_->put("points/a", as_bytes(std::to_string(i)), IfExists::fail)) ++successes;
+      });
+  }
+  EXPECT_EQ(successes, 1);
+}
+
+TEST_P(BackendContract, TheChangeTokenNeverHidesAChange) {
+  const auto token = [&] { return *backend_->change_token("points/"); };
+  ASSERT_TRUE(backend_->put("points/a", as_bytes("x"), IfExists::fail));
+  const auto before = token();
+  ASSERT_TRUE(backend_->put("points/b", as_bytes("x"), IfExists::fail));
+  const auto after = token();
+  EXPECT_TRUE(!before || !after || *before != *after);
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, BackendContract, testing::Values(Kind::local, Kind::memory),
+                         [](const auto& which) { return which.param == Kind::local ? "Local" : "Memory"; });
+
+class LocalBackendFiles : public BackendContract {};
+
+TEST_P(LocalBackendFiles, LeaveNothingBehindWhenAPutFails) {
+  ASSERT_TRUE(backend_->put("points/a", as_bytes("x"), IfExists::fail));
+  ASSERT_FALSE(backend_->put("points/a", as_bytes("y"), IfExists::fail));
+  EXPECT_TRUE(std::filesystem::is_empty(directory_ / "tmp"));
+}
+
+TEST_P(LocalBackendFiles, AreClosedToOthers) {
+  ASSERT_TRUE(backend_->put("points/a", as_bytes("x"), IfExists::fail));
+  using std::filesystem::perms;
+  EXPECT_EQ(std::filesystem::status(directory_ / "points" / "a").permissions(), perms::owner_read | perms::owner_write);
+  EXPECT_EQ(std::filesystem::status(directory_ / "points").permissions(), perms::owner_all);
+}
+
+TEST_P(LocalBackendFiles, LeftoversGoWhenTheWriterSaysSo) {
+  ASSERT_TRUE(backend_->put("points/a", as_bytes("x"), IfExists::fail));
+  std::ofstream(directory_ / "tmp" / "old") << "half";
+  ASSERT_TRUE(backend_->remove_leftovers());
+  EXPECT_TRUE(std::filesystem::is_empty(directory_ / "tmp"));
+  EXPECT_EQ(text_of("points/a"), "x");
+}
+
+TEST_P(LocalBackendFiles, OnlyRegularFilesAreObjects) {
+  std::filesystem::create_directories(directory_ / "points" / "folder");
+  EXPECT_EQ(text_of("points/folder"), "object-missing");
+}
+
+INSTANTIATE_TEST_SUITE_P(Files, LocalBackendFiles, testing::Values(Kind::local), [](const auto&) { return "Local"; });
+
+}  // namespace
+}  // namespace cairn

@@ -1,0 +1,34 @@
+// What the volume tests share: probing a file, and LUKS images that cryptsetup makes cheaply.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "crypto/volume/volume.h"
+#include "tests/support/sandbox.h"
+
+namespace cairn::testing {
+
+// Fails the test when probing fails, or when it changed the file.
+DiskFacts probe(const std::filesystem::path& image);
+
+inline constexpr const char* kPassphrase = "correct horse";
+inline const std::vector<std::string> kCheap = {"--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"};
+inline const std::vector<std::string> kCheapArgon = {
+    "--pbkdf", "argon2id", "--pbkdf-memory", "32", "--pbkdf-force-iterations", "4"};
+
+// cryptsetup luksFormat. `options` come before the image.
+void luks_format(const std::filesystem::path& image, const std::vector<std::string>& options);
+// cryptsetup luksAddKey with the passphrase "second".
+void luks_add_key(const std::filesystem::path& image, const std::vector<std::string>& options);
+// cryptsetup open --test-passphrase.
+bool opens(const std::filesystem::path& image);
+// Everything a VolumeFacts says, for comparing.
+std::string describe(const VolumeFacts& facts);
+
+}  // namespace cairn::testing
+
+#define NEEDS_CRYPTSETUP() \
+  if (!::cairn::testing::have_program("cryptsetup")) GTEST_SKIP() << "cryptsetup is not installed"
