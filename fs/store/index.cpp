@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <condition_variable>
 #include <map>
 #include <mutex>
 #include <unordered_set>
@@ -96,8 +97,10 @@ class Transaction {
   MDB_txn* txn_ = nullptr;
 };
 
-// One file must be opened only once in a process (LMDB's locks are fcntl locks): all Index objects share.
+// One file must be opened only once in a process (LMDB's locks are fcntl locks, which go when any descriptor is
+// closed): all users of a file share one Index. An entry stays until that Index has really closed its file.
 std::mutex g_open_mutex;
+std::condition_variable g_closed;
 std::map<FileIdentity, std::weak_ptr<Index>>& open_indexes() {
   static std::map<FileIdentity, std::weak_ptr<Index>> indexes;
   return indexes;
@@ -209,7 +212,14 @@ Result<std::optional<PackNumber>> Index::State::number_of(MDB_txn* txn, const st
 }
 
 Index::Index(std::unique_ptr<State> state) : state_(std::move(state)) {}
-Index::~Index() = default;
+
+Index::~Index() {
+  const FileIdentity identity = state_->identity;
+  state_.reset();
+  const std::lock_guard lock(g_open_mutex);
+  open_indexes().erase(identity);
+  g_closed.notify_all();
+}
 
 Result<void> Index::create(const std::filesystem::path& folder, const StoreId& store) {
   std::error_code problem;
@@ -237,14 +247,18 @@ Result<void> Index::create(const std::filesystem::path& folder, const StoreId& s
 
 Result<std::shared_ptr<Index>> Index::open(const std::filesystem::path& folder, const StoreId& store) {
   const std::filesystem::path file = folder / "data.mdb";
-  const std::lock_guard lock(g_open_mutex);
+  std::unique_lock lock(g_open_mutex);
   const auto identity = identity_of(file);
   if (!identity) {
     if (errno == ENOENT || errno == ENOTDIR)
       return fail(ErrorCode::index_missing, "open index", file.string(), "the file is not there");
     return fail_errno(errno, "open index", file.string());
   }
-  if (auto open_already = open_indexes()[*identity].lock()) return open_already;
+  for (auto entry = open_indexes().find(*identity); entry != open_indexes().end();
+       entry = open_indexes().find(*identity)) {
+    if (auto open_already = entry->second.lock()) return open_already;
+    g_closed.wait(lock);  // it is just being closed
+  }
 
   auto state = std::make_unique<State>();
   state->folder = folder.string();

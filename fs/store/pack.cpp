@@ -60,6 +60,7 @@ std::string FinishedPack::object() const {
 namespace {
 // Header: magic, version, algorithm, store, salt. Returns the pack's key.
 SecretBytes start_pack(const KeyRing& keys, SealAlgorithm algorithm, const StoreId& store, Buffer& bytes) {
+  bytes.clear();
   Buffer salt(kSaltBytes);
   randombytes_buf(salt.data(), salt.size());
   append(bytes, as_bytes(kHeaderMagic));
@@ -72,8 +73,8 @@ SecretBytes start_pack(const KeyRing& keys, SealAlgorithm algorithm, const Store
 }
 }  // namespace
 
-PackBuilder::PackBuilder(const KeyRing& keys, SealAlgorithm algorithm, const StoreId& store)
-    : sealer_(algorithm, start_pack(keys, algorithm, store, bytes_)) {}
+PackBuilder::PackBuilder(const KeyRing& keys, SealAlgorithm algorithm, const StoreId& store, Buffer room)
+    : bytes_(std::move(room)), sealer_(algorithm, start_pack(keys, algorithm, store, bytes_)) {}
 
 void PackBuilder::add(const ChunkName& name, RecordKind kind, RecordEncoding encoding, std::uint32_t raw_bytes,
                       ByteView stored) {

@@ -54,7 +54,8 @@ std::string pack_object(std::string_view pack_name);
 // Builds one pack in memory. One thread at a time.
 class PackBuilder {
  public:
-  PackBuilder(const KeyRing& keys, SealAlgorithm algorithm, const StoreId& store);
+  // `room`: a buffer to build in, so that its memory is used again; its bytes are dropped.
+  PackBuilder(const KeyRing& keys, SealAlgorithm algorithm, const StoreId& store, Buffer room = {});
   // Seals `stored` (already encoded; `raw_bytes` when decoded) as the next record.
   void add(const ChunkName& name, RecordKind kind, RecordEncoding encoding, std::uint32_t raw_bytes, ByteView stored);
   [[nodiscard]] std::size_t size() const { return bytes_.size(); }

@@ -32,9 +32,12 @@ Result<void> PackWriter::flush() {
   return {};
 }
 
-std::uint64_t PackWriter::written_bytes() const {
+Buffer PackWriter::take_spare() {
   const std::lock_guard lock(mutex_);
-  return written_bytes_;
+  if (spare_.empty()) return {};
+  Buffer room = std::move(spare_.back());
+  spare_.pop_back();
+  return room;
 }
 
 void PackWriter::run(const std::stop_token& stop) {
@@ -46,11 +49,10 @@ void PackWriter::run(const std::stop_token& stop) {
       FinishedPack pack = std::move(queue_.front());
       queue_.pop_front();
       changed_.notify_all();
-      const std::uint64_t bytes = pack.bytes.size();
       lock.unlock();
-      outcome = publish(std::move(pack));
+      outcome = publish(pack);
       lock.lock();
-      written_bytes_ += bytes;
+      if (spare_.size() <= kQueuedPacks) spare_.push_back(std::move(pack.bytes));
     } else {
       lock.unlock();
       outcome = add_to_index();
@@ -63,7 +65,7 @@ void PackWriter::run(const std::stop_token& stop) {
   }
 }
 
-Result<void> PackWriter::publish(FinishedPack pack) {
+Result<void> PackWriter::publish(FinishedPack& pack) {
   const ByteView parts[] = {pack.bytes};
   auto put = backend_.put(pack.object(), parts, IfExists::fail);
   // A pack's name is the hash of its bytes: what is there already is this pack.

@@ -29,12 +29,13 @@ class PackWriter {
   Result<void> write(FinishedPack pack);
   // Returns when everything queued is published and in the index. Errors: as write().
   Result<void> flush();
-  [[nodiscard]] std::uint64_t written_bytes() const;
+  // The memory of a pack that has been written, for the next one; empty when there is none.
+  [[nodiscard]] Buffer take_spare();
 
  private:
   static constexpr std::size_t kQueuedPacks = 2;
   void run(const std::stop_token& stop);
-  Result<void> publish(FinishedPack pack);
+  Result<void> publish(FinishedPack& pack);
   Result<void> add_to_index();
 
   Backend& backend_;
@@ -44,13 +45,13 @@ class PackWriter {
   std::vector<IndexedPack> batch_;
   std::size_t batch_records_ = 0;
   // Guarded by mutex_:
-  mutable std::mutex mutex_;
+  std::mutex mutex_;
   std::condition_variable_any changed_;
   std::deque<FinishedPack> queue_;
   std::optional<Error> failure_;
   bool busy_ = false;
   bool flush_wanted_ = false;
-  std::uint64_t written_bytes_ = 0;
+  std::vector<Buffer> spare_;
   std::jthread thread_;  // last: it uses all of the above
 };
 

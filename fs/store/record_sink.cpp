@@ -5,6 +5,8 @@
 
 #include <cmath>
 
+#include "config/base/units.h"
+
 namespace cairn {
 namespace {
 
@@ -64,7 +66,11 @@ Result<bool> RecordSink::is_new(const ChunkName& name) {
 }
 
 std::uint64_t RecordSink::add(Lane& lane, const NewRecord& record) {
-  if (!lane.pack) lane.pack.emplace(keys_, algorithm_, store_);
+  if (!lane.pack) {
+    Buffer room = writer_.take_spare();
+    room.reserve(kPackTargetBytes + kMaxRawBytes + kMiB);
+    lane.pack.emplace(keys_, algorithm_, store_, std::move(room));
+  }
   const std::size_t before = lane.pack->size();
   const auto raw_bytes = static_cast<std::uint32_t>(record.bytes.size());
   if (record.compress == Compress::try_it && looks_compressible(record.bytes)) {

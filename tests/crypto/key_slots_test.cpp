@@ -35,7 +35,9 @@ class KeySlots : public testing::Test {
     slot.cost = kCheap;
     return make_key_slot(master_key_, slot, UtcTime()).value();
   }
-  static UnlockKey key(KeySlotType type, std::string_view secret) { return {type, SecretBytes::copy_of(as_bytes(secret)), "the test"}; }
+  static UnlockKey key(KeySlotType type, std::string_view secret) {
+    return {type, SecretBytes::copy_of(as_bytes(secret)), "the test"};
+  }
   bool opens(const KeySlot& slot, const UnlockKey& with) {
     const auto opened = open_key_slots({&slot, 1}, with, "store");
     return opened && sodium_memcmp(opened->reveal().data(), master_key_.reveal().data(), kMasterKeyBytes) == 0;
@@ -65,7 +67,8 @@ TEST_F(KeySlots, OpenWithTheirOwnKeyOnly) {
 
 TEST_F(KeySlots, AWrongKeySaysSoAndWhereItCameFrom) {
   const KeySlot slot = make(KeySlotType::key_file, kFile);
-  const auto refused = open_key_slots({&slot, 1}, key(KeySlotType::key_file, "something else that is long enough"), "/srv/s");
+  const auto refused =
+      open_key_slots({&slot, 1}, key(KeySlotType::key_file, "something else that is long enough"), "/srv/s");
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::wrong_key);
   EXPECT_THAT(refused.error().message(), HasSubstr("cannot unlock store /srv/s: the key-file from the test"));
@@ -128,7 +131,8 @@ TEST_F(KeySlots, RefuseKeysThatAreNone) {
 TEST_F(KeySlots, KeyFilesAreMadeClosedToOthersAndNeverOverwritten) {
   const std::string path = directory_ / "new.key";
   ASSERT_TRUE(create_key_file(path));
-  EXPECT_EQ(std::filesystem::status(path).permissions(), std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  EXPECT_EQ(std::filesystem::status(path).permissions(),
+            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
   const auto secret = read_key_file(path);
   ASSERT_TRUE(secret);
   EXPECT_EQ(secret->size(), 65U);
@@ -138,7 +142,9 @@ TEST_F(KeySlots, KeyFilesAreMadeClosedToOthersAndNeverOverwritten) {
 
 TEST_F(KeySlots, KeyFilesThatOthersMayTouchAreRefused) {
   for (const mode_t mode : {0640U, 0604U, 0660U, 0620U, 0602U, 0610U})
-    EXPECT_EQ(read_key_file(file("k" + std::to_string(mode), kFile, mode)).error().code, ErrorCode::key_file_permissions) << mode;
+    EXPECT_EQ(read_key_file(file("k" + std::to_string(mode), kFile, mode)).error().code,
+              ErrorCode::key_file_permissions)
+        << mode;
   EXPECT_TRUE(read_key_file(file("closed", kFile, 0600)));
   EXPECT_TRUE(read_key_file(file("read-only", kFile, 0400)));
 }
@@ -157,7 +163,8 @@ TEST_F(KeySlots, APrintedRecoveryKeyIsReadBackHoweverItIsTyped) {
   const std::string text(as_text(printed.reveal()));
   EXPECT_EQ(text.size(), 14U + 8 * 8);
   std::string lower = text;
-  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   std::string bare = text.substr(15);
   std::string spread;
   for (const char c : text) spread += std::string(1, c) + (c == '-' ? "\r\n  " : "");

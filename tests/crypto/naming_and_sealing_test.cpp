@@ -86,9 +86,10 @@ TEST_F(Sealing, XChaChaIsLibsodiumsWithTheRecordsNumberAsNonce) {
   Buffer nonce(24);
   nonce[0] = 2;
   Buffer opened(plain.size());
-  EXPECT_EQ(crypto_aead_xchacha20poly1305_ietf_decrypt(opened.data(), nullptr, nullptr, sealed.data(), sealed.size(),
-                                                       as_bytes("context").data(), 7, nonce.data(), key.reveal().data()),
-            0);
+  EXPECT_EQ(
+      crypto_aead_xchacha20poly1305_ietf_decrypt(opened.data(), nullptr, nullptr, sealed.data(), sealed.size(),
+                                                 as_bytes("context").data(), 7, nonce.data(), key.reveal().data()),
+      0);
   EXPECT_EQ(opened, plain);
 }
 

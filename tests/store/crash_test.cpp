@@ -56,7 +56,9 @@ class Scene {
   void check(bool reported, bool index_lost) {
     const auto store = place_.open();
     if (index_lost) value_of(store->rebuild_index());
-    { value_of(store->begin_writing("recovery")); }  // as the daemon's next backup does
+    {
+      value_of(store->begin_writing("recovery"));
+    }  // as the daemon's next backup does
     const auto points = value_of(store->list_points());
     ASSERT_GE(points.size(), reported ? 2U : 1U);
     ASSERT_LE(points.size(), 2U);
@@ -110,7 +112,8 @@ INSTANTIATE_TEST_SUITE_P(Cuts, BackupCrash,
 
 TEST(WriterFailure, StaysAFailureForEveryoneWhoSharesTheWriter) {
   const TemporaryStore place;
-  const auto backend = std::make_shared<FaultyBackend>(std::make_shared<LocalBackend>(place.path()), 4, CutAt::before_effect);
+  const auto backend =
+      std::make_shared<FaultyBackend>(std::make_shared<LocalBackend>(place.path()), 4, CutAt::before_effect);
   const auto store = value_of(Store::open(place.path(), backend, TemporaryStore::key()));
   const auto writer = value_of(store->begin_writing("test"));
   MemoryImage image(64 * kMiB);

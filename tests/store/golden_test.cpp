@@ -1,6 +1,6 @@
-// The golden stores: written once by each format version and kept. They must open for ever, and FORMAT.md quotes their bytes.
-// Made by  CAIRN_MAKE_GOLDEN=tests/store/golden test_store --gtest_filter=Golden.*
-// SPDX-License-Identifier: GPL-3.0-or-later
+// The golden stores: written once by each format version and kept. They must open for ever, and FORMAT.md quotes their
+// bytes. Made by  CAIRN_MAKE_GOLDEN=tests/store/golden test_store --gtest_filter=Golden.* SPDX-License-Identifier:
+// GPL-3.0-or-later
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -107,8 +107,11 @@ TEST_P(Golden, IsWhatTheFormatDocumentShows) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Algorithms, Golden, testing::Values(SealAlgorithm::aes256_gcm, SealAlgorithm::xchacha20_poly1305),
-                         [](const auto& which) { return which.param == SealAlgorithm::aes256_gcm ? "Aes" : "XChaCha"; });
+INSTANTIATE_TEST_SUITE_P(Algorithms, Golden,
+                         testing::Values(SealAlgorithm::aes256_gcm, SealAlgorithm::xchacha20_poly1305),
+                         [](const auto& which) {
+                           return which.param == SealAlgorithm::aes256_gcm ? "Aes" : "XChaCha";
+                         });
 
 }  // namespace
 }  // namespace cairn

@@ -79,7 +79,8 @@ enum class CutAt { before_effect, after_effect };
 // From call number `cut` on (from 0), everything fails: the machine is off. Counts all calls.
 class FaultyBackend final : public Backend {
  public:
-  FaultyBackend(std::shared_ptr<Backend> inner, std::uint64_t cut, CutAt at) : inner_(std::move(inner)), cut_(cut), at_(at) {}
+  FaultyBackend(std::shared_ptr<Backend> inner, std::uint64_t cut, CutAt at)
+      : inner_(std::move(inner)), cut_(cut), at_(at) {}
   [[nodiscard]] std::uint64_t calls() const { return calls_; }
 
   [[nodiscard]] std::string location() const override { return inner_->location(); }

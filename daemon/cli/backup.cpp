@@ -1,0 +1,21 @@
+// cairn backup: makes recovery points now, and waits for them. Documents: daemon/API.md "Job".
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <nlohmann/json.hpp>
+
+#include "daemon/cli/commands.h"
+#include "daemon/cli/context.h"
+#include "daemon/cli/finish_jobs.h"
+#include "daemon/service.h"
+
+namespace cairn::cli {
+
+Result<ExitCode> run(Context& context, const BackupCommand& command) {
+  CAIRN_TRY(Service* const service, context.service());
+  BackupRequest request;
+  request.machines = command.machines;
+  request.all = command.all;
+  CAIRN_TRY(const nlohmann::json started, service->start_backup(request));
+  return finish_jobs(context, started);
+}
+
+}  // namespace cairn::cli

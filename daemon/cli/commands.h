@@ -1,0 +1,59 @@
+// The commands: what each does and how its document reads as text. One file a command; dispatch in run.cpp.
+// The renderers are pure and take documents as daemon/API.md describes them. One thread at a time.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "config/base/clock.h"
+#include "config/base/result.h"
+#include "daemon/cli/arguments.h"
+
+namespace cairn::cli {
+
+class Context;
+
+// Runs one command; its answer is printed by then. An error is printed by the caller.
+Result<ExitCode> run(Context& context, const StoreInitCommand& command);
+Result<ExitCode> run(Context& context, const StoreInfoCommand& command);
+Result<ExitCode> run(Context& context, const RebuildIndexCommand& command);
+Result<ExitCode> run(Context& context, const KeysListCommand& command);
+Result<ExitCode> run(Context& context, const KeysAddCommand& command);
+Result<ExitCode> run(Context& context, const KeysRemoveCommand& command);
+Result<ExitCode> run(Context& context, const ConfigCheckCommand& command);
+Result<ExitCode> run(Context& context, const BackupCommand& command);
+Result<ExitCode> run(Context& context, const PointsCommand& command);
+Result<ExitCode> run(Context& context, const MountCommand& command);
+Result<ExitCode> run(Context& context, const UmountCommand& command);
+Result<ExitCode> run(Context& context, const RestoreCommand& command);
+Result<ExitCode> run(Context& context, const StatusCommand& command);
+Result<ExitCode> run(Context& context, const JobsCommand& command);
+Result<ExitCode> run(Context& context, const JobsCancelCommand& command);
+Result<ExitCode> run(Context& context, const ExplainCommand& command);
+Result<ExitCode> run(Context& context, const VersionCommand& command);
+Result<ExitCode> run(Context& context, const HelpCommand& command);
+Result<ExitCode> run(Context& context, const CompleteCommand& command);
+
+// The whole program but for hardening: parses, runs, reports; exceptions of libraries end here.
+ExitCode run_command_line(const std::vector<std::string>& words);
+
+std::string render_store_info(const nlohmann::json& document);
+std::string render_rebuild(const nlohmann::json& document);
+std::string render_key_slots(const nlohmann::json& document);
+std::string render_config_check(const nlohmann::json& document);
+std::string render_points(const nlohmann::json& rows, UtcTime now);
+std::string render_point(const nlohmann::json& document);
+std::string render_status(const nlohmann::json& document, UtcTime now);
+std::string render_jobs(const nlohmann::json& rows);
+std::string render_job(const nlohmann::json& job);
+std::string render_explanation(const nlohmann::json& document);
+std::string render_explanations(const nlohmann::json& rows);
+// One finished job in a line or a few: the end of backup and restore.
+std::string render_finished_job(const nlohmann::json& job);
+
+// What in a status document somebody should look at.
+std::vector<std::string> status_warnings(const nlohmann::json& document, UtcTime now);
+
+}  // namespace cairn::cli

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/cli/context.h"
+
+#include "daemon/cli/prompt.h"
+#include "daemon/engine.h"
+#include "daemon/remote_service.h"
+#include "daemon/service.h"
+#include "daemon/unlock.h"
+#include "fs/store/store.h"
+
+namespace cairn::cli {
+
+Context::Context(GlobalOptions globals)
+    : globals_(std::move(globals)), output_(globals_.json ? Format::json : Format::text) {}
+Context::~Context() = default;
+
+Result<const Settings*> Context::settings() {
+  if (!settings_) {
+    CAIRN_TRY(settings_, load_settings(globals_.settings_file));
+  }
+  return &*settings_;
+}
+
+Result<UnlockKey> Context::unlock_key() {
+  if (globals_.recovery_key.empty()) {
+    CAIRN_TRY(const Settings* const settings, this->settings());
+    return read_unlock_key(settings->store.key);
+  }
+  const bool from_input = globals_.recovery_key == "-";
+  const std::string object = from_input ? "standard input" : globals_.recovery_key;
+  UnlockKey key;
+  key.type = KeySlotType::recovery;
+  key.source = object;
+  CAIRN_TRY(const SecretBytes text, from_input ? read_secret_from_input("Recovery key: ") : read_key_file(object));
+  CAIRN_TRY(key.secret, parse_recovery_key(text.reveal(), object));
+  return key;
+}
+
+Result<std::unique_ptr<Store>> Context::open_store() {
+  CAIRN_TRY(const Settings* const settings, this->settings());
+  CAIRN_TRY(const UnlockKey key, unlock_key());
+  return Store::open(settings->store.path, key);
+}
+
+Result<Service*> Context::service() {
+  if (remote_) return remote_.get();
+  if (engine_) return &engine_->service();
+  CAIRN_TRY(const Settings* const settings, this->settings());
+  if (!globals_.no_daemon && globals_.recovery_key.empty()) {
+    auto remote = connect_to_daemon(settings->socket);
+    if (remote) {
+      remote_ = *std::move(remote);
+      return remote_.get();
+    }
+    if (remote.error().code != ErrorCode::daemon_unreachable) return pass_on(std::move(remote).error());
+  }
+  EngineOptions options;
+  options.role = EngineRole::foreground;
+  std::optional<UnlockKey> key;
+  if (!globals_.recovery_key.empty()) {
+    CAIRN_TRY(key, unlock_key());
+    options.key = &*key;
+  }
+  CAIRN_TRY(engine_, Engine::open(*settings, options));
+  return &engine_->service();
+}
+
+}  // namespace cairn::cli

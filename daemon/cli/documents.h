@@ -1,0 +1,55 @@
+// Documents: reading JSON that may lack a member or have another type, without exceptions. For the .cpp files here.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "config/base/clock.h"
+#include "config/base/units.h"
+
+namespace cairn::cli {
+
+inline const nlohmann::json& member(const nlohmann::json& document, const char* name) {
+  static const nlohmann::json kNull;
+  if (!document.is_object()) return kNull;
+  const auto found = document.find(name);
+  return found == document.end() ? kNull : *found;
+}
+// Empty when it is missing, null or no text.
+inline std::string text_of(const nlohmann::json& document, const char* name) {
+  const nlohmann::json& value = member(document, name);
+  return value.is_string() ? value.get<std::string>() : std::string();
+}
+inline std::uint64_t number_of(const nlohmann::json& document, const char* name) {
+  const nlohmann::json& value = member(document, name);
+  return value.is_number_unsigned() || (value.is_number_integer() && value.get<std::int64_t>() > 0)
+             ? value.get<std::uint64_t>()
+             : 0;
+}
+inline bool flag_of(const nlohmann::json& document, const char* name) {
+  const nlohmann::json& value = member(document, name);
+  return value.is_boolean() && value.get<bool>();
+}
+// Empty when there is no such number.
+inline std::string size_of(const nlohmann::json& document, const char* name) {
+  return member(document, name).is_number() ? format_size(number_of(document, name)) : std::string();
+}
+// 2026-11-21T02:00:00Z as "2026-11-21 02:00:00".
+inline std::string time_of(const nlohmann::json& document, const char* name) {
+  std::string text = text_of(document, name);
+  if (text.size() != 20) return text;
+  text[10] = ' ';
+  text.pop_back();
+  return text;
+}
+// Nothing when there is no such time.
+inline std::optional<std::chrono::seconds> since(const nlohmann::json& document, const char* name, UtcTime now) {
+  const auto time = parse_iso_time(text_of(document, name));
+  if (!time) return std::nullopt;
+  return now - *time;
+}
+
+}  // namespace cairn::cli

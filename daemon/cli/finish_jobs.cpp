@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/cli/finish_jobs.h"
+
+#include <unistd.h>
+
+#include "daemon/cli/commands.h"
+#include "daemon/cli/context.h"
+#include "daemon/cli/documents.h"
+#include "daemon/cli/follow_jobs.h"
+#include "daemon/cli/table.h"
+#include "daemon/job_record.h"
+
+namespace cairn::cli {
+
+std::string render_finished_job(const nlohmann::json& job) {
+  const nlohmann::json& result = member(job, "result");
+  const std::string object = text_of(job, "object");
+  const std::string point = text_of(job, "point");
+  std::string line = printable(point.empty() ? object : point) + "  " + printable(text_of(job, "state"));
+  if (result.is_object() && text_of(job, "kind") == "backup") {
+    line += "  read " + format_size(number_of(result, "read_bytes")) + ", new " +
+            format_size(number_of(result, "new_bytes")) + ", stored " + format_size(number_of(result, "stored_bytes"));
+  }
+  if (result.is_object()) line += ", " + format_took(std::chrono::milliseconds(number_of(result, "duration_ms")));
+  std::string all = line + "\n";
+  for (const auto& file : member(result, "files"))
+    all += "  " + printable(text_of(file, "path")) + "  " + size_of(file, "size") + ", " + size_of(file, "data_bytes") +
+           " of it data\n";
+  for (const auto& warning : member(job, "warnings"))
+    if (warning.is_string()) all += "  warning: " + printable(warning.get<std::string>()) + "\n";
+  return all;
+}
+
+Result<ExitCode> finish_jobs(Context& context, const nlohmann::json& started) {
+  CAIRN_TRY(Service* const service, context.service());
+  const bool progress = context.output().format() == Format::text && ::isatty(STDERR_FILENO) != 0;
+  CAIRN_TRY(nlohmann::json jobs, follow_jobs(*service, member(started, "jobs"), progress));
+  nlohmann::json document{{"jobs", std::move(jobs)}};
+  std::string text;
+  for (const auto& job : document["jobs"]) {
+    text += render_finished_job(job);
+    const nlohmann::json& error = member(job, "error");
+    if (error.is_object() && !document.contains("error")) document["error"] = error_document(error_from_json(error));
+  }
+  CAIRN_CHECK(context.output().answer(document, text));
+  if (context.output().format() == Format::text) {
+    for (const auto& job : document["jobs"]) {
+      const nlohmann::json& error = member(job, "error");
+      if (error.is_object()) context.output().error_text(error_from_json(error), text_of(job, "object"));
+    }
+  }
+  return exit_code_of(document["jobs"]);
+}
+
+}  // namespace cairn::cli

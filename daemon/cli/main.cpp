@@ -1,0 +1,13 @@
+// cairn: the command line. Design: one grammar (arguments.cpp), one file a command, one document a command.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <string>
+#include <vector>
+
+#include "crypto/secret_bytes.h"
+#include "daemon/cli/commands.h"
+
+int main(int argc, char** argv) {
+  cairn::harden_process();
+  return static_cast<int>(
+      cairn::cli::run_command_line(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc)));
+}

@@ -1,0 +1,27 @@
+// cairn restore: writes the disks of a recovery point as sparse files. Documents: daemon/API.md "Job".
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "daemon/cli/commands.h"
+#include "daemon/cli/context.h"
+#include "daemon/cli/finish_jobs.h"
+#include "daemon/service.h"
+
+namespace cairn::cli {
+
+Result<ExitCode> run(Context& context, const RestoreCommand& command) {
+  RestoreRequest request;
+  request.point = command.point;
+  // The daemon has another working directory.
+  request.to = std::filesystem::absolute(command.to).lexically_normal().string();
+  if (!command.disk.empty()) request.disk = command.disk;
+  request.force = command.force;
+  CAIRN_TRY(Service* const service, context.service());
+  CAIRN_TRY(nlohmann::json job, service->start_restore(request));
+  nlohmann::json started{{"jobs", nlohmann::json::array()}};
+  started["jobs"].push_back(std::move(job));
+  return finish_jobs(context, started);
+}
+
+}  // namespace cairn::cli

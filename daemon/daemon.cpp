@@ -1,0 +1,257 @@
+// The life of cairnd. Order up: settings, signals, state lock, engine (store, journal, queue), mount, control API,
+// scheduler. Down: scheduler, control API, engine (jobs), mount: nothing new begins once something has stopped.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/daemon.h"
+
+#include <fmt/core.h>
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
+
+#include "config/base/log.h"
+#include "config/base/unique_fd.h"
+#include "config/settings.h"
+#include "daemon/control_api.h"
+#include "daemon/engine.h"
+#include "daemon/job_queue.h"
+#include "daemon/local_service.h"
+#include "daemon/mount_keeper.h"
+#include "daemon/scheduler.h"
+#include "daemon/service_manager.h"
+#include "daemon/state_lock.h"
+#include "daemon/unlock.h"
+#include "fs/store/store.h"
+
+namespace cairn {
+namespace {
+
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+
+constexpr int kTickMs = 1000;
+// The main loop ticks every second and the scheduler makes a pass every 30 s; twice that is a hang.
+constexpr seconds kMainLoopLate{20};
+constexpr seconds kSchedulerLate{90};
+
+// Signals as a file to wait on. SIGPIPE is ignored: a client that goes away is not our end.
+Result<UniqueFd> take_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, number);
+  if (pthread_sigmask(SIG_BLOCK, &signals, nullptr) != 0) return fail_errno(errno, "block", "signals");
+  (void)signal(SIGPIPE, SIG_IGN);
+  UniqueFd fd(signalfd(-1, &signals, SFD_CLOEXEC));
+  if (!fd) return fail_errno(errno, "wait for", "signals");
+  return fd;
+}
+
+// Settings that only a restart can change. Empty: none did.
+std::string needs_restart(const Settings& now, const Settings& wanted) {
+  std::string changed;
+  const auto add = [&](bool differs, const char* key) {
+    if (!differs) return;
+    if (!changed.empty()) changed += ", ";
+    changed += key;
+  };
+  add(now.store.path != wanted.store.path || now.store.key.key_file != wanted.store.key.key_file ||
+          now.store.key.passphrase_file != wanted.store.key.passphrase_file ||
+          now.store.key.passphrase_command != wanted.store.key.passphrase_command,
+      "store");
+  add(now.state_dir != wanted.state_dir, "state_dir");
+  add(now.socket != wanted.socket, "socket");
+  add(now.mount.path != wanted.mount.path || now.mount.allow_other != wanted.mount.allow_other, "mount");
+  return changed;
+}
+
+class Daemon {
+ public:
+  explicit Daemon(std::filesystem::path settings_file) : settings_file_(std::move(settings_file)) {}
+
+  Result<void> run() {
+    CAIRN_TRY(Settings settings, load_settings(settings_file_));
+    CAIRN_TRY(signals_, take_signals());
+    CAIRN_CHECK(start(std::move(settings)));
+    manager_.ready(status_line());
+    loop();
+    stop();
+    return {};
+  }
+
+ private:
+  Result<void> start(Settings settings) {
+    const std::filesystem::path socket = settings.socket;
+    const MountSettings mount = settings.mount;
+    CAIRN_TRY(StateLock lock, StateLock::take(settings.state_dir));
+    lock_.emplace(std::move(lock));
+    EngineOptions options;
+    options.role = EngineRole::daemon;
+    CAIRN_TRY(engine_, Engine::open(std::move(settings), options));
+    mount_.emplace(engine_->store(), mount);
+    engine_->on_points_changed([this] { mount_->refresh(); });
+    if (auto mounted = mount_->mount(); !mounted) log_error("mount-failed", mount.path.string(), mounted.error());
+
+    scheduler_.emplace(engine_->clock(), *engine_->journal(),
+                       Scheduler::Hooks{[this] { return engine_->settings(); },
+                                        [this](const std::string& machine, JobTrigger trigger) -> Result<void> {
+                                          auto started = engine_->local_service().start_machine(machine, trigger);
+                                          if (!started) return pass_on(std::move(started).error());
+                                          return {};
+                                        }});
+    started_ = engine_->clock().now();
+    engine_->set_daemon_view({[this] { return daemon_status(); }, [this] { return mount_->status(); },
+                              [this](const std::string& machine) { return scheduler_->next_run(machine); }});
+    // Made before the API listens, so that the first status asked for has next runs in it.
+    (void)scheduler_->run_due();
+    CAIRN_TRY(api_, ControlApi::start(engine_->service(), socket));
+    scheduler_->start();
+    beat();
+    manager_.start_watchdog([this] { return healthy(); });
+    const auto in_force = engine_->settings();
+    log_event(LogLevel::info, "daemon-started", settings_file_.string(),
+              {{"version", CAIRN_VERSION},
+               {"pid", getpid()},
+               {"store", in_force->store.path.string()},
+               {"socket", in_force->socket.string()},
+               {"machines", in_force->machines.size()}});
+    return {};
+  }
+
+  void loop() {
+    for (;;) {
+      pollfd waiting{signals_.get(), POLLIN, 0};
+      const int ready = poll(&waiting, 1, kTickMs);
+      beat();
+      if (ready > 0) {
+        signalfd_siginfo signal{};
+        if (read(signals_.get(), &signal, sizeof signal) != sizeof signal) continue;
+        if (signal.ssi_signo != SIGHUP) {
+          log_event(LogLevel::info, "daemon-stopping", settings_file_.string(),
+                    {{"signal", signal.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM"}});
+          return;
+        }
+        reload();
+      }
+      if (mount_->lost())
+        log_event(
+            LogLevel::error, "mount-lost", engine_->settings()->mount.path.string(),
+            {{"because", "it was unmounted from outside"}, {"resolution", "systemctl reload cairnd mounts it again"}});
+      tell_status();
+    }
+  }
+
+  void reload() {
+    manager_.reloading();
+    auto wanted = load_settings(settings_file_);
+    if (!wanted) {
+      log_error("reload-failed", settings_file_.string(), wanted.error());
+    } else {
+      const auto now = engine_->settings();
+      const std::string restart = needs_restart(*now, *wanted);
+      if (!restart.empty())
+        log_event(LogLevel::warning, "reload-incomplete", settings_file_.string(),
+                  {{"needs_restart", restart}, {"because", "these settings only change with a restart"}});
+      // What is in force stays visible as what is in force.
+      wanted->store = now->store;
+      wanted->state_dir = now->state_dir;
+      wanted->socket = now->socket;
+      wanted->mount = now->mount;
+      engine_->replace_settings(*std::move(wanted));
+      {
+        const std::lock_guard guard(mutex_);
+        reloaded_ = engine_->clock().now();
+      }
+      log_event(LogLevel::info, "reloaded", settings_file_.string(),
+                {{"machines", engine_->settings()->machines.size()}});
+      scheduler_->poke();
+    }
+    if (auto mounted = mount_->mount(); !mounted)
+      log_error("mount-failed", engine_->settings()->mount.path.string(), mounted.error());
+    manager_.ready(status_line());
+  }
+
+  void stop() {
+    manager_.stopping(seconds(30));
+    scheduler_->stop();
+    api_->stop();
+    engine_->stop();
+    if (auto stopped = mount_->stop(); !stopped)
+      log_error("unmount-failed", engine_->settings()->mount.path.string(), stopped.error());
+    manager_.stop_watchdog();
+    log_event(LogLevel::info, "daemon-stopped", settings_file_.string());
+  }
+
+  void beat() { heartbeat_ = steady_clock::now().time_since_epoch().count(); }
+
+  // Touches the locks that everything goes through: a deadlock starves the watchdog.
+  bool healthy() {
+    const steady_clock::time_point beat_at{steady_clock::duration(heartbeat_.load())};
+    const auto now = steady_clock::now();
+    (void)engine_->queue().counts();
+    (void)engine_->settings();
+    return now - beat_at < kMainLoopLate && now - scheduler_->last_pass() < kSchedulerLate;
+  }
+
+  std::string status_line() {
+    const JobQueue::Counts counts = engine_->queue().counts();
+    const bool mounted = mount_->status()["state"] == "mounted";
+    return fmt::format("{} machines, {} jobs running, {} waiting{}", engine_->settings()->machines.size(),
+                       counts.running, counts.queued, mounted ? "" : "; the recovery points are not mounted");
+  }
+
+  void tell_status() {
+    std::string line = status_line();
+    if (line == told_) return;
+    manager_.status(line);
+    told_ = std::move(line);
+  }
+
+  nlohmann::json daemon_status() {
+    const std::lock_guard guard(mutex_);
+    return {{"running", true},
+            {"pid", getpid()},
+            {"started", iso_time(started_)},
+            {"settings", settings_file_.string()},
+            {"reloaded", reloaded_ ? nlohmann::json(iso_time(*reloaded_)) : nlohmann::json(nullptr)}};
+  }
+
+  // Destroyed from the last to the first, also when start() fails half way.
+  const std::filesystem::path settings_file_;
+  UniqueFd signals_;
+  std::optional<StateLock> lock_;
+  std::unique_ptr<Engine> engine_;
+  std::optional<MountKeeper> mount_;
+  std::optional<Scheduler> scheduler_;
+  std::unique_ptr<ControlApi> api_;
+  std::atomic<steady_clock::rep> heartbeat_ = 0;
+  UtcTime started_;
+  std::mutex mutex_;
+  std::optional<UtcTime> reloaded_;  // guarded by mutex_
+  std::string told_;
+  ServiceManager manager_;  // its watchdog looks at all the others
+};
+
+}  // namespace
+
+Result<void> run_daemon(const std::filesystem::path& settings_file) {
+  return Daemon(settings_file).run();
+}
+
+Result<void> check_daemon(const std::filesystem::path& settings_file) {
+  CAIRN_TRY(const Settings settings, load_settings(settings_file));
+  CAIRN_TRY(const UnlockKey key, read_unlock_key(settings.store.key));
+  CAIRN_TRY(const auto store, Store::open(settings.store.path, key));
+  CAIRN_TRY(const auto points, store->list_points());
+  log_event(LogLevel::info, "checked", settings_file.string(),
+            {{"machines", settings.machines.size()}, {"points", points.size()}});
+  return {};
+}
+
+}  // namespace cairn

@@ -1,0 +1,80 @@
+// Engine: everything that does Cairn's work in one process: the settings, the open store, the journal, the job queue
+// and the service in front of them. The daemon has one; so has a `cairn` command that finds no daemon. Any thread.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+
+#include "config/base/clock.h"
+#include "config/base/result.h"
+#include "config/settings.h"
+
+namespace cairn {
+
+class JobQueue;
+class Journal;
+class LocalService;
+class Service;
+class Store;
+struct UnlockKey;
+
+// daemon: state_dir is made when missing, and a damaged or unwritable journal is an error.
+// foreground: without a writable state_dir jobs are simply not journalled.
+enum class EngineRole { foreground, daemon };
+
+struct EngineOptions {
+  EngineRole role = EngineRole::foreground;
+  const Clock* clock = &system_clock();  // must outlive the engine
+  const UnlockKey* key = nullptr;        // opens the store instead of the settings' key; borrowed by open() only
+};
+
+class Engine {
+ public:
+  // Unlocks and opens the store that the settings name. start_crypto() must have been called.
+  // Errors: those of read_unlock_key and Store::open; daemon: journal_damaged, io_error, permission_denied.
+  static Result<std::unique_ptr<Engine>> open(Settings settings, const EngineOptions& options = {});
+  // Cancels all jobs and waits until they have stopped.
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  Service& service();
+  LocalService& local_service();
+  Store& store();
+  JobQueue& queue();
+  Journal* journal();  // null: jobs are not journalled
+  [[nodiscard]] const Clock& clock() const;
+  [[nodiscard]] EngineRole role() const;
+
+  // The settings in force; a holder keeps its own however often they are replaced.
+  [[nodiscard]] std::shared_ptr<const Settings> settings() const;
+  // Machines, policies and daemon limits take effect at once; store, socket, mount and state_dir need a restart.
+  void replace_settings(Settings settings);
+
+  // Called after a point was committed (the mount looks again). Set before jobs run.
+  void on_points_changed(std::function<void()> call);
+  void points_changed();
+  // What only the daemon knows, as members of the status document: "daemon", "mount", and next runs by machine.
+  struct DaemonView {
+    std::function<nlohmann::json()> daemon;
+    std::function<nlohmann::json()> mount;
+    std::function<std::optional<UtcTime>(const std::string& machine)> next_run;
+  };
+  void set_daemon_view(DaemonView view);
+  [[nodiscard]] DaemonView daemon_view() const;
+
+  // Cancels all jobs, refuses new ones (shutting_down) and waits until the running ones have stopped. Safe to call
+  // twice.
+  void stop();
+
+ private:
+  struct State;
+  explicit Engine(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace cairn

@@ -1,0 +1,52 @@
+// Header areas as an image. The areas come from bytes on the disk, which may be hostile: they are clamped, sorted and
+// merged before anything trusts them.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/jobs/header_image.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace cairn {
+
+HeaderImage::HeaderImage(ImageReader& disk, const VolumeFacts& volume) : disk_(disk), start_(volume.place.offset) {
+  const std::uint64_t room =
+      start_ >= disk.size() ? 0 : std::min<std::uint64_t>(volume.place.size, disk.size() - start_);
+  std::vector<ByteRange> areas = volume.header;
+  std::sort(areas.begin(), areas.end(), [](const ByteRange& a, const ByteRange& b) { return a.offset < b.offset; });
+  for (const ByteRange& area : areas) {
+    if (area.offset >= room || area.size == 0) continue;
+    const std::uint64_t end = area.offset + std::min(area.size, room - area.offset);
+    if (!areas_.empty() && area.offset <= areas_.back().offset + areas_.back().size) {
+      ByteRange& last = areas_.back();
+      last.size = std::max(last.offset + last.size, end) - last.offset;
+    } else {
+      areas_.push_back({area.offset, end - area.offset});
+    }
+  }
+  if (!areas_.empty()) size_ = areas_.back().offset + areas_.back().size;
+}
+
+Result<ImageExtent> HeaderImage::extent_at(std::uint64_t offset) {
+  for (const ByteRange& area : areas_) {
+    if (offset < area.offset) return ImageExtent{offset, area.offset - offset, false};
+    if (offset < area.offset + area.size) return ImageExtent{offset, area.offset + area.size - offset, true};
+  }
+  return ImageExtent{offset, size_ - offset, false};
+}
+
+Result<void> HeaderImage::read(std::uint64_t offset, MutableBytes to) {
+  while (!to.empty()) {
+    CAIRN_TRY(const ImageExtent extent, extent_at(offset));
+    const std::size_t length = static_cast<std::size_t>(std::min<std::uint64_t>(extent.size, to.size()));
+    if (length == 0) return fail(ErrorCode::image_shrank, "read header areas", how(), "read beyond their end");
+    if (extent.data)
+      CAIRN_CHECK(disk_.read(start_ + offset, to.first(length)));
+    else
+      std::memset(to.data(), 0, length);
+    offset += length;
+    to = to.subspan(length);
+  }
+  return {};
+}
+
+}  // namespace cairn

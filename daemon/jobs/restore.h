@@ -1,0 +1,34 @@
+// Restore: writes disks of a recovery point as sparse files "<disk>.img", mode 0600, into an existing directory. A file
+// appears under its name only when it is whole and durable. Any thread.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+
+#include "config/base/result.h"
+#include "fs/store/recovery_point.h"
+
+namespace cairn {
+
+class JobContext;
+class Store;
+
+struct RestoreTask {
+  PointName point;
+  std::filesystem::path to;         // absolute
+  std::optional<std::string> disk;  // only this one
+  bool force = false;               // replace existing files
+};
+
+// What can be known before anything is written.
+// Errors: those of Store::load_point, no_such_disk, used_wrongly (path not absolute), target_missing, target_exists.
+Result<void> check_restore(Store& store, const RestoreTask& task);
+
+// The job's result (daemon/API.md). Errors: those of check_restore, no_space, chunk_damaged and its like, cancelled,
+// io_error. On failure nothing is left of the disk that was being written; disks already whole stay.
+Result<nlohmann::json> run_restore(Store& store, const RestoreTask& task, JobContext& job);
+
+}  // namespace cairn

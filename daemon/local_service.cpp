@@ -1,0 +1,272 @@
+// The service's work: point rows, status, and jobs put in the queue. Documents: daemon/API.md.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/local_service.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
+
+#include "daemon/engine.h"
+#include "daemon/job_queue.h"
+#include "daemon/jobs/backup.h"
+#include "daemon/jobs/job.h"
+#include "daemon/jobs/restore.h"
+#include "daemon/journal.h"
+#include "fs/store/store.h"
+
+namespace cairn {
+namespace {
+
+using nlohmann::json;
+
+json name_members(const PointName& name) {
+  return json{{"machine", name.machine}, {"point", name.stamp()}, {"name", name.text()}, {"time", iso_time(name.time)}};
+}
+
+json make_row(const RecoveryPoint& point) {
+  json row = name_members(point.name);
+  bool encrypted = false;
+  json disks = json::array();
+  for (const DiskRecord& disk : point.disks) {
+    encrypted = encrypted || disk.facts.encrypted();
+    disks.push_back({{"name", disk.name}, {"size", disk.map.size}});
+  }
+  row["consistency"] = point.consistency;
+  row["proof"] = point.proof.state;
+  row["disks"] = std::move(disks);
+  row["read_bytes"] = point.read_bytes;
+  row["new_bytes"] = point.new_bytes;
+  row["stored_bytes"] = point.stored_bytes;
+  row["duration_ms"] = point.duration_ms;
+  row["encrypted"] = encrypted;
+  row["warnings"] = point.warnings;
+  return row;
+}
+
+JobSpec backup_spec(Engine& engine, const MachineSettings& machine, JobTrigger trigger) {
+  JobSpec spec;
+  spec.kind = JobKind::backup;
+  spec.object = machine.name;
+  spec.trigger = trigger;
+  spec.exclusive = "backup " + machine.name;
+  spec.run = [&engine, machine](JobContext& job) -> Result<json> {
+    auto result = run_backup(machine, {engine.store(), engine.clock()}, job);
+    if (result) engine.points_changed();
+    return result;
+  };
+  return spec;
+}
+
+}  // namespace
+
+LocalService::LocalService(Engine& engine) : engine_(engine) {}
+LocalService::~LocalService() = default;
+
+json LocalService::row_of(const PointName& name) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto known = rows_.find(name); known != rows_.end()) return *known->second;
+  }
+  const auto point = engine_.store().load_point(name);
+  if (!point) {
+    // Not kept: it may be put right. One that cannot be read must not hide the others.
+    json row = name_members(name);
+    row["error"] = to_json(point.error());
+    return row;
+  }
+  auto row = std::make_unique<const json>(make_row(*point));
+  json copy = *row;
+  const std::lock_guard lock(mutex_);
+  rows_[name] = std::move(row);
+  return copy;
+}
+
+Result<json> LocalService::points(const std::optional<std::string>& machine) {
+  CAIRN_TRY(std::vector<PointName> names, engine_.store().list_points());
+  {
+    const std::set<PointName> present(names.begin(), names.end());
+    const std::lock_guard lock(mutex_);
+    std::erase_if(rows_, [&](const auto& entry) { return !present.contains(entry.first); });
+  }
+  if (machine) {
+    std::set<std::string> known;
+    for (const PointName& name : names) known.insert(name.machine);
+    const auto settings = engine_.settings();
+    for (const auto& entry : settings->machines) known.insert(entry.first);
+    if (!known.contains(*machine)) {
+      const std::vector<std::string> list(known.begin(), known.end());
+      const auto nearest = nearest_name(*machine, list);
+      return fail(ErrorCode::no_such_machine, "list recovery points of", *machine,
+                  nearest ? "there is no such machine; did you mean \"" + *nearest + "\"?"
+                          : "there is no such machine in the settings or in the store");
+    }
+    std::erase_if(names, [&](const PointName& name) { return name.machine != *machine; });
+  }
+  std::sort(names.begin(), names.end(), [](const PointName& a, const PointName& b) {
+    return std::pair(a.time, a.machine) < std::pair(b.time, b.machine);
+  });
+  json rows = json::array();
+  for (const PointName& name : names) {
+    json row = row_of(name);
+    // Removed since it was listed.
+    if (const auto error = row.find("error"); error != row.end())
+      if ((*error)["name"] == catalogue_entry(ErrorCode::point_missing).name) continue;
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+Result<json> LocalService::point(const std::string& name) {
+  CAIRN_TRY(const PointName found, engine_.store().find_point(name));
+  CAIRN_TRY(const RecoveryPoint point, engine_.store().load_point(found));
+  return to_json(point);
+}
+
+Result<json> LocalService::status() {
+  const auto settings = engine_.settings();
+  const Engine::DaemonView view = engine_.daemon_view();
+  CAIRN_TRY(const std::vector<PointName> points, engine_.store().list_points());
+  struct MachinePoints {
+    std::size_t count = 0;
+    std::optional<PointName> last;
+  };
+  std::map<std::string, MachinePoints> by_machine;
+  for (const auto& entry : settings->machines) by_machine[entry.first];
+  for (const PointName& point : points) {
+    MachinePoints& of = by_machine[point.machine];
+    ++of.count;
+    if (!of.last || of.last->time < point.time) of.last = point;
+  }
+  json machines = json::array();
+  for (const auto& [name, of] : by_machine) {
+    json row{{"machine", name},
+             {"policy", nullptr},
+             {"schedule", nullptr},
+             {"timezone", nullptr},
+             {"last_point", of.last ? json(of.last->text()) : json(nullptr)},
+             {"last_point_time", of.last ? json(iso_time(of.last->time)) : json(nullptr)},
+             {"points", of.count},
+             {"next_run", nullptr},
+             {"last_job", nullptr},
+             {"in_settings", false}};
+    if (const auto machine = settings->machines.find(name); machine != settings->machines.end()) {
+      const Policy& policy = settings->policy_of(machine->second);
+      row["policy"] = policy.name;
+      row["schedule"] = policy.schedule.text();
+      row["timezone"] = policy.schedule.zone();
+      row["in_settings"] = true;
+      const auto next = view.next_run ? view.next_run(name) : policy.schedule.next_after(engine_.clock().now());
+      if (next) row["next_run"] = iso_time(*next);
+    }
+    row["last_job"] = last_job_of(name);
+    machines.push_back(std::move(row));
+  }
+  const JobQueue::Counts counts = engine_.queue().counts();
+  return json{
+      {"version", CAIRN_VERSION},
+      {"daemon", view.daemon ? view.daemon() : json{{"running", false}}},
+      {"store",
+       {{"path", engine_.store().path().string()}, {"id", engine_.store().info().id}, {"points", points.size()}}},
+      {"mount", view.mount ? view.mount() : json(nullptr)},
+      {"jobs", {{"queued", counts.queued}, {"running", counts.running}}},
+      {"machines", std::move(machines)}};
+}
+
+json LocalService::last_job_of(const std::string& machine) {
+  for (const JobRecord& record : engine_.queue().jobs())
+    if (record.kind == JobKind::backup && record.object == machine) return to_json(record);
+  if (engine_.journal() == nullptr) return nullptr;
+  const auto record = engine_.journal()->last_job(JobKind::backup, machine);
+  return record && *record ? to_json(**record) : json(nullptr);
+}
+
+Result<json> LocalService::jobs(std::size_t limit) {
+  // The queue knows its own jobs better than the journal does; the journal knows older ones and those of other
+  // processes.
+  std::vector<JobRecord> records = engine_.queue().jobs();
+  if (engine_.journal() != nullptr) {
+    std::set<std::string> known;
+    for (const JobRecord& record : records) known.insert(record.id);
+    CAIRN_TRY(std::vector<JobRecord> journalled, engine_.journal()->jobs(limit));
+    for (JobRecord& record : journalled)
+      if (!known.contains(record.id)) records.push_back(std::move(record));
+  }
+  std::stable_sort(records.begin(), records.end(),
+                   [](const JobRecord& a, const JobRecord& b) { return a.queued > b.queued; });
+  if (records.size() > limit) records.resize(limit);
+  json rows = json::array();
+  for (const JobRecord& record : records) rows.push_back(to_json(record));
+  return rows;
+}
+
+Result<json> LocalService::job(const std::string& id) {
+  auto record = engine_.queue().job(id);
+  if (record) return to_json(*record);
+  if (engine_.journal() != nullptr) {
+    CAIRN_TRY(const auto journalled, engine_.journal()->job(id));
+    if (journalled) return to_json(*journalled);
+  }
+  return pass_on(std::move(record).error());
+}
+
+Result<json> LocalService::start_backup(const BackupRequest& request) {
+  const auto settings = engine_.settings();
+  if (request.all == !request.machines.empty())
+    return fail(ErrorCode::used_wrongly, "start backup", "", "name machines, or ask for all, not both and not neither");
+  std::vector<std::string> names = request.machines;
+  if (request.all)
+    for (const auto& entry : settings->machines) names.push_back(entry.first);
+  if (names.empty())
+    return fail(ErrorCode::no_such_machine, "start backup", settings->file.string(), "the settings have no machines");
+  std::vector<JobSpec> specs;
+  std::set<std::string> seen;
+  for (const std::string& name : names) {
+    CAIRN_TRY(const MachineSettings* machine, settings->machine(name));
+    if (seen.insert(name).second) specs.push_back(backup_spec(engine_, *machine, JobTrigger::on_demand));
+  }
+  CAIRN_TRY(const auto records, engine_.queue().submit_all(std::move(specs)));
+  json jobs = json::array();
+  for (const JobRecord& record : records) jobs.push_back(to_json(record));
+  return json{{"jobs", std::move(jobs)}};
+}
+
+Result<json> LocalService::start_machine(const std::string& machine, JobTrigger trigger) {
+  const auto settings = engine_.settings();
+  CAIRN_TRY(const MachineSettings* found, settings->machine(machine));
+  CAIRN_TRY(const JobRecord record, engine_.queue().submit(backup_spec(engine_, *found, trigger)));
+  return to_json(record);
+}
+
+Result<json> LocalService::start_restore(const RestoreRequest& request) {
+  RestoreTask task;
+  CAIRN_TRY(task.point, engine_.store().find_point(request.point));
+  task.to = request.to;
+  task.disk = request.disk;
+  task.force = request.force;
+  CAIRN_CHECK(check_restore(engine_.store(), task));
+  JobSpec spec;
+  spec.kind = JobKind::restore;
+  spec.object = task.point.text();
+  spec.run = [&engine = engine_, task](JobContext& job) { return run_restore(engine.store(), task, job); };
+  CAIRN_TRY(const JobRecord record, engine_.queue().submit(std::move(spec)));
+  return to_json(record);
+}
+
+Result<json> LocalService::wait_job(const std::string& id, std::uint64_t seen, std::chrono::milliseconds at_most) {
+  auto record = engine_.queue().wait(id, seen, at_most);
+  // Jobs of earlier times do not change any more.
+  return record ? to_json(*record) : job(id);
+}
+
+Result<json> LocalService::cancel_job(const std::string& id) {
+  auto record = engine_.queue().cancel(id);
+  if (record) return to_json(*record);
+  CAIRN_TRY(json old, job(id));
+  if (old["state"] == to_string(JobState::queued) || old["state"] == to_string(JobState::in_progress))
+    return fail(ErrorCode::no_such_job, "cancel job", id, "another process runs it",
+                "interrupt the command that started it");
+  return old;
+}
+
+}  // namespace cairn

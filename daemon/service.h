@@ -1,0 +1,57 @@
+// Service: what commands and the control API can ask for, as JSON documents. Two implementations with the same results:
+// LocalService does the work in this process (the daemon, or `cairn` without a daemon), RemoteService asks the daemon
+// over its socket. Documents: daemon/API.md. Any thread.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/base/result.h"
+
+namespace cairn {
+
+struct BackupRequest {
+  std::vector<std::string> machines;  // names
+  bool all = false;                   // every machine of the settings
+};
+
+struct RestoreRequest {
+  std::string point;                // MACHINE@POINT, as Store::find_point takes it
+  std::string to;                   // absolute path of an existing directory
+  std::optional<std::string> disk;  // only this one
+  bool force = false;               // replace existing files
+};
+
+class Service {
+ public:
+  virtual ~Service() = default;
+
+  // [{"machine","point","time","consistency","proof","disks":[{"name","size"}],"new_bytes",...}], oldest first.
+  // Errors: no_such_machine (neither in the settings nor in the store).
+  virtual Result<nlohmann::json> points(const std::optional<std::string>& machine) = 0;
+  // The whole document of one point. Errors: as Store::find_point and load_point.
+  virtual Result<nlohmann::json> point(const std::string& name) = 0;
+  // Daemon, store, mount, machines with last point, next run and last job.
+  virtual Result<nlohmann::json> status() = 0;
+  // Jobs, newest first, `limit` at most.
+  virtual Result<nlohmann::json> jobs(std::size_t limit) = 0;
+  // Errors: no_such_job.
+  virtual Result<nlohmann::json> job(const std::string& id) = 0;
+  // Queues one job a machine; {"jobs":[{job document}]}. Errors: no_such_machine, machine_busy (has a job already).
+  virtual Result<nlohmann::json> start_backup(const BackupRequest& request) = 0;
+  // Queues one job; its document. Errors that can be seen at once: as Store::find_point, no_such_disk, target_missing.
+  virtual Result<nlohmann::json> start_restore(const RestoreRequest& request) = 0;
+  // Waits until the job's document differs from revision `seen` or `at_most` has passed; its document
+  // ("revision" is in it; "state" says whether it has ended).
+  virtual Result<nlohmann::json> wait_job(const std::string& id, std::uint64_t seen,
+                                          std::chrono::milliseconds at_most) = 0;
+  // Asks it to stop at the next safe point; its document. Errors: no_such_job.
+  virtual Result<nlohmann::json> cancel_job(const std::string& id) = 0;
+};
+
+}  // namespace cairn

@@ -1,0 +1,37 @@
+// The daemon's lock on its state directory.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/state_lock.h"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <string>
+
+namespace cairn {
+
+Result<StateLock> StateLock::take(const std::filesystem::path& state_dir) {
+  if (mkdir(state_dir.c_str(), 0700) != 0 && errno != EEXIST)
+    return fail_errno(errno, "make state directory", state_dir.string());
+  const std::string path = (state_dir / "cairnd.lock").string();
+  UniqueFd file(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file) return fail_errno(errno, "open lock file", path);
+  if (flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return fail_errno(errno, "lock", path);
+    char text[32] = {};
+    const ssize_t got = pread(file.get(), text, sizeof text - 1, 0);
+    const long pid = got > 0 ? std::strtol(text, nullptr, 10) : 0;
+    return fail(ErrorCode::daemon_running, "use state directory", state_dir.string(),
+                pid > 0 ? fmt::format("another cairnd (pid {}) uses it", pid) : "another cairnd uses it");
+  }
+  const std::string text = fmt::format("{}\n", getpid());
+  if (ftruncate(file.get(), 0) != 0 || pwrite(file.get(), text.data(), text.size(), 0) < 0)
+    return fail_errno(errno, "write lock file", path);
+  return StateLock(std::move(file));
+}
+
+}  // namespace cairn

@@ -1,0 +1,82 @@
+// LoadedPoints: documents of recovery points in memory, the least recently used given up first; bounded in number and
+// bytes. Any thread. SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "config/base/result.h"
+#include "fs/store/recovery_point.h"
+
+namespace cairn {
+
+// What the tree needs of a store; tests replace it. Any thread. Calls as Store has them.
+class PointSource {
+ public:
+  virtual ~PointSource() = default;
+  virtual Result<std::vector<PointName>> list_points() = 0;
+  virtual Result<std::optional<std::uint64_t>> points_token() = 0;
+  virtual Result<RecoveryPoint> load_point(const PointName& name) = 0;
+};
+
+// A disk or a header of a point, as a file.
+struct PointImage {
+  std::string file_name;  // "root.img", "root.luks2"
+  std::string object;     // in messages: "web-01@20261121T020000Z/root"
+  MapRecord map;
+};
+
+// A point as the mount shows it. Constant.
+struct LoadedPoint {
+  PointName name;
+  std::vector<PointImage> disks;
+  std::vector<PointImage> headers;
+  std::string document;                   // recovery-point.json
+  std::optional<std::string> definition;  // machine.xml
+  [[nodiscard]] std::size_t memory_bytes() const;
+};
+
+// Header names that could not be file names are left out.
+LoadedPoint lay_out_point(RecoveryPoint point);
+
+class LoadedPoints {
+ public:
+  // Points that somebody still holds (open files) are found again without loading, and are not counted once given up.
+  explicit LoadedPoints(PointSource& source, std::size_t max_points = 256, std::size_t max_bytes = 32 * 1024 * 1024);
+
+  // Errors: as PointSource::load_point. Failures are not kept.
+  Result<std::shared_ptr<const LoadedPoint>> get(std::uint64_t serial, const PointName& name);
+  // Without loading: null when it is not in memory.
+  std::shared_ptr<const LoadedPoint> find(std::uint64_t serial);
+  // Gives the point up; who holds it keeps it.
+  void drop(std::uint64_t serial);
+  [[nodiscard]] std::size_t kept_points() const;
+  [[nodiscard]] std::size_t kept_bytes() const;
+
+ private:
+  struct Kept {
+    std::uint64_t serial = 0;
+    std::shared_ptr<const LoadedPoint> point;
+    std::size_t bytes = 0;
+  };
+  std::shared_ptr<const LoadedPoint> find_locked(std::uint64_t serial);
+  void keep_locked(std::uint64_t serial, std::shared_ptr<const LoadedPoint> point);
+  void give_up_locked(std::list<Kept>::iterator kept);
+
+  PointSource& source_;
+  const std::size_t max_points_;
+  const std::size_t max_bytes_;
+  mutable std::mutex mutex_;  // guards the rest; not held while loading
+  std::list<Kept> recent_;    // most recently used first
+  std::unordered_map<std::uint64_t, std::list<Kept>::iterator> kept_;
+  std::unordered_map<std::uint64_t, std::weak_ptr<const LoadedPoint>> in_use_;  // given up, perhaps still held
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace cairn

@@ -1,0 +1,81 @@
+// Open files: see open_files.h.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "fs/mount/open_files.h"
+
+#include <algorithm>
+
+#include "config/base/units.h"
+
+namespace cairn {
+namespace {
+
+// What zero chunks are answered from. Never written: in .bss it costs one page of the kernel's zeros.
+constexpr std::size_t kZeroBytes = 256 * kKiB;
+alignas(4096) std::uint8_t zeros[kZeroBytes];
+
+}  // namespace
+
+std::shared_ptr<OpenDisk> OpenDisks::open(InodeNumber inode, const FileContent& content) {
+  const std::lock_guard lock(mutex_);  // making a reader reads nothing
+  if (const auto at = open_.find(inode); at != open_.end())
+    if (auto disk = at->second.lock()) return disk;
+  std::erase_if(open_, [](const auto& entry) { return entry.second.expired(); });
+  auto disk = std::make_shared<OpenDisk>();
+  disk->point = content.point;
+  disk->reader = make_reader_(*content.image);
+  open_[inode] = disk;
+  return disk;
+}
+
+std::vector<InodeNumber> OpenDisks::open_inodes() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<InodeNumber> inodes;
+  for (const auto& [inode, disk] : open_)
+    if (!disk.expired()) inodes.push_back(inode);
+  return inodes;
+}
+
+void ReadPieces::clear() {
+  pieces.clear();
+  held.clear();
+  size = 0;
+  failure.reset();
+}
+
+void gather(DiskReader& disk, std::uint64_t offset, std::uint64_t size, ReadPieces& answer) {
+  answer.clear();
+  const std::uint64_t disk_size = disk.size();
+  if (offset >= disk_size) return;
+  size = std::min(size, disk_size - offset);
+  const std::uint64_t chunk_size = disk.chunk_size();
+  while (size > 0) {
+    const std::uint64_t index = offset / chunk_size;
+    const std::uint64_t start = offset % chunk_size;
+    std::uint64_t wanted = std::min(size, chunk_size - start);
+    auto chunk = disk.chunk(index);
+    if (chunk && *chunk && (*chunk)->size() < start + wanted)
+      chunk = fail(ErrorCode::chunk_damaged, "read disk", disk.object(), "a chunk is shorter than it must be");
+    if (!chunk) {
+      answer.failure = std::move(chunk).error();
+      answer.failed_chunk = index;
+      answer.failed_offset = offset;
+      return;
+    }
+    offset += wanted;
+    size -= wanted;
+    answer.size += wanted;
+    if (*chunk) {
+      // iovec has no const; nobody writes through it.
+      answer.pieces.push_back({const_cast<std::uint8_t*>((*chunk)->data() + start), wanted});
+      answer.held.push_back(*std::move(chunk));
+      continue;
+    }
+    while (wanted > 0) {
+      const std::uint64_t some = std::min<std::uint64_t>(wanted, kZeroBytes);
+      answer.pieces.push_back({zeros, some});
+      wanted -= some;
+    }
+  }
+}
+
+}  // namespace cairn

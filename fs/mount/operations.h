@@ -1,0 +1,40 @@
+// Operations: the FUSE callbacks. They translate between the kernel's calls and the tree, the readers and the cache,
+// and hold no state of their own. No exception leaves them: it becomes EIO and a line in the log. Any thread.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+
+#include "fs/mount/chunk_cache.h"
+#include "fs/mount/failure_log.h"
+#include "fs/mount/open_files.h"
+#include "fs/mount/point_tree.h"
+#include "fs/mount/read_ahead.h"
+
+struct fuse_lowlevel_ops;
+
+namespace cairn {
+
+inline constexpr std::uint32_t kMaxReadBytes = 1024 * 1024;  // of one read request
+
+// What the callbacks serve from. Constant but for what guards itself.
+struct Served {
+  PointTree& tree;
+  OpenDisks& disks;
+  ReadAhead& read_ahead;
+  FailureLog& failures;
+  std::uint64_t read_ahead_bytes = 0;  // window of one sequential reader
+  std::uint32_t chunk_size = 0;        // bytes
+  bool allow_other = false;            // files and directories are open to all
+  std::filesystem::path store_path;    // whose file system statfs tells of
+  std::function<void()> answering;     // the kernel has been greeted
+  std::function<void()>
+      changes_waiting;  // a callback came upon changes that the kernel must be told of: it cannot itself
+};
+
+// For fuse_session_new; its user data is a Served*.
+const fuse_lowlevel_ops& mount_operations();
+
+}  // namespace cairn

@@ -1,0 +1,92 @@
+// Read-ahead: see read_ahead.h.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "fs/mount/read_ahead.h"
+
+#include <algorithm>
+
+#include "config/base/log.h"
+#include "config/base/units.h"
+#include "fs/mount/signal_block.h"
+
+namespace cairn {
+namespace {
+
+// The kernel sends the parts of its own read-ahead from several threads: they may overtake each other by a few
+// requests.
+constexpr std::uint64_t kDisorder = 4;
+constexpr std::uint64_t kMinRun = 64 * kKiB;  // a reader is sequential after this much and a second read
+
+}  // namespace
+
+std::optional<ByteSpan> SequenceDetector::on_read(std::uint64_t offset, std::uint64_t size) {
+  if (size == 0 || max_window_ == 0) return {};
+  ++reads_;
+  const std::uint64_t slack = kDisorder * size;
+  const auto near = [&](const Stream& stream) {
+    return stream.used != 0 && offset + slack >= stream.next && offset <= stream.next + slack;
+  };
+  auto stream = std::ranges::find_if(streams_, near);
+  if (stream == streams_.end()) {
+    stream = std::ranges::min_element(streams_, {}, &Stream::used);
+    *stream = {offset + size, offset + size, size, reads_};
+    return {};
+  }
+  stream->used = reads_;
+  stream->run += size;
+  stream->next = std::max(stream->next, offset + size);
+  if (stream->run < kMinRun) return {};
+  // The window grows with what has been read: who reads a little costs a little.
+  const std::uint64_t window = std::min(stream->run, max_window_);
+  const std::uint64_t from = std::max(stream->asked_to, stream->next);
+  const std::uint64_t to = stream->next + window;
+  // Half a window at a time, so that reads in small steps do not each ask for a little.
+  if (to < from + window / 2 || to <= from) return {};
+  stream->asked_to = to;
+  return ByteSpan{from, to - from};
+}
+
+ReadAhead::ReadAhead(unsigned threads, std::size_t max_queued) : max_queued_(max_queued) {
+  const SignalBlock block;
+  for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this] { run(); });
+}
+
+ReadAhead::~ReadAhead() {
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+    queue_.clear();
+  }
+  wake_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+bool ReadAhead::ask(Work work) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (ending_ || queue_.size() >= max_queued_) return false;
+    queue_.push_back(std::move(work));
+  }
+  wake_.notify_one();
+  return true;
+}
+
+void ReadAhead::run() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    wake_.wait(lock, [&] { return ending_ || !queue_.empty(); });
+    if (ending_) return;
+    Work work = std::move(queue_.front());
+    queue_.pop_front();
+    lock.unlock();
+    try {
+      work();
+    } catch (const std::exception& problem) {
+      // Nobody waits for it: the read itself will meet the same and say so to its reader.
+      log_event(LogLevel::debug, "read-ahead-failed", "mount", {{"error", problem.what()}});
+    }
+    work = nullptr;  // may hold the last reference to an open disk: not under the lock
+    lock.lock();
+  }
+}
+
+}  // namespace cairn

@@ -1,0 +1,351 @@
+// MountSession: see session.h. Threads: one that runs libfuse's loop (which has its workers), a watcher that follows
+// the store, and those of read-ahead. How they start and end, and in which order: fs/mount/MOUNT.md.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "fs/mount/session.h"
+
+#include "fs/mount/fuse_api.h"
+
+#include <fcntl.h>
+#include <sys/statvfs.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <cstdarg>
+#include <cstdio>
+#include <mutex>
+#include <thread>
+
+#include "config/base/log.h"
+#include "config/base/unique_fd.h"
+#include "config/base/units.h"
+#include "fs/mount/mount_point.h"
+#include "fs/mount/operations.h"
+#include "fs/mount/signal_block.h"
+#include "fs/store/store.h"
+
+namespace cairn {
+namespace {
+
+constexpr std::chrono::seconds kListAtLeastEvery{30};
+constexpr std::uint64_t kMaxReadAhead = 4 * kMiB;  // a sequential reader
+constexpr std::size_t kMaxQueuedReadAhead = 128;
+constexpr const char* kKernelReadAheadKib = "1024";
+
+// Store, as the tree sees it.
+class StorePoints : public PointSource {
+ public:
+  explicit StorePoints(Store& store) : store_(store) {}
+  Result<std::vector<PointName>> list_points() override { return store_.list_points(); }
+  Result<std::optional<std::uint64_t>> points_token() override { return store_.points_token(); }
+  Result<RecoveryPoint> load_point(const PointName& name) override { return store_.load_point(name); }
+
+ private:
+  Store& store_;
+};
+
+unsigned cores() {
+  return std::max(1U, std::thread::hardware_concurrency());
+}
+
+// The last thing libfuse said on this thread: it says why a mount failed there, and nowhere else.
+thread_local std::string last_fuse_message;
+
+__attribute__((format(printf, 2, 0))) void hear_fuse(fuse_log_level level, const char* format, va_list arguments) {
+  char line[512];
+  const int length = std::vsnprintf(line, sizeof line, format, arguments);
+  if (length <= 0) return;
+  last_fuse_message.assign(line, std::min<std::size_t>(static_cast<std::size_t>(length), sizeof line - 1));
+  while (!last_fuse_message.empty() && last_fuse_message.back() == '\n') last_fuse_message.pop_back();
+  log_event(level <= FUSE_LOG_WARNING ? LogLevel::warning : LogLevel::debug, "fuse-said", "libfuse",
+            {{"message", last_fuse_message}});
+}
+
+fuse_session* make_session(const MountOptions& options, Served& served) {
+  std::string program = "cairn";
+  std::string flag = "-o";
+  std::string settings = "ro,nosuid,nodev,noatime,fsname=cairn,subtype=cairn,default_permissions,max_read=" +
+                         std::to_string(kMaxReadBytes) + (options.allow_other ? ",allow_other" : "");
+  char* argv[] = {program.data(), flag.data(), settings.data(), nullptr};
+  fuse_args arguments{3, argv, 0};
+  fuse_session* session = fuse_session_new(&arguments, &mount_operations(), sizeof(fuse_lowlevel_ops), &served);
+  fuse_opt_free_args(&arguments);
+  return session;
+}
+
+// The kernel's own read-ahead is 128 KiB by default: an eighth of what one request can carry. Only root may raise it.
+void widen_kernel_read_ahead(dev_t device) {
+  const std::string knob =
+      "/sys/class/bdi/" + std::to_string(major(device)) + ":" + std::to_string(minor(device)) + "/read_ahead_kb";
+  const UniqueFd file(::open(knob.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!file || ::write(file.get(), kKernelReadAheadKib, std::char_traits<char>::length(kKernelReadAheadKib)) < 0)
+    log_event(LogLevel::debug, "read-ahead-kept", knob, {{"reason", "may not be set"}});
+}
+
+}  // namespace
+
+struct MountSession::State {
+  State(Store& store, const MountOptions& wanted)
+      : options(wanted),
+        points(store),
+        tree(points),
+        cache(store, wanted.cache_bytes, store.info().chunk_size),
+        disks([this, &store](const PointImage& image) { return store.open_disk(image.map, image.object, &cache); }),
+        read_ahead(std::clamp(cores(), 1U, 4U), kMaxQueuedReadAhead),
+        served{.tree = tree,
+               .disks = disks,
+               .read_ahead = read_ahead,
+               .failures = failures,
+               // Several readers at once must not push out each other's read-ahead before it is used.
+               .read_ahead_bytes = std::min(kMaxReadAhead, wanted.cache_bytes / 8),
+               .chunk_size = store.info().chunk_size,
+               .allow_other = wanted.allow_other,
+               .store_path = store.path(),
+               .answering = [this] { note_answering(); },
+               .changes_waiting = [this] { wake_watcher(); }} {}
+  ~State() {
+    if (session != nullptr) fuse_session_destroy(session);
+  }
+
+  Result<void> mount();
+  void run_threads();
+  void serve();
+  void watch();
+  Result<void> look(RefreshMode mode);
+  void tell_kernel();
+  void end_watcher();
+  Result<void> take_down_own(WhenBusy when_busy);
+  void end_loop(int root);
+  void note_answering() {
+    const std::lock_guard lock(mutex);
+    answering = true;
+    changed.notify_all();
+  }
+  void wake_watcher() {
+    const std::lock_guard lock(mutex);
+    watcher_woken = true;
+    changed.notify_all();
+  }
+
+  MountOptions options;  // path settled
+  StorePoints points;
+  PointTree tree;
+  ChunkCache cache;
+  FailureLog failures;
+  OpenDisks disks;
+  ReadAhead read_ahead;  // after what its work uses
+  Served served;
+
+  dev_t device = 0;         // of the mount; constant once mounted
+  std::mutex stop_mutex;    // one stop() at a time; taken before the others
+  std::mutex watcher_join;  // guards joining `watcher`
+  std::mutex tell_mutex;    // guards `session` against its end, and keeps one teller at a time; taken before `mutex`
+  fuse_session* session = nullptr;
+  std::mutex mutex;  // guards the flags below; a leaf
+  std::condition_variable changed;
+  bool answering = false;
+  bool watcher_woken = false;
+  bool watcher_ending = false;
+  bool ended = false;
+  std::thread loop;
+  std::thread watcher;
+};
+
+Result<void> MountSession::State::mount() {
+  const std::string object = options.path.string();
+  constexpr const char* kDoing = "mount recovery points";
+  session = make_session(options, served);
+  if (session == nullptr) return fail(ErrorCode::mount_failed, kDoing, object, last_fuse_message);
+  errno = 0;
+  if (fuse_session_mount(session, options.path.c_str()) != 0) {
+    const bool refused = errno == EPERM || errno == EACCES;
+    return fail(refused ? ErrorCode::permission_denied : ErrorCode::mount_failed, kDoing, object, last_fuse_message);
+  }
+  return {};
+}
+
+void MountSession::State::run_threads() {
+  const SignalBlock block;  // signals are for the program's own threads
+  loop = std::thread([this] { serve(); });
+  watcher = std::thread([this] { watch(); });
+}
+
+// libfuse's loop and its workers, until the connection or the session ends.
+void MountSession::State::serve() {
+  fuse_loop_config* config = fuse_loop_cfg_create();
+  const unsigned threads = options.threads != 0 ? options.threads : std::clamp(2 * cores(), 4U, 16U);
+  fuse_loop_cfg_set_clone_fd(config, 1);
+  fuse_loop_cfg_set_max_threads(config, threads);
+  fuse_loop_cfg_set_idle_threads(config, threads);
+  const int outcome = fuse_session_loop_mt(session, config);
+  fuse_loop_cfg_destroy(config);
+  end_watcher();
+  if (outcome < 0) log_event(LogLevel::error, "mount-ended", options.path.string(), {{"errno", -outcome}});
+  // Normally it has been unmounted, which is why the loop ended.
+  if (auto down = take_down_own(WhenBusy::detach); !down)
+    log_error("unmount-failed", options.path.string(), down.error());
+  {
+    const std::lock_guard telling(tell_mutex);
+    // Not fuse_session_unmount(): it unmounts whatever is at the path, which may be somebody else's by now.
+    fuse_session_destroy(session);
+    session = nullptr;
+  }
+  const std::lock_guard lock(mutex);
+  ended = true;
+  changed.notify_all();
+}
+
+// Unmounts if what is mounted at our path is ours.
+Result<void> MountSession::State::take_down_own(WhenBusy when_busy) {
+  CAIRN_TRY(const auto mount, mounted_at(options.path));
+  if (!mount || mount->type != kMountType || mount->device != device) return {};
+  auto down = take_down(options.path, when_busy);
+  if (!down && down.error().code == ErrorCode::not_mounted) return {};
+  return down;
+}
+
+// With files open, or with a copy of the mount in another namespace, the connection outlives the mount. libfuse's
+// workers end when they find the session ended after their next request; so we make one: statfs(2) of the root where we
+// still have it (-1: not), and asking the kernel for a piece of each disk that is open (it has none of a directory to
+// give).
+void MountSession::State::end_loop(int root) {
+  {
+    const std::lock_guard telling(tell_mutex);
+    if (session == nullptr) return;
+    fuse_session_exit(session);
+    for (const InodeNumber inode : disks.open_inodes())
+      (void)fuse_lowlevel_notify_retrieve(session, inode, 0, 0, nullptr);
+  }
+  struct statfs facts{};
+  if (root >= 0) (void)fstatfs(root, &facts);
+}
+
+void MountSession::State::watch() {
+  auto last_listed = std::chrono::steady_clock::now();
+  bool failing = false;
+  std::unique_lock lock(mutex);
+  while (true) {
+    changed.wait_for(lock, options.refresh, [&] { return watcher_woken || watcher_ending; });
+    if (watcher_ending) return;
+    watcher_woken = false;
+    lock.unlock();
+    const auto now = std::chrono::steady_clock::now();
+    const bool due = now - last_listed >= kListAtLeastEvery;
+    if (due) last_listed = now;
+    const auto looked = look(due ? RefreshMode::always : RefreshMode::if_changed);
+    if (!looked && !failing) log_error("refresh-failed", options.path.string(), looked.error());
+    if (looked && failing) log_event(LogLevel::info, "refresh-works-again", options.path.string());
+    failing = !looked;
+    lock.lock();
+  }
+}
+
+Result<void> MountSession::State::look(RefreshMode mode) {
+  try {
+    CAIRN_CHECK(tree.refresh(mode));
+    tell_kernel();
+    return {};
+  } catch (const std::exception& problem) {
+    return fail(ErrorCode::internal, "list recovery points", options.path.string(), problem.what());
+  }
+}
+
+// Has the kernel forget what changed. Never from a FUSE callback: the kernel may wait for that with the directory
+// locked.
+void MountSession::State::tell_kernel() {
+  const std::lock_guard telling(tell_mutex);  // held across the calls: whoever waits may rely on the kernel knowing
+  const TreeChanges changes = tree.take_changes();
+  if (session == nullptr) return;
+  // What the kernel does not know it cannot forget (ENOENT); a connection that has ended needs nothing (ENODEV).
+  for (const TreeChanges::Name& gone : changes.names)
+    (void)fuse_lowlevel_notify_inval_entry(session, gone.parent, gone.name.c_str(), gone.name.size());
+  for (const InodeNumber inode : changes.inodes) (void)fuse_lowlevel_notify_inval_inode(session, inode, 0, 0);
+}
+
+void MountSession::State::end_watcher() {
+  {
+    const std::lock_guard lock(mutex);
+    watcher_ending = true;
+    changed.notify_all();
+  }
+  const std::lock_guard joining(watcher_join);
+  if (watcher.joinable()) watcher.join();
+}
+
+MountSession::MountSession(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+Result<std::unique_ptr<MountSession>> MountSession::start(Store& store, const MountOptions& options) {
+  CAIRN_CHECK(check_fuse());
+  MountOptions settled = options;
+  settled.path = settle_path(options.path);
+  CAIRN_CHECK(prepare_mount_point(settled.path));
+  fuse_set_log_func(hear_fuse);
+
+  auto state = std::make_unique<State>(store, settled);
+  CAIRN_CHECK(state->tree.refresh(RefreshMode::always));
+  CAIRN_CHECK(state->mount());
+  const auto mounted = mounted_at(settled.path);
+  if (!mounted || !*mounted) {
+    (void)take_down(settled.path, WhenBusy::detach);
+    return fail(ErrorCode::mount_failed, "mount recovery points", settled.path.string(),
+                "the mount cannot be found again");
+  }
+  state->device = (*mounted)->device;
+  state->run_threads();
+  {
+    std::unique_lock lock(state->mutex);
+    state->changed.wait(lock, [&] { return state->answering || state->ended; });
+  }
+  const dev_t device = state->device;
+  std::unique_ptr<MountSession> session(new MountSession(std::move(state)));
+  // statfs(2) always comes to us: once it is answered the kernel has made up its mind about read-ahead, too.
+  struct statvfs facts{};
+  (void)statvfs(settled.path.c_str(), &facts);
+  widen_kernel_read_ahead(device);
+  if (session->ended())
+    return fail(ErrorCode::mount_failed, "mount recovery points", settled.path.string(),
+                "the kernel ended the connection at once");
+  return session;
+}
+
+MountSession::~MountSession() {
+  if (auto stopped = stop(); !stopped) log_error("unmount-failed", state_->options.path.string(), stopped.error());
+}
+
+void MountSession::refresh() {
+  if (const auto looked = state_->look(RefreshMode::always); !looked)
+    log_error("refresh-failed", state_->options.path.string(), looked.error());
+}
+
+void MountSession::wait() {
+  std::unique_lock lock(state_->mutex);
+  state_->changed.wait(lock, [&] { return state_->ended; });
+}
+
+bool MountSession::ended() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->ended;
+}
+
+Result<void> MountSession::stop() {
+  State& state = *state_;
+  const std::lock_guard stopping(state.stop_mutex);
+  Result<void> down;
+  if (state.loop.joinable()) {
+    // While callbacks still answer: a notification may be waiting for one of them.
+    state.end_watcher();
+    down = state.take_down_own(WhenBusy::refuse);
+    UniqueFd root;
+    if (!down && down.error().code == ErrorCode::mount_point_busy) {
+      root = UniqueFd(::open(state.options.path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+      down = state.take_down_own(WhenBusy::detach);
+    }
+    state.end_loop(root.get());
+    state.loop.join();
+  }
+  return down;
+}
+
+}  // namespace cairn

@@ -1,0 +1,26 @@
+// SignalBlock: while it lives, this thread and the threads it starts leave all signals to the program's other threads.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <pthread.h>
+
+#include <csignal>
+
+namespace cairn {
+
+class SignalBlock {
+ public:
+  SignalBlock() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~SignalBlock() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalBlock(const SignalBlock&) = delete;
+  SignalBlock& operator=(const SignalBlock&) = delete;
+
+ private:
+  sigset_t before_;
+};
+
+}  // namespace cairn

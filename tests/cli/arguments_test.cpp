@@ -1,0 +1,182 @@
+// What command lines ask for, what is refused, and what can be completed.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/cli/arguments.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace cairn::cli {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using Words = std::vector<std::string>;
+
+template <class C>
+C parsed(const Words& words) {
+  const auto arguments = parse_arguments(words, nullptr);
+  EXPECT_TRUE(arguments.has_value()) << (arguments ? "" : arguments.error().message());
+  if (!arguments) return {};
+  EXPECT_TRUE(std::holds_alternative<C>(arguments->command));
+  const C* command = std::get_if<C>(&arguments->command);
+  return command != nullptr ? *command : C{};
+}
+
+std::string refused(const Words& words) {
+  const auto arguments = parse_arguments(words, nullptr);
+  EXPECT_FALSE(arguments.has_value());
+  if (arguments) return {};
+  EXPECT_EQ(arguments.error().code, ErrorCode::used_wrongly);
+  return arguments.error().message();
+}
+
+TEST(Arguments, BackupTakesMachinesOrAll) {
+  EXPECT_THAT(parsed<BackupCommand>({"backup", "web-01", "db-01"}).machines, ElementsAre("web-01", "db-01"));
+  EXPECT_TRUE(parsed<BackupCommand>({"backup", "--all"}).all);
+  EXPECT_THAT(refused({"backup"}), HasSubstr("no machine is named"));
+  EXPECT_THAT(refused({"backup", "--all", "web-01"}), HasSubstr("both --all"));
+}
+
+TEST(Arguments, AMachineMayHaveTheNameOfACommand) {
+  EXPECT_THAT(parsed<BackupCommand>({"backup", "status", "points"}).machines, ElementsAre("status", "points"));
+  EXPECT_EQ(parsed<PointsCommand>({"points", "store"}).what, "store");
+}
+
+TEST(Arguments, GlobalOptionsStandBeforeOrBehindTheCommand) {
+  for (const Words& words :
+       {Words{"--json", "--config", "/x.yaml", "points"}, Words{"points", "--json", "--config=/x.yaml"},
+        Words{"--json", "points", "web", "--config", "/x.yaml"}}) {
+    const auto arguments = parse_arguments(words, "/environment.yaml");
+    ASSERT_TRUE(arguments.has_value());
+    EXPECT_TRUE(arguments->globals.json);
+    EXPECT_EQ(arguments->globals.settings_file, "/x.yaml");
+  }
+  const auto keys = parse_arguments({"store", "keys", "list", "--json", "--no-daemon", "--recovery-key", "-"}, nullptr);
+  ASSERT_TRUE(keys.has_value());
+  EXPECT_TRUE(keys->globals.json);
+  EXPECT_TRUE(keys->globals.no_daemon);
+  EXPECT_EQ(keys->globals.recovery_key, "-");
+}
+
+TEST(Arguments, TheSettingsFileComesFromTheOptionThenTheEnvironmentThenTheDefault) {
+  EXPECT_EQ(parse_arguments({"status"}, "/environment.yaml")->globals.settings_file, "/environment.yaml");
+  EXPECT_EQ(parse_arguments({"status"}, "")->globals.settings_file, "/etc/cairn/cairn.yaml");
+  EXPECT_EQ(parse_arguments({"status"}, nullptr)->globals.settings_file, "/etc/cairn/cairn.yaml");
+}
+
+TEST(Arguments, StoreInitReadsTheChunkSize) {
+  const auto command = parsed<StoreInitCommand>(
+      {"store", "init", "--chunk-size", "256KiB", "--create-key-file", "--recovery-key-out", "-"});
+  EXPECT_EQ(command.chunk_size, 256U * 1024);
+  EXPECT_TRUE(command.create_key_file);
+  EXPECT_EQ(command.recovery_key_out, "-");
+  EXPECT_THAT(refused({"store", "init", "--chunk-size", "big"}), HasSubstr("\"big\" is no size"));
+}
+
+TEST(Arguments, KeysAddTakesExactlyOneKey) {
+  EXPECT_EQ(parsed<KeysAddCommand>({"store", "keys", "add", "--recovery"}).recovery_key_out, "-");
+  EXPECT_EQ(parsed<KeysAddCommand>({"store", "keys", "add", "--key-file", "f", "--label", "l"}).file, "f");
+  EXPECT_THAT(refused({"store", "keys", "add"}), HasSubstr("no key is named"));
+  EXPECT_THAT(refused({"store", "keys", "add", "--passphrase", "--recovery"}), HasSubstr("more than one key"));
+  EXPECT_THAT(refused({"store", "keys", "add", "--passphrase", "--recovery-key-out", "x"}),
+              HasSubstr("--recovery only"));
+}
+
+TEST(Arguments, JobsListsShowsAndCancels) {
+  EXPECT_EQ(parsed<JobsCommand>({"jobs", "--limit", "7"}).limit, 7U);
+  EXPECT_EQ(parsed<JobsCommand>({"jobs", "20261121T020000Z-3f9a1c"}).id, "20261121T020000Z-3f9a1c");
+  EXPECT_EQ(parsed<JobsCancelCommand>({"jobs", "cancel", "x"}).id, "x");
+  for (const char* limit : {"0", "-3", "x", "", "99999999999999999999"})
+    EXPECT_FALSE(parse_arguments({"jobs", std::string("--limit=") + limit}, nullptr).has_value()) << limit;
+}
+
+TEST(Arguments, WhatIsMissingIsNamed) {
+  EXPECT_THAT(refused({}), HasSubstr("no command is given"));
+  EXPECT_THAT(refused({"store"}), HasSubstr("the rest of the command is missing"));
+  EXPECT_THAT(refused({"store", "keys"}), HasSubstr("cairn store keys --help"));
+  EXPECT_THAT(refused({"mount"}), HasSubstr("DIR is missing"));
+  EXPECT_THAT(refused({"restore", "web@latest"}), HasSubstr("--to DIR is missing"));
+  EXPECT_THAT(refused({"restore", "--to", "/x"}), HasSubstr("MACHINE@POINT is missing"));
+  EXPECT_THAT(refused({"points", "--config"}), HasSubstr("--config"));
+}
+
+TEST(Arguments, ANearMissIsAnsweredWithTheRightWord) {
+  EXPECT_THAT(refused({"bakcup", "web-01"}), HasSubstr("did you mean \"backup\"?"));
+  EXPECT_THAT(refused({"store", "inti"}), HasSubstr("did you mean \"init\"?"));
+  EXPECT_THAT(refused({"store", "keys", "remvoe", "x"}), HasSubstr("did you mean \"remove\"?"));
+  EXPECT_THAT(refused({"mount", "/mnt", "--forground"}), HasSubstr("did you mean \"--foreground\"?"));
+  EXPECT_THAT(refused({"points", "--jsno"}), HasSubstr("did you mean \"--json\"?"));
+  EXPECT_THAT(refused({"restore", "a@b", "--to", "/x", "--dsik=root"}), HasSubstr("did you mean \"--disk\"?"));
+  EXPECT_THAT(refused({"help", "bakcup"}), HasSubstr("did you mean \"backup\"?"));
+}
+
+TEST(Arguments, WhatIsUnlikeAnythingIsAnsweredWithTheHelp) {
+  EXPECT_THAT(refused({"frobnicate"}), HasSubstr("cairn --help"));
+  EXPECT_THAT(refused({"mount", "/mnt", "/other"}), HasSubstr("one word too many: \"/other\""));
+  EXPECT_THAT(refused({"-x"}), HasSubstr("there is no option -x"));
+}
+
+TEST(Arguments, EveryCommandHasHelpWithAnExample) {
+  for (const std::string& name : command_names()) {
+    if (name == "version") continue;
+    Words words;
+    for (std::size_t at = 0; at < name.size();) {
+      const std::size_t end = std::min(name.find(' ', at), name.size());
+      words.push_back(name.substr(at, end - at));
+      at = end + 1;
+    }
+    words.emplace_back("--help");
+    const auto by_option = parsed<HelpCommand>(words);
+    EXPECT_THAT(by_option.text, HasSubstr("cairn " + name));
+    EXPECT_THAT(by_option.text, HasSubstr("Example")) << name;
+    words.pop_back();
+    if (name == "help") continue;
+    words.insert(words.begin(), "help");
+    EXPECT_EQ(parsed<HelpCommand>(words).text, by_option.text) << name;
+  }
+  EXPECT_THAT(command_names(), Contains("store keys add"));
+  EXPECT_THAT(parsed<HelpCommand>({"--help"}).text, HasSubstr("restore"));
+  EXPECT_THAT(parsed<HelpCommand>({"help"}).text, Not(HasSubstr("__complete")));
+}
+
+TEST(Arguments, VersionIsACommandAndAnOption) {
+  (void)parsed<VersionCommand>({"version"});
+  (void)parsed<VersionCommand>({"--version"});
+}
+
+TEST(Arguments, JsonIsSeenInWordsThatCannotBeParsed) {
+  EXPECT_TRUE(asks_for_json({"bakcup", "--json"}));
+  EXPECT_FALSE(asks_for_json({"explain", "--", "--json"}));
+}
+
+TEST(Completion, OffersCommandsAndOptions) {
+  EXPECT_THAT(completion_of({"ba"}).words, ElementsAre("backup"));
+  EXPECT_THAT(completion_of({"store", ""}).words, ElementsAre("init", "info", "rebuild-index", "keys"));
+  EXPECT_THAT(completion_of({"--json", "store", "keys", "re"}).words, ElementsAre("remove"));
+  EXPECT_THAT(completion_of({"restore", "--d"}).words, ElementsAre("--disk"));
+  EXPECT_THAT(completion_of({"restore", "--"}).words, Contains("--json"));
+  EXPECT_THAT(completion_of({"help", "sta"}).words, ElementsAre("status"));
+  EXPECT_THAT(completion_of({"__"}).words, IsEmpty());
+}
+
+TEST(Completion, KnowsWhatStandsWhere) {
+  using Kind = Completion::Kind;
+  EXPECT_EQ(completion_of({"backup", ""}).kind, Kind::machines);
+  EXPECT_EQ(completion_of({"backup", "a", "b"}).kind, Kind::machines);
+  EXPECT_EQ(completion_of({"points", "w"}).kind, Kind::machines_or_points);
+  EXPECT_EQ(completion_of({"points", "w", ""}).kind, Kind::words);
+  EXPECT_EQ(completion_of({"restore", "w"}).kind, Kind::points);
+  EXPECT_EQ(completion_of({"restore", "--to", ""}).kind, Kind::files);
+  EXPECT_EQ(completion_of({"restore", "--to", "/x", "w"}).kind, Kind::points);
+  EXPECT_EQ(completion_of({"restore", "--force", "w"}).kind, Kind::points);
+  EXPECT_EQ(completion_of({"explain", "st"}).kind, Kind::error_names);
+  EXPECT_EQ(completion_of({"mount", ""}).kind, Kind::files);
+  EXPECT_EQ(completion_of({"--config", ""}).kind, Kind::files);
+  EXPECT_EQ(completion_of({"--config", "/x.yaml", "backup", ""}).settings_file, "/x.yaml");
+}
+
+}  // namespace
+}  // namespace cairn::cli

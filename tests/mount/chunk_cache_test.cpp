@@ -1,0 +1,184 @@
+// The chunk cache: bounds, single flight, failures.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "fs/mount/chunk_cache.h"
+
+#include <gmock/gmock.h>
+
+#include <condition_variable>
+#include <random>
+#include <thread>
+
+#include "tests/mount/fake_points.h"
+
+namespace cairn {
+namespace {
+
+using test::FakeChunks;
+
+constexpr std::uint32_t kChunk = 4096;
+
+struct Cache {
+  explicit Cache(std::uint64_t limit, std::uint32_t chunk_size = kChunk) : cache(chunks, limit, chunk_size) {
+    for (std::uint64_t i = 0; i < 200; ++i)
+      chunks.put(FakeChunks::name(i), Buffer(kChunk, static_cast<std::uint8_t>(i)));
+  }
+  Result<SharedBuffer> get(std::uint64_t i, RecordKind kind = RecordKind::chunk) {
+    return cache.fetch(kind, FakeChunks::name(i));
+  }
+  FakeChunks chunks;
+  ChunkCache cache;
+};
+
+TEST(ChunkCache, AnswersAgainWithoutAskingTheStore) {
+  Cache t(1 << 20);
+  const auto first = t.get(7);
+  const auto second = t.get(7);
+  ASSERT_TRUE(first && second);
+  EXPECT_EQ(*first, *second);
+  EXPECT_EQ((**first)[0], 7);
+  EXPECT_EQ(t.chunks.fetches, 1);
+  EXPECT_EQ(t.cache.counters().hits, 1U);
+}
+
+TEST(ChunkCache, NeverKeepsMoreThanItsLimit) {
+  for (const std::uint64_t limit : {0UL, 1UL, 5000UL, 20000UL, 100000UL, 300000UL}) {
+    Cache t(limit);
+    std::mt19937_64 random(42);
+    for (int i = 0; i < 3000; ++i) {
+      const std::uint64_t number = random() % 200;
+      const auto got = t.get(number, random() % 4 == 0 ? RecordKind::node : RecordKind::chunk);
+      ASSERT_TRUE(got);
+      EXPECT_EQ((**got)[100], static_cast<std::uint8_t>(number));
+      ASSERT_LE(t.cache.counters().bytes, limit);
+    }
+    if (limit >= 20000) {
+      EXPECT_GT(t.cache.counters().hits, 0U) << limit;
+    }
+  }
+}
+
+TEST(ChunkCache, GivesUpTheLeastRecentlyUsed) {
+  Cache t(8 * 5000, 1 << 20);  // one shard: its order is the order of all
+  for (std::uint64_t i = 0; i < 8; ++i) ASSERT_TRUE(t.get(i));
+  ASSERT_TRUE(t.get(1));
+  for (std::uint64_t i = 8; i < 12; ++i) ASSERT_TRUE(t.get(i));
+  const int before = t.chunks.fetches;
+  ASSERT_TRUE(t.get(1));
+  EXPECT_EQ(t.chunks.fetches, before);
+  ASSERT_TRUE(t.get(0));
+  EXPECT_EQ(t.chunks.fetches, before + 1);
+}
+
+TEST(ChunkCache, ReadingADiskThroughDoesNotPushOutTheNodes) {
+  Cache t(32 * kChunk * 8);
+  ASSERT_TRUE(t.get(199, RecordKind::node));
+  for (std::uint64_t i = 0; i < 199; ++i) ASSERT_TRUE(t.get(i));
+  const int before = t.chunks.fetches;
+  ASSERT_TRUE(t.get(199, RecordKind::node));
+  EXPECT_EQ(t.chunks.fetches, before);
+}
+
+TEST(ChunkCache, ANodeAndAChunkOfOneNameAreTwoThings) {
+  Cache t(1 << 20);
+  ASSERT_TRUE(t.get(1, RecordKind::node));
+  ASSERT_TRUE(t.get(1, RecordKind::chunk));
+  EXPECT_EQ(t.chunks.fetches, 2);
+}
+
+TEST(ChunkCache, DecodesOnceHoweverManyAsk) {
+  constexpr unsigned kThreads = 8;
+  Cache t(1 << 20);
+  // The first fetch stays under way until all the others wait for it.
+  t.chunks.while_fetching = [&] {
+    while (t.cache.counters().waits < kThreads - 1) std::this_thread::yield();
+  };
+  std::vector<std::thread> threads;
+  std::atomic<unsigned> right = 0;
+  for (unsigned i = 0; i < kThreads; ++i)
+    threads.emplace_back([&] {
+      const auto got = t.get(5);
+      if (got && (**got)[0] == 5) ++right;
+    });
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(t.chunks.fetches, 1);
+  EXPECT_EQ(right, kThreads);
+}
+
+TEST(ChunkCache, OneSlowChunkHoldsUpNoOther) {
+  Cache t(8 * 5000, 1 << 20);  // one shard
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool fetching = false;
+  bool released = false;
+  t.chunks.while_fetching = [&] {
+    std::unique_lock lock(mutex);
+    if (fetching) return;  // only the first is slow
+    fetching = true;
+    changed.notify_all();
+    changed.wait(lock, [&] { return released; });
+  };
+  std::thread slow([&] { EXPECT_TRUE(t.get(1)); });
+  {
+    std::unique_lock lock(mutex);
+    changed.wait(lock, [&] { return fetching; });
+  }
+  EXPECT_TRUE(t.get(2));
+  {
+    const std::lock_guard lock(mutex);
+    released = true;
+  }
+  changed.notify_all();
+  slow.join();
+}
+
+TEST(ChunkCache, KeepsNoFailures) {
+  Cache t(1 << 20);
+  t.chunks.damage(FakeChunks::name(3));
+  const auto first = t.get(3);
+  ASSERT_FALSE(first);
+  EXPECT_EQ(first.error().code, ErrorCode::chunk_damaged);
+  EXPECT_FALSE(t.get(3));
+  EXPECT_EQ(t.chunks.fetches, 2);
+  t.chunks.mend(FakeChunks::name(3));
+  EXPECT_TRUE(t.get(3));
+}
+
+TEST(ChunkCache, AnExceptionOfTheSourceIsAnErrorForAllWhoWait) {
+  Cache t(1 << 20);
+  t.chunks.while_fetching = [&] {
+    while (t.cache.counters().waits < 1) std::this_thread::yield();
+    throw std::bad_alloc();
+  };
+  std::atomic<int> failed = 0;
+  const auto ask = [&] {
+    const auto got = t.get(9);
+    if (!got && got.error().code == ErrorCode::out_of_memory) ++failed;
+  };
+  std::thread other(ask);
+  ask();
+  other.join();
+  EXPECT_EQ(failed, 2);
+  t.chunks.while_fetching = [] {};
+  EXPECT_TRUE(t.get(9));
+}
+
+TEST(ChunkCache, ManyThreadsGetTheRightBytesFromASmallCache) {
+  Cache t(20 * kChunk);
+  std::vector<std::thread> threads;
+  std::atomic<int> wrong = 0;
+  for (unsigned seed = 0; seed < 4; ++seed)
+    threads.emplace_back([&, seed] {
+      std::mt19937_64 random(seed);
+      for (int i = 0; i < 5000; ++i) {
+        const std::uint64_t number = random() % 60;
+        const auto got = t.get(number);
+        if (!got || (**got)[kChunk - 1] != static_cast<std::uint8_t>(number)) ++wrong;
+      }
+    });
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
+  EXPECT_LE(t.cache.counters().bytes, 20U * kChunk);
+}
+
+}  // namespace
+}  // namespace cairn
