@@ -149,4 +149,14 @@ kill -TERM $fg
 check "SIGTERM ends it" wait_until 20 ended $fg
 wait $fg
 check_fails "and takes the mount down" findmnt "$mnt"
+# A reader that keeps a file open must not keep the server alive.
+"$CAIRN" --config "$config" mount "$mnt" --foreground >"$work/fg.log" 2>&1 &
+fg=$!
+children+=($fg)
+wait_until 20 test -f "$(disk web "$second")"
+exec 7<"$(disk web "$second")"
+kill -TERM $fg
+check "SIGTERM with an open file: it ends" wait_until 20 ended $fg
+exec 7<&-
+check_fails "and takes the mount down too" findmnt "$mnt"
 end
