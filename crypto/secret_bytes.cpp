@@ -27,13 +27,13 @@ SecretBytes::SecretBytes(std::size_t size) : size_(size) {
 
 SecretBytes SecretBytes::random(std::size_t size) {
   SecretBytes bytes(size);
-  randombytes_buf(bytes.data_, size);
+  if (size != 0) randombytes_buf(bytes.data_, size);
   return bytes;
 }
 
 SecretBytes SecretBytes::copy_of(ByteView from) {
   SecretBytes bytes(from.size());
-  if (!from.empty()) std::memcpy(bytes.data_, from.data(), from.size());
+  if (bytes.data_ != nullptr) std::memcpy(bytes.data_, from.data(), from.size());
   return bytes;
 }
 

@@ -115,6 +115,7 @@ fi
 if have setpriv; then
   as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
   chmod 755 "$work"
+  check "another user can reach the place" as_nobody ls "$work"
   check_fails "another user is refused by default" as_nobody ls "$mnt"
   umount_points
   mount_points --allow-other
