@@ -2,6 +2,7 @@
 #include "crypto/chunk_name.h"
 
 #include <blake3.h>
+#include <sodium.h>
 
 #include "config/base/result.h"
 
@@ -32,7 +33,8 @@ ChunkName ChunkNamer::name(RecordKind kind, ByteView bytes) const {
   blake3_hasher_update(&hasher, bytes.data(), bytes.size());
   ChunkName name;
   blake3_hasher_finalize(&hasher, name.bytes.data(), name.bytes.size());
-  if (name.is_zero()) name.bytes[0] = 1;  // the zero name is taken; this happens once in 2^256
+  sodium_memzero(&hasher, sizeof(hasher));  // it holds the key
+  if (name.is_zero()) name.bytes[0] = 1;    // the zero name is taken; this happens once in 2^256
   return name;
 }
 

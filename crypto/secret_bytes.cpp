@@ -21,7 +21,8 @@ namespace {
 SecretBytes::SecretBytes(std::size_t size) : size_(size) {
   if (size == 0) return;
   data_ = static_cast<std::uint8_t*>(sodium_malloc(size));
-  if (data_ == nullptr) no_secret_memory();
+  // sodium_malloc goes on without the lock when the limit is reached; a key that can be swapped out is no secret.
+  if (data_ == nullptr || sodium_mlock(data_, size) != 0) no_secret_memory();
   sodium_memzero(data_, size);
 }
 

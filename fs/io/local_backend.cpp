@@ -99,7 +99,9 @@ class TemporaryFile {
 }  // namespace
 
 std::filesystem::path LocalBackend::path_of(std::string_view name) const {
-  CAIRN_ASSERT(!name.empty() && name.front() != '/' && name.find("..") == std::string_view::npos);
+  // Names are made of valid machine names, times and hexadecimal; a component ".." is none of them.
+  CAIRN_ASSERT(!name.empty() && name.front() != '/');
+  for (const auto& step : std::filesystem::path(name)) CAIRN_ASSERT(step != "..");
   return directory_ / name;
 }
 
@@ -196,10 +198,14 @@ Result<std::optional<std::uint64_t>> LocalBackend::change_token(std::string_view
 
 Result<void> LocalBackend::remove_leftovers() {
   std::error_code problem;
-  for (const auto& entry : std::filesystem::directory_iterator(directory_ / "tmp", problem)) {
+  std::filesystem::directory_iterator entry(directory_ / "tmp", problem);
+  while (!problem && entry != std::filesystem::directory_iterator()) {
     std::error_code ignored;
-    std::filesystem::remove(entry.path(), ignored);
+    std::filesystem::remove(entry->path(), ignored);
+    entry.increment(problem);
   }
+  if (problem && problem != std::errc::no_such_file_or_directory)
+    return fail_errno(problem.value(), "empty folder", (directory_ / "tmp").string());
   return {};
 }
 

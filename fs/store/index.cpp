@@ -25,6 +25,7 @@ constexpr unsigned kMaxReaders = 1024;
 constexpr std::uint32_t kIndexVersion = 1;
 constexpr std::size_t kEntryBytes = 24;
 constexpr std::string_view kAboutKey = "about";
+constexpr std::string_view kNextPackKey = "next-pack";
 
 std::array<std::uint8_t, kEntryBytes> encode(const IndexEntry& entry) {
   std::array<std::uint8_t, kEntryBytes> bytes{};
@@ -190,8 +191,14 @@ Result<MDB_txn*> Index::State::begin_read() {
       idle.pop_back();
     }
   }
-  const int code = txn != nullptr ? mdb_txn_renew(txn) : mdb_txn_begin(env, nullptr, MDB_RDONLY, &txn);
-  if (code != 0) return lmdb_error(code, "read index", folder);
+  if (txn != nullptr) {
+    const int code = mdb_txn_renew(txn);
+    if (code == 0) return txn;
+    mdb_txn_abort(txn);
+    return lmdb_error(code, "read index", folder);
+  }
+  if (const int code = mdb_txn_begin(env, nullptr, MDB_RDONLY, &txn); code != 0)
+    return lmdb_error(code, "read index", folder);
   return txn;
 }
 
@@ -270,6 +277,13 @@ Result<std::shared_ptr<Index>> Index::open(const std::filesystem::path& folder, 
     if (code == EINVAL || code < 0) return damaged(mdb_strerror(code));
     return lmdb_error(code, "open index", file.string());
   }
+  // A rebuild may have put another file there meanwhile: what counts is what was opened.
+  mdb_filehandle_t opened = -1;
+  struct stat facts{};
+  if (mdb_env_get_fd(state->env, &opened) != 0 || ::fstat(opened, &facts) != 0 ||
+      state->identity != FileIdentity{facts.st_dev, facts.st_ino})
+    return fail(ErrorCode::index_missing, "open index", file.string(), "it was replaced while it was opened",
+                "try again");
   // Pages past the file's end would end the process with SIGBUS.
   MDB_envinfo info{};
   MDB_stat stat{};
@@ -327,18 +341,24 @@ Result<void> Index::contains(std::span<const ChunkName> names, std::span<bool> f
   return {};
 }
 
-Result<PackFacts> Index::pack(PackNumber number) {
+Result<std::optional<Index::Located>> Index::locate(const ChunkName& name) {
   CAIRN_TRY(MDB_txn * txn, state_->begin_read());
   const ReadScope scope(*state_, txn);
-  MDB_val key{sizeof(number), &number};
+  MDB_val key = value_of(name.view());
   MDB_val value{};
-  const int code = mdb_get(txn, state_->packs, &key, &value);
+  int code = mdb_get(txn, state_->chunks, &key, &value);
+  if (code == MDB_NOTFOUND) return std::optional<Located>();
+  if (code != 0) return lmdb_error(code, "read index", state_->folder);
+  const auto entry = decode(view_of(value));
+  if (!entry) return state_->damaged("an entry does not have the form it must have");
+  PackNumber number = entry->pack;
+  key = {sizeof(number), &number};
+  code = mdb_get(txn, state_->packs, &key, &value);
   if (code == MDB_NOTFOUND) return state_->damaged("an entry names a pack that the index does not know");
   if (code != 0) return lmdb_error(code, "read index", state_->folder);
   const ByteView bytes = view_of(value);
   if (bytes.size() != 16 + 64) return state_->damaged("a pack's entry has a wrong length");
-  return PackFacts{std::string(as_text(bytes.subspan(16))), get_le<std::uint64_t>(bytes),
-                   get_le<std::uint64_t>(bytes.subspan(8))};
+  return std::optional(Located{std::string(as_text(bytes.subspan(16))), entry->place});
 }
 
 Result<std::vector<std::string>> Index::pack_names() {
@@ -374,16 +394,13 @@ Result<void> Index::add(std::span<const IndexedPack> packs) {
   Transaction txn;
   CAIRN_CHECK(check(txn.begin(state_->env, 0)));
   PackNumber next = 0;
+  MDB_val next_key = value_of(as_bytes(kNextPackKey));
   {
-    MDB_cursor* cursor = nullptr;
-    CAIRN_CHECK(check(mdb_cursor_open(txn.get(), state_->packs, &cursor)));
-    MDB_val key{};
     MDB_val value{};
-    if (mdb_cursor_get(cursor, &key, &value, MDB_LAST) == 0 && key.mv_size == sizeof(PackNumber)) {
-      std::memcpy(&next, key.mv_data, sizeof(next));
-      ++next;
-    }
-    mdb_cursor_close(cursor);
+    const int code = mdb_get(txn.get(), state_->about, &next_key, &value);
+    if (code != MDB_NOTFOUND) CAIRN_CHECK(check(code));
+    if (code == 0 && value.mv_size != sizeof(next)) return state_->damaged("its pack counter has a wrong length");
+    if (code == 0) next = get_le<PackNumber>(view_of(value));
   }
   std::vector<std::pair<const ChunkName*, IndexEntry>> entries;
   for (const IndexedPack& pack : packs) {
@@ -404,6 +421,10 @@ Result<void> Index::add(std::span<const IndexedPack> packs) {
     CAIRN_CHECK(check(mdb_put(txn.get(), state_->pack_numbers, &key, &value, 0)));
     for (const PackRecord& record : pack.records) entries.emplace_back(&record.name, IndexEntry{number, record.place});
   }
+  Buffer next_bytes;
+  append_le(next_bytes, next);
+  MDB_val next_value = value_of(next_bytes);
+  CAIRN_CHECK(check(mdb_put(txn.get(), state_->about, &next_key, &next_value, 0)));
   // In the tree's order: neighbours go to the same page.
   std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return *a.first < *b.first; });
   for (const auto& [name, entry] : entries) {

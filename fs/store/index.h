@@ -16,7 +16,7 @@
 
 namespace cairn {
 
-// A pack's number in this index; not stable across rebuilds.
+// A pack's number in this index: never used twice in it, not stable across rebuilds.
 using PackNumber = std::uint32_t;
 
 // How many records are put into the index in one transaction, about.
@@ -25,12 +25,6 @@ inline constexpr std::size_t kIndexBatchRecords = 65536;
 struct IndexEntry {
   PackNumber pack = 0;
   RecordPlace place;
-};
-
-struct PackFacts {
-  std::string name;
-  std::uint64_t size = 0;  // bytes
-  std::uint64_t records = 0;
 };
 
 struct IndexedPack {
@@ -49,9 +43,14 @@ class Index {
 
   // Errors: index_damaged.
   Result<std::optional<IndexEntry>> find(const ChunkName& name);
+  struct Located {
+    std::string pack_name;
+    RecordPlace place;
+  };
+  // The same with the pack's name, from one snapshot. Errors: index_damaged.
+  Result<std::optional<Located>> locate(const ChunkName& name);
   // found[i] tells whether names[i] is there; one snapshot. Zero names count as found.
   Result<void> contains(std::span<const ChunkName> names, std::span<bool> found);
-  Result<PackFacts> pack(PackNumber number);
   Result<std::vector<std::string>> pack_names();
   Result<std::uint64_t> record_count();
 

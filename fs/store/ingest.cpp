@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::uint64_t kBlockBytes = kMiB;
 constexpr std::size_t kBuffersPerWorker = 4;
+constexpr unsigned kMaxWorkers = 4;  // bounds the memory; a disk is not faster than this many
 
 // The names of one leaf while its blocks are on their way.
 struct Leaf {
@@ -42,15 +43,15 @@ class Ingest {
         options_(options),
         geometry_(image.size(), chunk_size),
         block_bytes_(std::max<std::uint64_t>(kBlockBytes, chunk_size)),
-        workers_(options.workers != 0 ? options.workers : std::max(1U, std::thread::hardware_concurrency())) {
+        workers_(options.workers != 0 ? options.workers
+                                      : std::clamp(std::thread::hardware_concurrency(), 1U, kMaxWorkers)) {
     free_buffers_.resize(workers_ * kBuffersPerWorker);
   }
 
   Result<IngestReport> run() {
     {
       std::vector<std::jthread> threads;
-      for (unsigned i = 0; i < workers_; ++i) threads.emplace_back([this, i] { work(i); });
-      if (auto outcome = read_image(); !outcome) set_failure(std::move(outcome).error());
+      if (auto outcome = read_with(threads); !outcome) set_failure(std::move(outcome).error());
       const std::lock_guard lock(mutex_);
       reader_done_ = true;
       changed_.notify_all();
@@ -75,6 +76,17 @@ class Ingest {
   }
 
   // --- the reader's side
+  // The door where the reader's exceptions end: the workers must hear that it is done.
+  Result<void> read_with(std::vector<std::jthread>& threads) {
+    try {
+      for (unsigned i = 0; i < workers_; ++i) threads.emplace_back([this, i] { work(i); });
+      return read_image();
+    } catch (const std::bad_alloc&) {
+      return fail(ErrorCode::out_of_memory, "back up", "the disk");
+    } catch (const std::exception& problem) {
+      return fail(ErrorCode::internal, "back up", "the disk", problem.what());
+    }
+  }
   Result<void> read_image();
   Result<void> read_block(std::uint64_t offset, std::uint64_t end);
   Result<void> enter_leaf(std::uint64_t index);

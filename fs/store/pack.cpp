@@ -53,6 +53,15 @@ std::string pack_object(std::string_view pack_name) {
   return "packs/" + std::string(pack_name.substr(0, 2)) + "/" + std::string(pack_name);
 }
 
+std::vector<std::string> pack_names_of(const std::vector<std::string>& objects) {
+  std::vector<std::string> names;
+  for (const std::string& object : objects) {
+    std::string name = object.substr(object.rfind('/') + 1);
+    if (ChunkName::parse(name) && object == pack_object(name)) names.push_back(std::move(name));
+  }
+  return names;
+}
+
 std::string FinishedPack::object() const {
   return pack_object(name);
 }

@@ -50,6 +50,8 @@ struct FinishedPack {
 };
 
 std::string pack_object(std::string_view pack_name);
+// The names of the packs among `objects`; files that are no packs are passed over.
+std::vector<std::string> pack_names_of(const std::vector<std::string>& objects);
 
 // Builds one pack in memory. One thread at a time.
 class PackBuilder {

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "fs/store/pack_writer.h"
 
+#include <algorithm>
+#include <new>
+
 namespace cairn {
 
 PackWriter::PackWriter(Backend& backend, Index& index, std::function<void(const IndexedPack&)> indexed)
@@ -14,20 +17,34 @@ PackWriter::~PackWriter() {
   thread_.join();
 }
 
+void PackWriter::fail(Error error) {
+  const std::lock_guard lock(mutex_);
+  if (!failure_) failure_ = std::move(error);
+  changed_.notify_all();
+}
+
+Result<void> PackWriter::status() const {
+  const std::lock_guard lock(mutex_);
+  if (failure_) return pass_on(*failure_);
+  return {};
+}
+
 Result<void> PackWriter::write(FinishedPack pack) {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return failure_ || queue_.size() < kQueuedPacks; });
   if (failure_) return pass_on(*failure_);
   queue_.push_back(std::move(pack));
+  ++queued_;
   changed_.notify_all();
   return {};
 }
 
 Result<void> PackWriter::flush() {
   std::unique_lock lock(mutex_);
-  flush_wanted_ = true;
+  const std::uint64_t wanted = queued_;
+  index_wanted_ = std::max(index_wanted_, wanted);
   changed_.notify_all();
-  changed_.wait(lock, [&] { return failure_ || (queue_.empty() && !busy_ && !flush_wanted_); });
+  changed_.wait(lock, [&] { return failure_ || indexed_up_to_ >= wanted; });
   if (failure_) return pass_on(*failure_);
   return {};
 }
@@ -42,27 +59,40 @@ Buffer PackWriter::take_spare() {
 
 void PackWriter::run(const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
-  while (changed_.wait(lock, stop, [&] { return !failure_ && (!queue_.empty() || flush_wanted_); })) {
-    busy_ = true;
-    Result<void> outcome;
-    if (!queue_.empty()) {
-      FinishedPack pack = std::move(queue_.front());
-      queue_.pop_front();
-      changed_.notify_all();
-      lock.unlock();
-      outcome = publish(pack);
-      lock.lock();
-      if (spare_.size() <= kQueuedPacks) spare_.push_back(std::move(pack.bytes));
-    } else {
-      lock.unlock();
-      outcome = add_to_index();
-      lock.lock();
-      if (queue_.empty()) flush_wanted_ = false;
-    }
-    busy_ = false;
-    if (!outcome) failure_ = std::move(outcome).error();
+  const auto has_work = [&] { return !failure_ && (!queue_.empty() || indexed_up_to_ < index_wanted_); };
+  while (changed_.wait(lock, stop, has_work)) {
+    if (auto outcome = step(lock); !outcome && !failure_) failure_ = std::move(outcome).error();
     changed_.notify_all();
   }
+}
+
+// One pack published, or the index told. The lock is not held meanwhile. The door where this thread's exceptions end.
+Result<void> PackWriter::step(std::unique_lock<std::mutex>& lock) {
+  // A flush does not wait for packs that were queued after it.
+  const bool publish_first = !queue_.empty() && (published_ < index_wanted_ || indexed_up_to_ >= index_wanted_);
+  std::optional<FinishedPack> pack;
+  if (publish_first) {
+    pack = std::move(queue_.front());
+    queue_.pop_front();
+    changed_.notify_all();
+  }
+  lock.unlock();
+  Result<void> outcome;
+  try {
+    outcome = pack ? publish(*pack) : add_to_index();
+  } catch (const std::bad_alloc&) {
+    outcome = cairn::fail(ErrorCode::out_of_memory, "write packs of", backend_.location());
+  } catch (const std::exception& problem) {
+    outcome = cairn::fail(ErrorCode::internal, "write packs of", backend_.location(), problem.what());
+  }
+  lock.lock();
+  if (!outcome) return outcome;
+  if (pack) {
+    ++published_;
+    if (spare_.size() <= kQueuedPacks) spare_.push_back(std::move(pack->bytes));
+  }
+  if (batch_.empty()) indexed_up_to_ = published_;
+  return {};
 }
 
 Result<void> PackWriter::publish(FinishedPack& pack) {

@@ -25,9 +25,14 @@ class PackWriter {
   PackWriter(const PackWriter&) = delete;
   PackWriter& operator=(const PackWriter&) = delete;
 
+  // Makes the writer fail, as if a write had failed. The first failure counts.
+  void fail(Error error);
+  // The first failure, if any. Cheap.
+  [[nodiscard]] Result<void> status() const;
   // Queues the pack; waits while kQueuedPacks are queued already. Errors: the first failure, for ever after.
   Result<void> write(FinishedPack pack);
-  // Returns when everything queued is published and in the index. Errors: as write().
+  // Returns when everything that was queued before this call is published and in the index, whatever others queue
+  // meanwhile. Errors: as write().
   Result<void> flush();
   // The memory of a pack that has been written, for the next one; empty when there is none.
   [[nodiscard]] Buffer take_spare();
@@ -35,6 +40,7 @@ class PackWriter {
  private:
   static constexpr std::size_t kQueuedPacks = 2;
   void run(const std::stop_token& stop);
+  Result<void> step(std::unique_lock<std::mutex>& lock);
   Result<void> publish(FinishedPack& pack);
   Result<void> add_to_index();
 
@@ -45,12 +51,14 @@ class PackWriter {
   std::vector<IndexedPack> batch_;
   std::size_t batch_records_ = 0;
   // Guarded by mutex_:
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable_any changed_;
   std::deque<FinishedPack> queue_;
   std::optional<Error> failure_;
-  bool busy_ = false;
-  bool flush_wanted_ = false;
+  std::uint64_t queued_ = 0;         // packs ever queued
+  std::uint64_t published_ = 0;      // packs ever published
+  std::uint64_t indexed_up_to_ = 0;  // of those, how many the index has
+  std::uint64_t index_wanted_ = 0;   // a flush waits for this many
   std::vector<Buffer> spare_;
   std::jthread thread_;  // last: it uses all of the above
 };

@@ -4,6 +4,7 @@
 #include <zstd.h>
 
 #include <cmath>
+#include <new>
 
 #include "config/base/units.h"
 
@@ -86,7 +87,28 @@ std::uint64_t RecordSink::add(Lane& lane, const NewRecord& record) {
   return lane.pack->size() - before;
 }
 
+template <class Work>
+auto RecordSink::or_fail_for_all(Work work) -> decltype(work()) {
+  const auto attempt = [&]() -> decltype(work()) {
+    try {
+      return work();
+    } catch (const std::bad_alloc&) {
+      return fail(ErrorCode::out_of_memory, "store", "chunks");
+    } catch (const std::exception& problem) {
+      return fail(ErrorCode::internal, "store", "chunks", problem.what());
+    }
+  };
+  auto outcome = attempt();
+  if (!outcome) writer_.fail(outcome.error());
+  return outcome;
+}
+
 Result<SinkCount> RecordSink::store(std::span<const NewRecord> records, unsigned lane_number) {
+  CAIRN_CHECK(writer_.status());
+  return or_fail_for_all([&] { return store_new(records, lane_number); });
+}
+
+Result<SinkCount> RecordSink::store_new(std::span<const NewRecord> records, unsigned lane_number) {
   SinkCount count;
   std::vector<ChunkName> names(records.size());
   for (std::size_t i = 0; i < records.size(); ++i) names[i] = records[i].name;
@@ -113,11 +135,14 @@ Result<void> RecordSink::close_pack(Lane& lane) {
 }
 
 Result<void> RecordSink::flush() {
-  for (const auto& lane : lanes_) {
-    const std::lock_guard lock(lane->mutex);
-    CAIRN_CHECK(close_pack(*lane));
-  }
-  return writer_.flush();
+  return or_fail_for_all([&]() -> Result<void> {
+    CAIRN_CHECK(writer_.status());
+    for (const auto& lane : lanes_) {
+      const std::lock_guard lock(lane->mutex);
+      CAIRN_CHECK(close_pack(*lane));
+    }
+    return writer_.flush();
+  });
 }
 
 }  // namespace cairn

@@ -41,6 +41,7 @@ class RecordSink {
 
   // Stores those of `records` that the store does not have, in lane `lane` (taken modulo the number of lanes).
   // Errors: the first failure of the pack writer or the index, for ever after.
+  // Any failure here makes the sink fail for everyone: others may count on records that were claimed.
   Result<SinkCount> store(std::span<const NewRecord> records, unsigned lane);
   // Closes all packs and waits until all records are durable and in the index.
   Result<void> flush();
@@ -59,6 +60,10 @@ class RecordSink {
   static constexpr std::size_t kClaimShards = 64;
 
   [[nodiscard]] ClaimShard& shard_of(const ChunkName& name) { return claims_[name.bytes[8] % kClaimShards]; }
+  // Calls `work`; a failure or exception of it becomes the sink's.
+  template <class Work>
+  auto or_fail_for_all(Work work) -> decltype(work());
+  Result<SinkCount> store_new(std::span<const NewRecord> records, unsigned lane_number);
   Result<bool> is_new(const ChunkName& name);
   Result<void> close_pack(Lane& lane);
   std::uint64_t add(Lane& lane, const NewRecord& record);

@@ -16,6 +16,13 @@ bool is_alphanumeric(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
+bool is_file_name(std::string_view name) {
+  if (name.empty() || name.size() > 255 || !is_alphanumeric(name.front())) return false;
+  for (const char c : name)
+    if (!is_alphanumeric(c) && c != '.' && c != '_' && c != '-') return false;
+  return true;
+}
+
 std::string to_base64(std::string_view text) {
   std::string encoded(sodium_base64_encoded_len(text.size(), sodium_base64_VARIANT_ORIGINAL), '\0');
   sodium_bin2base64(encoded.data(), encoded.size(), as_bytes(text).data(), text.size(), sodium_base64_VARIANT_ORIGINAL);
@@ -71,6 +78,7 @@ struct BadDocument {
 MapRecord map_from(const json& document) {
   MapRecord map;
   map.size = document.at("size").get<std::uint64_t>();
+  if (map.size > static_cast<std::uint64_t>(INT64_MAX)) throw BadDocument{"a disk's size is impossible"};
   map.data_bytes = document.at("data_bytes").get<std::uint64_t>();
   const auto root = ChunkName::parse(document.at("root").get<std::string>());
   if (!root) throw BadDocument{"a map root is not a chunk name"};
@@ -108,7 +116,7 @@ DiskRecord disk_from(const json& document) {
   disk.facts.remarks = document.at("remarks").get<std::vector<std::string>>();
   for (const json& header : document.at("headers")) {
     HeaderRecord record{header.at("name").get<std::string>(), map_from(header)};
-    if (!is_valid_name(record.name.substr(0, kMaxNameBytes))) throw BadDocument{"a header's name is not a file name"};
+    if (!is_file_name(record.name)) throw BadDocument{"a header's name is not a file name"};
     disk.headers.push_back(std::move(record));
   }
   return disk;
@@ -123,10 +131,7 @@ UtcTime time_from(const json& value) {
 }  // namespace
 
 bool is_valid_name(std::string_view name) {
-  if (name.empty() || name.size() > kMaxNameBytes || !is_alphanumeric(name.front())) return false;
-  for (const char c : name)
-    if (!is_alphanumeric(c) && c != '.' && c != '_' && c != '-') return false;
-  return true;
+  return name.size() <= kMaxNameBytes && is_file_name(name);
 }
 
 std::string PointName::text() const {

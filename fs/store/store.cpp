@@ -23,21 +23,26 @@ namespace {
 constexpr std::uint64_t kMaxDocumentBytes = 1024 * 1024;
 constexpr const char* kDocument = "store.json";
 
-// An existing directory may be used when nothing is in it (but what mkfs makes).
+// An existing directory may be used when nothing is in it (but what mkfs and the lock make).
+Result<void> check_empty(const std::filesystem::path& path) {
+  std::error_code problem;
+  std::filesystem::directory_iterator entry(path, problem);
+  for (; !problem && entry != std::filesystem::directory_iterator(); entry.increment(problem)) {
+    const std::string name = entry->path().filename();
+    if (name == kDocument) return fail(ErrorCode::store_exists, "make store", path.string());
+    if (name != "lost+found" && name != "lock")
+      return fail(ErrorCode::store_exists, "make store", path.string(), "the directory is not empty: it holds " + name);
+  }
+  if (problem) return fail_errno(problem.value(), "make store", path.string());
+  return {};
+}
+
 Result<void> prepare_directory(const std::filesystem::path& path) {
   if (::mkdir(path.c_str(), 0700) == 0) return {};
   if (errno == ENOENT)
     return fail(ErrorCode::target_missing, "make store", path.string(), "its parent directory is not there");
   if (errno != EEXIST) return fail_errno(errno, "make store", path.string());
-  std::error_code problem;
-  for (const auto& entry : std::filesystem::directory_iterator(path, problem)) {
-    const std::string name = entry.path().filename();
-    if (name == kDocument) return fail(ErrorCode::store_exists, "make store", path.string());
-    if (name != "lost+found")
-      return fail(ErrorCode::store_exists, "make store", path.string(), "the directory is not empty: it holds " + name);
-  }
-  if (problem) return fail_errno(problem.value(), "make store", path.string());
-  return {};
+  return check_empty(path);
 }
 
 Result<StoreDocument> load_document(Backend& backend, const std::filesystem::path& path, std::string& text) {
@@ -52,6 +57,20 @@ Result<StoreDocument> load_document(Backend& backend, const std::filesystem::pat
   text.assign(as_text(*bytes));
   return read_store_document(text, path.string());
 }
+
+// The damage is the pack's own, and reading it again would not help.
+bool is_damage(const Error& error) {
+  return error.code == ErrorCode::pack_damaged || error.code == ErrorCode::object_missing ||
+         error.code == ErrorCode::store_too_new;
+}
+
+struct RemoveAtEnd {
+  std::filesystem::path path;
+  ~RemoveAtEnd() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path, ignored);
+  }
+};
 
 }  // namespace
 
@@ -86,8 +105,6 @@ Result<std::shared_ptr<Index>> Store::State::index() {
   const std::lock_guard lock(index_mutex);
   if (index_) return index_;
   CAIRN_TRY(index_, Index::open(index_folder(), document.id));
-  const std::lock_guard names_lock(pack_names_mutex);
-  pack_names.clear();
   return index_;
 }
 
@@ -128,6 +145,7 @@ Result<void> Store::create(const std::filesystem::path& path, const StoreParamet
 
   CAIRN_CHECK(prepare_directory(path));
   CAIRN_TRY(const WriterLock lock, WriterLock::take(path, "store init"));
+  CAIRN_CHECK(check_empty(path));  // again: another init may have been quicker
   LocalBackend backend(path);
   const auto make_everything = [&]() -> Result<void> {
     for (const char* folder : {"packs", "points", "tmp"}) {
@@ -177,10 +195,11 @@ const std::filesystem::path& Store::path() const {
 
 Result<StoreUsage> Store::usage() {
   StoreUsage usage;
-  CAIRN_TRY(const auto packs, state_->backend->list("packs/"));
+  CAIRN_TRY(const auto objects, state_->backend->list("packs/"));
+  const std::vector<std::string> packs = pack_names_of(objects);
   usage.packs = packs.size();
   for (const std::string& pack : packs) {
-    const auto object = state_->backend->open(pack);
+    const auto object = state_->backend->open(pack_object(pack));
     if (object) usage.stored_bytes += (*object)->size();
   }
   CAIRN_TRY(const auto index, state_->index());
@@ -310,11 +329,11 @@ Result<PointName> Store::find_point(std::string_view text) {
 Result<SharedBuffer> Store::fetch(RecordKind kind, const ChunkName& name) {
   CAIRN_ASSERT(!name.is_zero());
   CAIRN_TRY(auto index, state_->index());
-  CAIRN_TRY(auto entry, index->find(name));
+  CAIRN_TRY(auto entry, index->locate(name));
   if (!entry && index->replaced()) {
     state_->forget_index();
     CAIRN_TRY(index, state_->index());
-    CAIRN_TRY(entry, index->find(name));
+    CAIRN_TRY(entry, index->locate(name));
   }
   if (!entry)
     return fail(ErrorCode::chunk_missing, "find chunk",
@@ -322,19 +341,7 @@ Result<SharedBuffer> Store::fetch(RecordKind kind, const ChunkName& name) {
   if (entry->place.kind != kind)
     return fail(ErrorCode::map_damaged, "read chunk", name.hex().substr(0, 16),
                 "it is of another kind than its place in the map says");
-  std::string pack_name;
-  {
-    const std::lock_guard lock(state_->pack_names_mutex);
-    if (const auto known = state_->pack_names.find(entry->pack); known != state_->pack_names.end())
-      pack_name = known->second;
-  }
-  if (pack_name.empty()) {
-    CAIRN_TRY(const PackFacts facts, index->pack(entry->pack));
-    pack_name = facts.name;
-    const std::lock_guard lock(state_->pack_names_mutex);
-    state_->pack_names[entry->pack] = pack_name;
-  }
-  CAIRN_TRY(const auto pack, state_->packs.open(pack_name));
+  CAIRN_TRY(const auto pack, state_->packs.open(entry->pack_name));
   CAIRN_TRY(Buffer bytes, pack->read_record(name, entry->place));
   return std::make_shared<const Buffer>(std::move(bytes));
 }
@@ -347,12 +354,14 @@ std::unique_ptr<DiskReader> Store::open_disk(const MapRecord& map, std::string o
 Result<RebuildReport> Store::rebuild_index() {
   const std::lock_guard writer_guard(state_->writer_mutex);
   CAIRN_TRY(const WriterLock lock, WriterLock::take(state_->directory, "rebuild-index"));
-  CAIRN_TRY(auto objects, state_->backend->list("packs/"));
-  std::sort(objects.begin(), objects.end());
+  CAIRN_TRY(const auto objects, state_->backend->list("packs/"));
+  std::vector<std::string> pack_names = pack_names_of(objects);
+  std::sort(pack_names.begin(), pack_names.end());
   // Built beside the old one and then exchanged: whoever reads meanwhile keeps what it has open.
   const std::filesystem::path fresh = state_->directory / "index.new";
   std::error_code problem;
   std::filesystem::remove_all(fresh, problem);
+  const RemoveAtEnd cleaner{fresh};
   CAIRN_CHECK(Index::create(fresh, state_->document.id));
   RebuildReport report;
   {
@@ -365,13 +374,13 @@ Result<RebuildReport> Store::rebuild_index() {
       batch_records = 0;
       return {};
     };
-    for (const std::string& object : objects) {
-      const std::string pack_name = object.substr(object.rfind('/') + 1);
+    for (const std::string& pack_name : pack_names) {
       const auto records = [&]() -> Result<IndexedPack> {
         CAIRN_TRY(const auto pack, PackReader::open(*state_->backend, pack_name, state_->keys, state_->document.id));
         CAIRN_TRY(auto footer, pack->read_footer());
         return IndexedPack{pack_name, pack->size(), std::move(footer)};
       }();
+      if (!records && !is_damage(records.error())) return pass_on(records.error());  // perhaps it is readable tomorrow
       if (!records) {
         log_error("pack-damaged", pack_name, records.error());
         report.damaged_packs.push_back(pack_name);
@@ -387,13 +396,11 @@ Result<RebuildReport> Store::rebuild_index() {
   }
   state_->forget_index();
   state_->packs.clear();
-  const std::filesystem::path old = state_->directory / "index.old";
-  std::filesystem::remove_all(old, problem);
-  if (::rename(state_->index_folder().c_str(), old.c_str()) != 0 && errno != ENOENT)
-    return fail_errno(errno, "replace index", state_->index_folder().string());
-  if (::rename(fresh.c_str(), state_->index_folder().c_str()) != 0)
-    return fail_errno(errno, "replace index", state_->index_folder().string());
-  std::filesystem::remove_all(old, problem);
+  const std::string index = state_->index_folder().string();
+  if (::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, index.c_str(), RENAME_EXCHANGE) == 0) return report;
+  // There is none to exchange with, or the file system cannot exchange.
+  if (errno != ENOENT) std::filesystem::remove_all(index, problem);
+  if (::rename(fresh.c_str(), index.c_str()) != 0) return fail_errno(errno, "replace index", index);
   return report;
 }
 

@@ -15,7 +15,18 @@ using nlohmann::json;
 // What the MAC covers: the document without "mac", keys sorted, no white space (nlohmann's dump()).
 std::string covered_by_mac(json document) {
   document.erase("mac");
-  return document.dump(-1, ' ', true);
+  return document.dump(-1, ' ', true, json::error_handler_t::replace);
+}
+// Deeper nesting than a store document has would only be there to overflow the stack.
+bool nests_too_deep(std::string_view text) {
+  static constexpr int kDeepest = 16;
+  int depth = 0;
+  for (const char c : text) {
+    if (c == '[' || c == '{') ++depth;
+    if (c == ']' || c == '}') --depth;
+    if (depth > kDeepest) return true;
+  }
+  return false;
 }
 }  // namespace
 
@@ -30,7 +41,7 @@ std::string write_store_document(const StoreDocument& from, const KeyRing& keys)
                    {"algorithm", to_string(from.algorithm)},
                    {"slots", slots}};
   document["mac"] = to_hex(keys.document_mac(as_bytes(covered_by_mac(document))));
-  return document.dump(2, ' ', true) + "\n";
+  return document.dump(2, ' ', true, json::error_handler_t::replace) + "\n";
 }
 
 Result<StoreDocument> read_store_document(std::string_view text, const std::string& object) {
@@ -38,6 +49,7 @@ Result<StoreDocument> read_store_document(std::string_view text, const std::stri
     return fail(ErrorCode::store_damaged, "open store", object, std::move(because));
   };
   try {
+    if (nests_too_deep(text)) return damaged("store.json nests deeper than any that Cairn wrote");
     const json document = json::parse(text, nullptr, false);
     if (document.is_discarded()) return damaged("store.json is not JSON");
     if (!document.is_object() || document.value("format", json()) != "cairn-store")

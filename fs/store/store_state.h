@@ -46,8 +46,6 @@ struct Store::State {
   PackCache packs;
   std::mutex index_mutex;
   std::shared_ptr<Index> index_;  // guarded by index_mutex; null until first used, or after a rebuild
-  std::mutex pack_names_mutex;
-  std::unordered_map<PackNumber, std::string> pack_names;  // of index_; guarded by pack_names_mutex
   std::mutex writer_mutex;
   std::condition_variable writer_gone;
   std::weak_ptr<StoreWriter> writer;  // guarded by writer_mutex

@@ -13,6 +13,10 @@
 
 namespace cairn {
 
+namespace {
+constexpr unsigned kMaxLanes = 4;  // packs being filled at once: bounds the memory
+}
+
 struct StoreWriter::State {
   Store::State& store;
   WriterLock lock;
@@ -24,7 +28,7 @@ struct StoreWriter::State {
         lock(std::move(taken)),
         index(std::move(store_index)),
         sink(*store.backend, *index, store.keys, store.document.algorithm, store.document.id,
-             std::max(1U, std::thread::hardware_concurrency())) {}
+             std::clamp(std::thread::hardware_concurrency(), 1U, kMaxLanes)) {}
 
   // Makes the index fit the packs that are really there.
   static Result<void> reconcile(Store::State& store, Index& index);
@@ -36,8 +40,7 @@ Result<void> StoreWriter::State::reconcile(Store::State& store, Index& index) {
   std::unordered_set<std::string> gone(indexed.begin(), indexed.end());
   std::vector<IndexedPack> found;
   std::size_t found_records = 0;
-  for (const std::string& object : objects) {
-    const std::string name = object.substr(object.rfind('/') + 1);
+  for (const std::string& name : pack_names_of(objects)) {
     if (gone.erase(name) != 0) continue;
     // Written by a backup that was interrupted before it came to the index.
     const auto records = [&]() -> Result<IndexedPack> {
@@ -76,7 +79,9 @@ Result<std::shared_ptr<StoreWriter>> Store::begin_writing(std::string purpose) {
   }
   CAIRN_TRY(WriterLock lock, WriterLock::take(state_->directory, purpose));
   CAIRN_CHECK(state_->backend->remove_leftovers());
-  state_->forget_index();  // another process may have rebuilt it
+  std::error_code ignored;
+  std::filesystem::remove_all(state_->directory / "index.new", ignored);  // of an interrupted rebuild
+  state_->forget_index();                                                 // another process may have rebuilt it
   CAIRN_TRY(auto index, state_->index());
   CAIRN_CHECK(StoreWriter::State::reconcile(*state_, *index));
   State& state = *state_;

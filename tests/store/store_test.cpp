@@ -399,6 +399,8 @@ TEST(Store, SaysWhatIsWrongWithItsDocument) {
   EXPECT_EQ(open_with(good.substr(0, good.size() / 2)), ErrorCode::store_damaged);
   EXPECT_EQ(open_with("{\"format\": \"something else\"}"), ErrorCode::not_a_store);
   EXPECT_EQ(open_with("[]"), ErrorCode::not_a_store);
+  EXPECT_EQ(open_with(replaced("{", "{\"x\": " + std::string(400'000, '[') + std::string(400'000, ']') + ",")),
+            ErrorCode::store_damaged);
   EXPECT_EQ(open_with(replaced("\"version\": 1", "\"version\": 2")), ErrorCode::store_too_new);
   EXPECT_EQ(open_with(replaced("\"chunk_size\": 65536", "\"chunk_size\": 131072")), ErrorCode::store_damaged);
   EXPECT_EQ(open_with(replaced("\"chunk_size\": 65536", "\"chunk_size\": 1000")), ErrorCode::store_damaged);
@@ -466,6 +468,43 @@ TEST(Store, APointThatWasRemovedIsGone) {
   EXPECT_EQ(writer->remove_point(point.name).error().code, ErrorCode::point_missing);
   EXPECT_THAT(value_of(store->list_points()), IsEmpty());
   EXPECT_EQ(store->load_point(point.name).error().code, ErrorCode::point_missing);
+}
+
+TEST(Store, PassesOverFilesThatAreNotItsOwn) {
+  const TemporaryStore place;
+  const auto store = place.open();
+  MemoryImage image(kMiB);
+  image.fill_random(0, kMiB, 1);
+  const auto point = value_of(take_backup(*store, image, "web..01", test_time()));
+  std::filesystem::create_directory(place.path() / "packs" / "zz");
+  for (const char* stray :
+       {"packs/zz/x..y", "packs/README", "points/..hidden", "points/a..b@20261121T020000Z", "points/x"})
+    std::ofstream(place.path() / stray) << "not ours";
+  const auto again = place.open();
+  EXPECT_EQ(value_of(again->usage()).packs, 1U);
+  EXPECT_EQ(value_of(again->rebuild_index()).packs, 1U);
+  value_of(again->begin_writing("test"));
+  EXPECT_THAT(value_of(again->list_points()), SizeIs(2));  // the damaged one is named, not hidden
+  EXPECT_EQ(again->load_point({"a..b", *parse_compact_time("20261121T020000Z")}).error().code,
+            ErrorCode::point_damaged);
+  EXPECT_EQ(read_all(*again, value_of(again->load_point(point.name)).disks[0].map), image.content(0, kMiB));
+}
+
+TEST(Store, ReadersFollowPacksThatCameAndWent) {
+  const TemporaryStore place;
+  const auto store = place.open();
+  MemoryImage first(kMiB);
+  first.fill_random(0, kMiB, 1);
+  const auto point = value_of(take_backup(*store, first, "vm", test_time()));
+  EXPECT_EQ(read_all(*store, point.disks[0].map), first.content(0, kMiB));
+  for (const auto& pack : files_below(place.path() / "packs")) std::filesystem::remove(pack);
+  std::string log;
+  redirect_log(&log);
+  MemoryImage second(kMiB);
+  second.fill_random(0, kMiB, 2);
+  const auto later = value_of(take_backup(*store, second, "vm", test_time(1)));  // forgets the pack, adds another
+  redirect_log(nullptr);
+  EXPECT_EQ(read_all(*store, later.disks[0].map), second.content(0, kMiB));
 }
 
 TEST(Store, WorksWithEveryChunkSize) {
