@@ -27,7 +27,9 @@ Result<std::string> read_text(const std::filesystem::path& file) {
   }
   struct stat status{};
   if (::fstat(fd.get(), &status) != 0) return fail_errno(errno, kDoing, file.string(), ErrorCode::settings_unreadable);
-  if (S_ISDIR(status.st_mode)) return fail_errno(EISDIR, kDoing, file.string(), ErrorCode::settings_unreadable);
+  if (S_ISDIR(status.st_mode))
+    return fail(ErrorCode::settings_unreadable, kDoing, file.string(), "it is a directory",
+                "name the file in it, such as " + (file / "cairn.yaml").string());
   if (!S_ISREG(status.st_mode))
     return fail(ErrorCode::settings_unreadable, kDoing, file.string(), "it is not a regular file",
                 "name a regular file");

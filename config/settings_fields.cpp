@@ -100,7 +100,7 @@ std::expected<std::vector<std::string>, TextProblem> split_command(std::string_v
   };
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
-    if (quote == '\'') {
+    if (quote == '\'') {  // NOLINT(bugprone-branch-clone): the branches differ in what they mean
       if (c == quote)
         quote = '\0';
       else
@@ -316,7 +316,7 @@ std::optional<std::optional<std::chrono::seconds>> MapReader::duration_or_off(st
     return std::optional<std::chrono::seconds>{};
   const auto value = checked_duration(*entry, limits, std::string(limits.expected) + ", or off");
   if (!value) return std::nullopt;
-  return std::optional(*value);
+  return value;  // a duration: neither left out nor off
 }
 
 void MapReader::problem(const YamlEntry& entry, std::string found, std::string expected) {

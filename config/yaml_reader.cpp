@@ -17,12 +17,7 @@
 #include "config/base/units.h"
 
 namespace cairn {
-namespace {
 
-constexpr std::size_t kDeepestNesting = 32;
-constexpr std::size_t kMostNodes = 200'000;  // counted as if every alias were written out
-
-// The length of the UTF-8 sequence at the start of `text`; 0: there is none (RFC 3629, table 3-7 of Unicode).
 std::size_t utf8_length(std::string_view text) {
   const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
   const auto follows = [&](std::size_t i) { return (byte(i) & 0xC0U) == 0x80; };
@@ -41,6 +36,20 @@ std::size_t utf8_length(std::string_view text) {
   }
   return 0;
 }
+
+bool is_utf8(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t length = utf8_length(text);
+    if (length == 0) return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
+namespace {
+
+constexpr std::size_t kDeepestNesting = 32;
+constexpr std::size_t kMostNodes = 200'000;  // counted as if every alias were written out
 
 bool is_forbidden_control(char c) {
   const auto byte = static_cast<unsigned char>(c);

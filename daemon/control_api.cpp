@@ -38,6 +38,7 @@ constexpr int kMaxWaiting = 8;            // long polls at once: other requests 
 constexpr milliseconds kWaitSlice{250};   // how soon a long poll sees that the server stops
 constexpr milliseconds kStopGrace{2000};  // for requests that run when the server stops
 constexpr int kBacklog = 128;
+constexpr const char* kSeeApi = "see daemon/API.md for what can be asked";
 
 // Gives us the listening socket, which cpp-httplib keeps to itself.
 class HttpServer : public httplib::Server {
@@ -81,8 +82,7 @@ void answer_refused(const httplib::Request& request, httplib::Response& response
   if (response.status == 413) because = fmt::format("the body is larger than {} bytes", kMaxBody);
   if (response.status == 414) because = "the path is too long";
   answer_error(response, response.status,
-               Error{ErrorCode::used_wrongly, "answer", request.method + " " + request.path, because, 0,
-                     "see daemon/API.md for what can be asked"});
+               Error{ErrorCode::used_wrongly, "answer", request.method + " " + request.path, because, 0, kSeeApi});
 }
 
 // Cuts every connection that was accepted on the socket at `path`: cpp-httplib does not tell which those are, but the
@@ -149,23 +149,20 @@ struct ControlApi::State {
     for (const Route& route : routes) {
       if (!is(route.words)) continue;
       if (!route.method_fits)
-        return answer_error(response, 405,
-                            Error{ErrorCode::used_wrongly, "answer", asked, "this path is not for this method", 0, {}});
+        return answer_error(
+            response, 405,
+            Error{ErrorCode::used_wrongly, "answer", asked, "this path is not for this method", 0, kSeeApi});
       for (const auto& [name, value] : request.params) {
         const bool known = std::find(route.parameters.begin(), route.parameters.end(), name) != route.parameters.end();
         if (!known || request.get_param_value_count(name) > 1)
-          return answer_error(response, 400,
-                              Error{ErrorCode::used_wrongly,
-                                    "answer",
-                                    asked,
-                                    fmt::format("{} parameter \"{}\"", known ? "repeated" : "unknown", name),
-                                    0,
-                                    {}});
+          return answer_error(
+              response, 400,
+              Error{ErrorCode::used_wrongly, "answer", asked,
+                    fmt::format("{} parameter \"{}\"", known ? "repeated" : "unknown", name), 0, kSeeApi});
       }
       return (this->*route.handle)(request, path_parts, response);
     }
-    answer_error(response, 404,
-                 Error{ErrorCode::used_wrongly, "answer", asked, "there is no such path", 0, "see daemon/API.md"});
+    answer_error(response, 404, Error{ErrorCode::used_wrongly, "answer", asked, "there is no such path", 0, kSeeApi});
   }
 
   using Parts = std::vector<std::string>;
@@ -252,6 +249,12 @@ struct ControlApi::State {
                      Error{ErrorCode::internal, "answer", request.method + " " + request.path, error.what(), 0, {}});
       }
     };
+    // Every body is JSON, whatever it is said to be (curl -d says it is a form, which the library would take for
+    // parameters). The request is the library's own variable, constant only in a handler's eyes.
+    server.set_pre_routing_handler([](const httplib::Request& request, httplib::Response&) {
+      const_cast<httplib::Request&>(request).headers.erase("Content-Type");  // NOLINT(*-const-cast)
+      return httplib::Server::HandlerResponse::Unhandled;
+    });
     server.Get(".*", handle);
     server.Post(".*", httplib::Server::Handler(handle));
     server.Put(".*", httplib::Server::Handler(handle));
@@ -275,7 +278,13 @@ namespace {
 Result<void> clear_the_place(const std::filesystem::path& path) {
   constexpr const char* kDoing = "listen on";
   const std::filesystem::path folder = path.parent_path();
-  if (mkdir(folder.c_str(), 0750) != 0 && errno != EEXIST) return fail_errno(errno, "make directory", folder.string());
+  if (mkdir(folder.c_str(), 0750) != 0 && errno != EEXIST) {
+    if (errno == ENOENT || errno == ENOTDIR)
+      return fail(ErrorCode::daemon_failed, "make directory", folder.string(),
+                  fmt::format("{} is not a directory that exists", folder.parent_path().string()),
+                  "make it, or set \"socket\" in the settings to another place");
+    return fail_errno(errno, "make directory", folder.string());
+  }
   auto other = connect_unix_socket(path);
   if (other) return fail(ErrorCode::daemon_running, kDoing, path.string(), "somebody answers on this socket already");
   if (other.error().code != ErrorCode::daemon_unreachable) {

@@ -1,5 +1,6 @@
 // The life of cairnd. Order up: settings, signals, state lock, engine (store, journal, queue), mount, control API,
-// scheduler. Down: scheduler, control API, engine (jobs), mount: nothing new begins once something has stopped.
+// scheduler. Down: scheduler, engine (jobs; clients are still told how theirs ended), mount, control API: nothing new
+// begins once something has stopped.
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/daemon.h"
 
@@ -11,9 +12,11 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <initializer_list>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <thread>
 #include <utility>
 
 #include "config/base/log.h"
@@ -41,13 +44,17 @@ constexpr int kTickMs = 1000;
 constexpr seconds kMainLoopLate{20};
 constexpr seconds kSchedulerLate{90};
 
-// Signals as a file to wait on. SIGPIPE is ignored: a client that goes away is not our end.
-Result<UniqueFd> take_signals() {
+// Stopping may take this long, as the unit's TimeoutStopSec; only then is it a hang to the watchdog.
+constexpr seconds kStopLate{60};
+// Clients whose jobs were ended by our end look again after 250 ms at most (follow_jobs.cpp); then the socket goes.
+constexpr std::chrono::milliseconds kLastAnswers{1000};
+
+// Blocks signals and gives them as a file to wait on.
+Result<UniqueFd> take_signals(std::initializer_list<int> numbers) {
   sigset_t signals;
   sigemptyset(&signals);
-  for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, number);
+  for (const int number : numbers) sigaddset(&signals, number);
   if (pthread_sigmask(SIG_BLOCK, &signals, nullptr) != 0) return fail_errno(errno, "block", "signals");
-  (void)signal(SIGPIPE, SIG_IGN);
   UniqueFd fd(signalfd(-1, &signals, SFD_CLOEXEC));
   if (!fd) return fail_errno(errno, "wait for", "signals");
   return fd;
@@ -74,11 +81,26 @@ std::string needs_restart(const Settings& now, const Settings& wanted) {
 class Daemon {
  public:
   explicit Daemon(std::filesystem::path settings_file) : settings_file_(std::move(settings_file)) {}
+  // Also when start() failed half way: whatever runs by then uses the parts below it, so it stops before they go.
+  ~Daemon() {
+    manager_.stop_watchdog();
+    if (scheduler_) scheduler_->stop();
+    if (engine_) engine_->stop();
+    if (api_) api_->stop();
+  }
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
 
   Result<void> run() {
     CAIRN_TRY(Settings settings, load_settings(settings_file_));
-    CAIRN_TRY(signals_, take_signals());
-    CAIRN_CHECK(start(std::move(settings)));
+    (void)signal(SIGPIPE, SIG_IGN);  // a client that goes away is not our end
+    CAIRN_TRY(signals_, take_signals({SIGTERM, SIGINT, SIGHUP}));
+    CAIRN_TRY(end_signals_, take_signals({SIGTERM, SIGINT}));
+    if (auto started = start(std::move(settings)); !started) {
+      if (started.error().code != ErrorCode::cancelled) return started;
+      log_event(LogLevel::info, "daemon-stopped", settings_file_.string(), {{"because", started.error().because}});
+      return {};
+    }
     manager_.ready(status_line());
     loop();
     stop();
@@ -93,6 +115,7 @@ class Daemon {
     lock_.emplace(std::move(lock));
     EngineOptions options;
     options.role = EngineRole::daemon;
+    options.stop_fd = end_signals_.get();
     CAIRN_TRY(engine_, Engine::open(std::move(settings), options));
     mount_.emplace(engine_->store(), mount);
     engine_->on_points_changed([this] { mount_->refresh(); });
@@ -108,8 +131,7 @@ class Daemon {
     started_ = engine_->clock().now();
     engine_->set_daemon_view({[this] { return daemon_status(); }, [this] { return mount_->status(); },
                               [this](const std::string& machine) { return scheduler_->next_run(machine); }});
-    // Made before the API listens, so that the first status asked for has next runs in it.
-    (void)scheduler_->run_due();
+    // Before anything is due: a daemon that cannot have its socket must not begin a backup.
     CAIRN_TRY(api_, ControlApi::start(engine_->service(), socket));
     scheduler_->start();
     beat();
@@ -178,12 +200,17 @@ class Daemon {
   }
 
   void stop() {
+    beat();
+    stopping_ = true;
     manager_.stopping(seconds(30));
     scheduler_->stop();
-    api_->stop();
+    const JobQueue::Counts cut = engine_->queue().counts();
     engine_->stop();
+    const auto answers_until = steady_clock::now() + (cut.queued + cut.running > 0 ? kLastAnswers : seconds(0));
     if (auto stopped = mount_->stop(); !stopped)
       log_error("unmount-failed", engine_->settings()->mount.path.string(), stopped.error());
+    std::this_thread::sleep_until(answers_until);
+    api_->stop();
     manager_.stop_watchdog();
     log_event(LogLevel::info, "daemon-stopped", settings_file_.string());
   }
@@ -196,6 +223,7 @@ class Daemon {
     const auto now = steady_clock::now();
     (void)engine_->queue().counts();
     (void)engine_->settings();
+    if (stopping_) return now - beat_at < kStopLate;
     return now - beat_at < kMainLoopLate && now - scheduler_->last_pass() < kSchedulerLate;
   }
 
@@ -222,15 +250,17 @@ class Daemon {
             {"reloaded", reloaded_ ? nlohmann::json(iso_time(*reloaded_)) : nlohmann::json(nullptr)}};
   }
 
-  // Destroyed from the last to the first, also when start() fails half way.
+  // Destroyed from the last to the first.
   const std::filesystem::path settings_file_;
   UniqueFd signals_;
+  UniqueFd end_signals_;  // SIGTERM and SIGINT only, never read: whether the end was asked for
   std::optional<StateLock> lock_;
   std::unique_ptr<Engine> engine_;
   std::optional<MountKeeper> mount_;
   std::optional<Scheduler> scheduler_;
   std::unique_ptr<ControlApi> api_;
   std::atomic<steady_clock::rep> heartbeat_ = 0;
+  std::atomic<bool> stopping_ = false;
   UtcTime started_;
   std::mutex mutex_;
   std::optional<UtcTime> reloaded_;  // guarded by mutex_

@@ -2,9 +2,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/engine.h"
 
-#include <sys/stat.h>
-
-#include <cerrno>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -13,6 +10,7 @@
 #include "daemon/job_queue.h"
 #include "daemon/journal.h"
 #include "daemon/local_service.h"
+#include "daemon/state_lock.h"
 #include "daemon/unlock.h"
 #include "fs/store/store.h"
 
@@ -22,6 +20,7 @@ struct Engine::State {
   EngineOptions options;
   std::unique_ptr<Store> store;
   std::unique_ptr<Journal> journal;
+  std::optional<Error> journal_error;
   std::unique_ptr<JobQueue> queue;  // before store and journal in destruction: its jobs use them
   std::unique_ptr<LocalService> service;
   std::mutex mutex;
@@ -32,17 +31,9 @@ struct Engine::State {
 
 namespace {
 
-Result<void> make_state_dir(const std::filesystem::path& path) {
-  if (mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) {
-    struct stat facts{};
-    if (stat(path.c_str(), &facts) == 0 && !S_ISDIR(facts.st_mode))
-      return fail(ErrorCode::io_error, "use state directory", path.string(), "it is not a directory");
-    return {};
-  }
-  return fail_errno(errno, "make state directory", path.string());
-}
-
-Result<std::unique_ptr<Journal>> open_journal(const Settings& settings, EngineRole role) {
+// `damage`: why a command that finds a damaged journal gets none. It goes on without: its job matters more than its
+// note of it.
+Result<std::unique_ptr<Journal>> open_journal(const Settings& settings, EngineRole role, std::optional<Error>& damage) {
   const std::filesystem::path file = settings.state_dir / "journal.db";
   auto made = make_state_dir(settings.state_dir);
   if (!made) {
@@ -51,10 +42,14 @@ Result<std::unique_ptr<Journal>> open_journal(const Settings& settings, EngineRo
   }
   auto journal = Journal::open(file);
   if (journal || role == EngineRole::daemon) return journal;
-  // A command goes on without: its job matters more than its note of it.
-  if (journal.error().code == ErrorCode::journal_damaged) log_error("journal-unusable", file.string(), journal.error());
+  const auto note = [&](const Error& error) {
+    if (error.code == ErrorCode::journal_damaged) damage = error;
+  };
+  note(journal.error());
   auto readable = Journal::open(file, JournalMode::read_only);
-  return readable ? std::move(readable) : Result<std::unique_ptr<Journal>>(std::unique_ptr<Journal>());
+  if (readable) return readable;
+  note(readable.error());
+  return std::unique_ptr<Journal>();
 }
 
 // A run that the end of its process broke off is owed. A catch-up that was broken off by a crash is not taken again: it
@@ -91,10 +86,10 @@ Result<std::unique_ptr<Engine>> Engine::open(Settings settings, const EngineOpti
   if (options.key != nullptr) {
     CAIRN_TRY(state->store, Store::open(settings.store.path, *options.key));
   } else {
-    CAIRN_TRY(const UnlockKey key, read_unlock_key(settings.store.key));
+    CAIRN_TRY(const UnlockKey key, read_unlock_key(settings.store.key, options.stop_fd));
     CAIRN_TRY(state->store, Store::open(settings.store.path, key));
   }
-  CAIRN_TRY(state->journal, open_journal(settings, options.role));
+  CAIRN_TRY(state->journal, open_journal(settings, options.role, state->journal_error));
   if (state->journal) {
     auto settled = settle_interrupted(*state->journal, options.clock->now());
     if (!settled && options.role == EngineRole::daemon) return pass_on(std::move(settled).error());
@@ -127,6 +122,9 @@ JobQueue& Engine::queue() {
 }
 Journal* Engine::journal() {
   return state_->journal.get();
+}
+const std::optional<Error>& Engine::journal_error() const {
+  return state_->journal_error;
 }
 const Clock& Engine::clock() const {
   return *state_->options.clock;

@@ -23,19 +23,22 @@ class Store;
 struct UnlockKey;
 
 // daemon: state_dir is made when missing, and a damaged or unwritable journal is an error.
-// foreground: without a writable state_dir jobs are simply not journalled.
+// foreground: without a writable state_dir jobs are simply not journalled; a damaged journal is told of by those who
+// would have used it.
 enum class EngineRole { foreground, daemon };
 
 struct EngineOptions {
   EngineRole role = EngineRole::foreground;
   const Clock* clock = &system_clock();  // must outlive the engine
   const UnlockKey* key = nullptr;        // opens the store instead of the settings' key; borrowed by open() only
+  int stop_fd = -1;                      // open() gives up waiting for a passphrase_command when it becomes readable
 };
 
 class Engine {
  public:
   // Unlocks and opens the store that the settings name. start_crypto() must have been called.
-  // Errors: those of read_unlock_key and Store::open; daemon: journal_damaged, io_error, permission_denied.
+  // Errors: those of read_unlock_key (cancelled: stop_fd) and Store::open; daemon: journal_damaged, io_error,
+  // permission_denied.
   static Result<std::unique_ptr<Engine>> open(Settings settings, const EngineOptions& options = {});
   // Cancels all jobs and waits until they have stopped.
   ~Engine();
@@ -47,6 +50,8 @@ class Engine {
   Store& store();
   JobQueue& queue();
   Journal* journal();  // null: jobs are not journalled
+  // Why there is no journal, when it is one that is damaged.
+  [[nodiscard]] const std::optional<Error>& journal_error() const;
   [[nodiscard]] const Clock& clock() const;
   [[nodiscard]] EngineRole role() const;
 

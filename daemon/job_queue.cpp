@@ -12,6 +12,7 @@
 #include <mutex>
 #include <new>
 #include <nlohmann/json.hpp>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -69,6 +70,7 @@ struct JobQueue::State {
   unsigned max_jobs;                // guarded by mutex, as all below
   unsigned running = 0;
   bool stopping = false;
+  bool stopped = false;                      // and all jobs have ended
   std::list<std::shared_ptr<Job>> jobs;      // newest first
   std::deque<std::shared_ptr<Job>> waiting;  // oldest first
   std::vector<std::thread> threads;
@@ -158,6 +160,34 @@ struct JobQueue::State {
     }
   }
 
+  // A door: what goes before and after a job (log, journal) may throw too; that must not end the process, nor leave a
+  // job that never ends.
+  void run_to_its_end(const std::shared_ptr<Job>& job) {
+    try {
+      return run(job);
+    } catch (const std::exception& problem) {
+      end_badly(*job, problem.what());
+    } catch (...) {
+      end_badly(*job, "an unknown exception");
+    }
+  }
+
+  void end_badly(Job& job, const char* because) noexcept {
+    const std::lock_guard lock(mutex);
+    if (has_ended(job.record.state)) return;
+    try {
+      Error error{
+          ErrorCode::internal, fmt::format("run {}", to_string(job.spec.kind)), job.spec.object, because, 0, {}};
+      log_error("job-failed", job.record.id, error);
+      (void)end_job(job, JobState::failed, std::move(error), {});
+    } catch (...) {
+      // No memory even for that: the end alone must do.
+      job.record.state = JobState::failed;
+      job.record.ended = clock.now();
+      bump(job);
+    }
+  }
+
   void run(const std::shared_ptr<Job>& job) {
     JobRecord record;
     {
@@ -184,7 +214,16 @@ struct JobQueue::State {
     tell_end(record);
   }
 
-  void tell_end(const JobRecord& record) const {
+  // The job has ended whatever happens here.
+  void tell_end(const JobRecord& record) const noexcept {
+    try {
+      tell_end_to_all(record);
+    } catch (const std::exception& problem) {
+      log_event(LogLevel::error, "job-not-told", record.id, {{"because", problem.what()}});
+    }
+  }
+
+  void tell_end_to_all(const JobRecord& record) const {
     write_down(record);
     if (on_end) on_end(record);
     const std::string_view kind = to_string(record.kind);
@@ -205,8 +244,13 @@ struct JobQueue::State {
   // With mutex held. Threads come when there is work for them and stay until stop().
   void start_threads() {
     if (stopping) return;
-    while (threads.size() < std::min<std::size_t>(max_jobs, running + waiting.size()))
-      threads.emplace_back([this] { work_loop(); });
+    try {
+      while (threads.size() < std::min<std::size_t>(max_jobs, running + waiting.size()))
+        threads.emplace_back([this] { work_loop(); });
+    } catch (const std::system_error& problem) {
+      // Fewer threads, or the next submit tries again; a job that waits is no reason to end the others.
+      log_event(LogLevel::error, "thread-not-started", "job queue", {{"because", problem.what()}});
+    }
   }
 
   void work_loop() {
@@ -223,7 +267,7 @@ struct JobQueue::State {
         job->record.started = clock.now();
         bump(*job);
       }
-      run(job);
+      run_to_its_end(job);
       {
         const std::lock_guard lock(mutex);
         --running;
@@ -322,7 +366,7 @@ Result<JobRecord> JobQueue::wait(const std::string& id, std::uint64_t seen, std:
   std::unique_lock lock(state_->mutex);
   const auto job = state_->find(id);
   if (!job) return State::no_such_job(id);
-  state_->changed.wait_for(lock, at_most, [&] { return job->record.revision != seen || state_->stopping; });
+  state_->changed.wait_for(lock, at_most, [&] { return job->record.revision != seen || state_->stopped; });
   return job->record;
 }
 
@@ -376,10 +420,14 @@ void JobQueue::stop() {
       if (!has_ended(job->record.state)) running.push_back(job);
   }
   state_->work.notify_all();
-  state_->changed.notify_all();
   for (const auto& job : running) job->stop.request_stop();
   for (const JobRecord& record : ended) state_->tell_end(record);
   for (std::thread& thread : threads) thread.join();
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->stopped = true;
+  }
+  state_->changed.notify_all();
 }
 
 }  // namespace cairn

@@ -60,7 +60,8 @@ class JobQueue {
     std::size_t running = 0;
   };
   Counts counts();
-  // Waits until the job's revision is not `seen`, `at_most` has passed, or the queue stops. Errors: no_such_job.
+  // Waits until the job's revision is not `seen`, `at_most` has passed, or the queue has stopped (with all jobs ended).
+  // Errors: no_such_job.
   Result<JobRecord> wait(const std::string& id, std::uint64_t seen, std::chrono::milliseconds at_most);
   // A queued job ends at once, a running one at its next safe point, an ended one stays as it is. Errors: no_such_job.
   Result<JobRecord> cancel(const std::string& id);

@@ -16,7 +16,7 @@
 namespace cairn {
 namespace {
 
-constexpr int kSchemaVersion = 1;
+constexpr int kSchemaVersion = 2;
 constexpr int kBusyMs = 10'000;
 
 constexpr const char* kSchema = R"(
@@ -35,9 +35,11 @@ constexpr const char* kSchema = R"(
   CREATE TABLE IF NOT EXISTS schedules (
     machine TEXT PRIMARY KEY,
     handled INTEGER NOT NULL,      -- seconds since 1970
-    owed INTEGER NOT NULL          -- 0 or 1
+    owed INTEGER NOT NULL,         -- 0 or 1
+    schedule TEXT NOT NULL DEFAULT ''  -- the schedule that was followed; since version 2
   );
 )";
+constexpr const char* kFromVersion1 = "ALTER TABLE schedules ADD COLUMN schedule TEXT NOT NULL DEFAULT '';";
 
 // Field 22 of /proc/PID/stat; nothing when there is no such process. The second field is in parentheses and may hold
 // spaces, so counting begins behind the last one.
@@ -146,11 +148,29 @@ struct Journal::State {
     return sqlite3_column_int(statement.get(), 0);
   }
 
+  // Makes the tables, or brings those of an older version up to date.
+  Result<void> make_schema() const {
+    constexpr const char* kDoing = "make journal";
+    CAIRN_CHECK(run("BEGIN IMMEDIATE", kDoing));
+    auto made = [&]() -> Result<void> {
+      // Asked again: another process may have done it meanwhile.
+      CAIRN_TRY(const int version, schema_version());
+      if (version >= kSchemaVersion) return {};
+      const std::string sql =
+          (version == 0 ? kSchema : kFromVersion1) + ("PRAGMA user_version = " + std::to_string(kSchemaVersion));
+      return run(sql.c_str(), kDoing);
+    }();
+    if (made) made = run("COMMIT", kDoing);
+    if (!made) (void)run("ROLLBACK", kDoing);
+    return made;
+  }
+
   Result<void> write_job(const JobRecord& record, const ProcessMark& owner) const {
     constexpr const char* kDoing = "write job to journal";
     CAIRN_TRY(const Statement statement,
               prepare("INSERT INTO jobs (id, kind, object, ended, pid, start_ticks, document) VALUES (?,?,?,?,?,?,?) "
-                      "ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, document = excluded.document",
+                      "ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, document = excluded.document "
+                      "WHERE jobs.ended = 0 OR excluded.ended = 1",
                       kDoing));
     const std::string document = to_json(record).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
     bind(statement, 1, record.id);
@@ -193,14 +213,7 @@ Result<std::unique_ptr<Journal>> Journal::open(const std::filesystem::path& file
   if (mode == JournalMode::read_write) {
     chmod(file.c_str(), 0600);
     CAIRN_CHECK(state->run("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL", "open journal"));
-    if (version < kSchemaVersion) {
-      CAIRN_CHECK(state->run("BEGIN IMMEDIATE", "make journal"));
-      const std::string schema = kSchema + ("PRAGMA user_version = " + std::to_string(kSchemaVersion)) + "; COMMIT";
-      if (auto made = state->run(schema.c_str(), "make journal"); !made) {
-        (void)state->run("ROLLBACK", "make journal");
-        return pass_on(std::move(made).error());
-      }
-    }
+    if (version < kSchemaVersion) CAIRN_CHECK(state->make_schema());
   } else if (version == 0) {
     return fail(ErrorCode::journal_damaged, "open journal", state->file, "it has no tables");
   }
@@ -296,25 +309,28 @@ Result<void> Journal::trim(std::size_t keep) {
 Result<std::optional<ScheduleMark>> Journal::schedule_mark(const std::string& machine) {
   const std::lock_guard lock(state_->mutex);
   CAIRN_TRY(const Statement statement,
-            state_->prepare("SELECT handled, owed FROM schedules WHERE machine = ?", "read journal"));
+            state_->prepare("SELECT handled, owed, schedule FROM schedules WHERE machine = ?", "read journal"));
   State::bind(statement, 1, machine);
   const int code = sqlite3_step(statement.get());
   if (code == SQLITE_DONE) return std::optional<ScheduleMark>();
   if (code != SQLITE_ROW) return state_->failed(code, "read journal");
+  const auto* schedule = reinterpret_cast<const char*>(sqlite3_column_text(statement.get(), 2));
   return std::optional<ScheduleMark>(
       ScheduleMark{UtcTime(std::chrono::seconds(sqlite3_column_int64(statement.get(), 0))),
-                   sqlite3_column_int(statement.get(), 1) != 0});
+                   sqlite3_column_int(statement.get(), 1) != 0, schedule != nullptr ? schedule : ""});
 }
 
 Result<void> Journal::set_schedule_mark(const std::string& machine, const ScheduleMark& mark) {
   const std::lock_guard lock(state_->mutex);
   CAIRN_TRY(const Statement statement,
-            state_->prepare("INSERT INTO schedules (machine, handled, owed) VALUES (?,?,?) ON CONFLICT (machine) "
-                            "DO UPDATE SET handled = excluded.handled, owed = excluded.owed",
+            state_->prepare("INSERT INTO schedules (machine, handled, owed, schedule) VALUES (?,?,?,?) "
+                            "ON CONFLICT (machine) DO UPDATE SET handled = excluded.handled, owed = excluded.owed, "
+                            "schedule = excluded.schedule",
                             "write schedule to journal"));
   State::bind(statement, 1, machine);
   sqlite3_bind_int64(statement.get(), 2, mark.handled.time_since_epoch().count());
   sqlite3_bind_int(statement.get(), 3, mark.owed ? 1 : 0);
+  State::bind(statement, 4, mark.schedule);
   return state_->finish(statement, "write schedule to journal");
 }
 

@@ -32,7 +32,8 @@ bool is_running(const ProcessMark& process);
 struct ScheduleMark {
   UtcTime
       handled;  // runs up to this time are done with: the last one that was started, or when the machine was first seen
-  bool owed = false;  // the last run was broken off by the daemon's end and is to be taken again
+  bool owed = false;          // the last run was broken off by the daemon's end and is to be taken again
+  std::string schedule = {};  // which schedule was followed, with its time zone; empty: not known (an older journal)
   bool operator==(const ScheduleMark&) const = default;
 };
 
@@ -49,7 +50,8 @@ class Journal {
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
 
-  // Inserts or replaces the job, as run by this process. Durable on return once the job has ended.
+  // Inserts or replaces the job, as run by this process; what has ended stays ended. Durable on return once the job has
+  // ended.
   Result<void> save(const JobRecord& record);
   // Newest first.
   Result<std::vector<JobRecord>> jobs(std::size_t limit);

@@ -44,6 +44,12 @@ json make_row(const RecoveryPoint& point) {
   return row;
 }
 
+// After the work: it is about this job's entry, not about the recovery point.
+void warn_of_journal(const Engine& engine, JobContext& job) {
+  if (const auto& damage = engine.journal_error())
+    job.warn("this job is not in the journal: " + damage->message() + " [" + std::string(damage->name()) + "]");
+}
+
 JobSpec backup_spec(Engine& engine, const MachineSettings& machine, JobTrigger trigger) {
   JobSpec spec;
   spec.kind = JobKind::backup;
@@ -53,6 +59,7 @@ JobSpec backup_spec(Engine& engine, const MachineSettings& machine, JobTrigger t
   spec.run = [&engine, machine](JobContext& job) -> Result<json> {
     auto result = run_backup(machine, {engine.store(), engine.clock()}, job);
     if (result) engine.points_changed();
+    warn_of_journal(engine, job);
     return result;
   };
   return spec;
@@ -156,19 +163,23 @@ Result<json> LocalService::status() {
       row["schedule"] = policy.schedule.text();
       row["timezone"] = policy.schedule.zone();
       row["in_settings"] = true;
-      const auto next = view.next_run ? view.next_run(name) : policy.schedule.next_after(engine_.clock().now());
+      auto next = view.next_run ? view.next_run(name) : std::nullopt;
+      // No daemon, or one that has not looked at this machine yet.
+      if (!next) next = policy.schedule.next_after(engine_.clock().now());
       if (next) row["next_run"] = iso_time(*next);
     }
     row["last_job"] = last_job_of(name);
     machines.push_back(std::move(row));
   }
   const JobQueue::Counts counts = engine_.queue().counts();
+  const auto& journal_error = engine_.journal_error();
   return json{
       {"version", CAIRN_VERSION},
       {"daemon", view.daemon ? view.daemon() : json{{"running", false}}},
       {"store",
        {{"path", engine_.store().path().string()}, {"id", engine_.store().info().id}, {"points", points.size()}}},
       {"mount", view.mount ? view.mount() : json(nullptr)},
+      {"journal", {{"error", journal_error ? to_json(*journal_error) : json(nullptr)}}},
       {"jobs", {{"queued", counts.queued}, {"running", counts.running}}},
       {"machines", std::move(machines)}};
 }
@@ -182,6 +193,7 @@ json LocalService::last_job_of(const std::string& machine) {
 }
 
 Result<json> LocalService::jobs(std::size_t limit) {
+  if (engine_.journal_error()) return pass_on(*engine_.journal_error());
   // The queue knows its own jobs better than the journal does; the journal knows older ones and those of other
   // processes.
   std::vector<JobRecord> records = engine_.queue().jobs();
@@ -206,6 +218,8 @@ Result<json> LocalService::job(const std::string& id) {
   if (engine_.journal() != nullptr) {
     CAIRN_TRY(const auto journalled, engine_.journal()->job(id));
     if (journalled) return to_json(*journalled);
+  } else if (engine_.journal_error()) {
+    return pass_on(*engine_.journal_error());
   }
   return pass_on(std::move(record).error());
 }
@@ -248,7 +262,11 @@ Result<json> LocalService::start_restore(const RestoreRequest& request) {
   JobSpec spec;
   spec.kind = JobKind::restore;
   spec.object = task.point.text();
-  spec.run = [&engine = engine_, task](JobContext& job) { return run_restore(engine.store(), task, job); };
+  spec.run = [&engine = engine_, task](JobContext& job) {
+    auto result = run_restore(engine.store(), task, job);
+    warn_of_journal(engine, job);
+    return result;
+  };
   CAIRN_TRY(const JobRecord record, engine_.queue().submit(std::move(spec)));
   return to_json(record);
 }

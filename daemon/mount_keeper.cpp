@@ -1,5 +1,6 @@
-// The daemon's mount. A daemon that was killed leaves a dead mount behind ("Transport endpoint is not connected"); only
-// that is taken away without being asked. SPDX-License-Identifier: GPL-3.0-or-later
+// The daemon's mount. A daemon that was killed leaves a dead mount behind ("Transport endpoint is not connected"),
+// which MountSession::start takes away, busy or not; nothing else is taken away without being asked.
+// SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/mount_keeper.h"
 
 #include <sys/stat.h>
@@ -22,16 +23,10 @@ MountKeeper::~MountKeeper() = default;
 Result<void> MountKeeper::mount_locked() {
   const std::string path = settings_.path.string();
   struct stat facts{};
-  if (stat(path.c_str(), &facts) != 0) {
-    if (errno == ENOTCONN) {
-      log_event(LogLevel::warning, "mount-dead", path, {{"because", "a daemon before this one was killed"}});
-      CAIRN_CHECK(unmount(settings_.path));
-    } else if (errno == ENOENT) {
-      // Only the last part: a missing parent is more likely a disk that is not mounted.
-      if (mkdir(path.c_str(), 0755) != 0 && errno != EEXIST && errno != ENOENT)
-        return fail_errno(errno, "make mount point", path);
-    }
-  }
+  // Only the last part: a missing parent is more likely a disk that is not mounted.
+  if (stat(path.c_str(), &facts) != 0 && errno == ENOENT && mkdir(path.c_str(), 0755) != 0 && errno != EEXIST &&
+      errno != ENOENT)
+    return fail_errno(errno, "make mount point", path);
   MountOptions options;
   options.path = settings_.path;
   options.allow_other = settings_.allow_other;

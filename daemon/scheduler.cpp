@@ -56,11 +56,15 @@ seconds jitter_of(const std::string& machine, UtcTime run, seconds at_most) {
 ScheduleDecision decide_run(const Schedule& schedule, seconds jitter, const std::string& machine,
                             const std::optional<ScheduleMark>& mark, UtcTime now) {
   ScheduleDecision decision;
-  decision.mark = mark.value_or(ScheduleMark{now, false});
+  decision.mark = mark.value_or(ScheduleMark{now, false, {}});
   if (decision.mark.handled > now + kMarkTooFarAhead) {
     decision.clock_was_wrong = true;
     decision.mark.handled = now;
   }
+  const std::string followed = schedule.text() + " " + schedule.zone();
+  if (!decision.mark.schedule.empty() && decision.mark.schedule != followed)
+    decision.mark.handled = std::max(decision.mark.handled, now);
+  decision.mark.schedule = followed;
   const auto due = last_due(schedule, jitter, machine, decision.mark.handled, now);
   if (decision.mark.owed) {
     decision.start = JobTrigger::catch_up;
@@ -169,9 +173,22 @@ void Scheduler::stop() {
   if (thread.joinable()) thread.join();
 }
 
+// A door: a pass that throws (out of memory) must not end the daemon, and its running backups. When passes go on
+// failing last_pass() stays behind, and the watchdog has the daemon started again.
+std::optional<UtcTime> Scheduler::guarded_pass() {
+  try {
+    return run_due();
+  } catch (const std::exception& problem) {
+    log_event(LogLevel::error, "schedule-failed", "scheduler", {{"because", problem.what()}});
+  } catch (...) {
+    log_event(LogLevel::error, "schedule-failed", "scheduler", {{"because", "an unknown exception"}});
+  }
+  return std::nullopt;
+}
+
 void Scheduler::loop() {
   for (;;) {
-    const auto next = run_due();
+    const auto next = guarded_pass();
     std::unique_lock lock(mutex_);
     seconds wait = kLongestWait;
     if (next) wait = std::clamp(std::chrono::duration_cast<seconds>(*next - clock_.now()), seconds(0), kLongestWait);

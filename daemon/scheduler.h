@@ -3,6 +3,7 @@
 //   - a machine seen for the first time waits for its next scheduled time;
 //   - runs missed while the daemon was down are caught up by one run; so is a run that the daemon's end broke off;
 //   - each run is moved by a jitter that depends on machine and run alone, from 0 to the policy's jitter;
+//   - a changed schedule counts from the change on: nothing of it was missed before it was in force;
 //   - when the clock is set back nothing runs twice; a mark over two days ahead of the clock was made by a wrong clock
 //   and is
 //     forgotten.
@@ -72,6 +73,7 @@ class Scheduler {
 
  private:
   void loop();
+  std::optional<UtcTime> guarded_pass();
   std::optional<ScheduleMark> mark_of(const std::string& machine);
   void keep_mark(const std::string& machine, const ScheduleMark& mark);
 

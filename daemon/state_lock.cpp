@@ -14,9 +14,24 @@
 
 namespace cairn {
 
+Result<void> make_state_dir(const std::filesystem::path& state_dir) {
+  constexpr const char* kDoing = "make state directory";
+  if (mkdir(state_dir.c_str(), 0700) != 0 && errno != EEXIST) {
+    if (errno == ENOENT || errno == ENOTDIR)
+      return fail(ErrorCode::daemon_failed, kDoing, state_dir.string(),
+                  fmt::format("{} is not a directory that exists", state_dir.parent_path().string()),
+                  "make it, or set \"state_dir\" in the settings to another place");
+    return fail_errno(errno, kDoing, state_dir.string());
+  }
+  struct stat facts{};
+  if (stat(state_dir.c_str(), &facts) == 0 && !S_ISDIR(facts.st_mode))
+    return fail(ErrorCode::daemon_failed, "use state directory", state_dir.string(), "it is not a directory",
+                "move it away, or set \"state_dir\" in the settings to another place");
+  return {};
+}
+
 Result<StateLock> StateLock::take(const std::filesystem::path& state_dir) {
-  if (mkdir(state_dir.c_str(), 0700) != 0 && errno != EEXIST)
-    return fail_errno(errno, "make state directory", state_dir.string());
+  CAIRN_CHECK(make_state_dir(state_dir));
   const std::string path = (state_dir / "cairnd.lock").string();
   UniqueFd file(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!file) return fail_errno(errno, "open lock file", path);

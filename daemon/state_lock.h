@@ -10,9 +10,13 @@
 
 namespace cairn {
 
+// Makes the state directory (mode 0700) when its parent is there. Errors: daemon_failed (the parent is missing, or it
+// is no directory), permission_denied, io_error.
+Result<void> make_state_dir(const std::filesystem::path& state_dir);
+
 class StateLock {
  public:
-  // Makes the directory (mode 0700) when its parent is there. Errors: daemon_running, permission_denied, io_error.
+  // Makes the directory when it is missing. Errors: daemon_running, permission_denied, io_error; as make_state_dir.
   static Result<StateLock> take(const std::filesystem::path& state_dir);
 
  private:

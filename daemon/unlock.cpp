@@ -24,6 +24,7 @@ namespace cairn {
 namespace {
 
 constexpr std::size_t kMaxPassphrase = std::size_t{8} * 1024;
+constexpr std::chrono::seconds kCommandMayTake{30};
 constexpr std::size_t kMaxComplaint = 512;  // of the command's standard error, in our message
 
 using SteadyClock = std::chrono::steady_clock;
@@ -107,15 +108,22 @@ struct Output {
   std::string complaints;
 };
 
-// False when `deadline` has passed first.
-Result<bool> collect(Output& output, const Pipe& out, const Pipe& err, SteadyClock::time_point deadline) {
-  std::array<pollfd, 2> ends{pollfd{out.read.get(), POLLIN, 0}, pollfd{err.read.get(), POLLIN, 0}};
+std::unexpected<Error> told_to_stop(const std::string& command) {
+  return fail(ErrorCode::cancelled, "run passphrase command", command, "this process was told to stop");
+}
+
+// False when `deadline` has passed first. Errors: cancelled.
+Result<bool> collect(Output& output, const Pipe& out, const Pipe& err, SteadyClock::time_point deadline, int stop_fd,
+                     const std::string& command) {
+  std::array<pollfd, 3> ends{pollfd{out.read.get(), POLLIN, 0}, pollfd{err.read.get(), POLLIN, 0},
+                             pollfd{stop_fd, POLLIN, 0}};
   while (ends[0].fd >= 0 || ends[1].fd >= 0) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - SteadyClock::now()).count();
     if (left <= 0) return false;
     const int ready = poll(ends.data(), ends.size(), static_cast<int>(left));
     if (ready < 0 && errno != EINTR) return fail_errno(errno, "run passphrase command", "poll");
     if (ready <= 0) continue;
+    if (ends[2].revents != 0) return told_to_stop(command);
     if (ends[0].revents != 0) {
       const MutableBytes room = output.secret.reveal().subspan(output.size);
       const ssize_t got = room.empty() ? 0 : read(out.read.get(), room.data(), room.size());
@@ -146,7 +154,8 @@ std::string one_line(std::string text) {
 
 }  // namespace
 
-Result<SecretBytes> run_passphrase_command(const std::vector<std::string>& argv, std::chrono::milliseconds at_most) {
+Result<SecretBytes> run_passphrase_command(const std::vector<std::string>& argv, std::chrono::milliseconds at_most,
+                                           int stop_fd) {
   constexpr const char* kDoing = "run passphrase command";
   if (argv.empty() || argv[0].empty())
     return fail(ErrorCode::passphrase_command_failed, kDoing, "", "no command is named");
@@ -166,7 +175,7 @@ Result<SecretBytes> run_passphrase_command(const std::vector<std::string>& argv,
   const std::string too_slow = fmt::format("it took longer than {} s", std::chrono::duration<double>(at_most).count());
 
   Output output;
-  CAIRN_TRY(const bool in_time, collect(output, out, err, deadline));
+  CAIRN_TRY(const bool in_time, collect(output, out, err, deadline, stop_fd, argv[0]));
   if (!in_time) return failed(too_slow, output.complaints);
   if (output.size == output.secret.size())
     return failed(fmt::format("it wrote more than {} bytes", kMaxPassphrase), {});
@@ -174,7 +183,8 @@ Result<SecretBytes> run_passphrase_command(const std::vector<std::string>& argv,
   int status = 0;
   while (!child.try_reap(status)) {
     if (SteadyClock::now() >= deadline) return failed(too_slow, output.complaints);
-    poll(nullptr, 0, 5);
+    pollfd stop{stop_fd, POLLIN, 0};
+    if (poll(&stop, 1, 5) > 0) return told_to_stop(argv[0]);
   }
   if (WIFSIGNALED(status)) return failed(fmt::format("it was ended by signal {}", WTERMSIG(status)), output.complaints);
   if (WEXITSTATUS(status) != 0)
@@ -187,7 +197,7 @@ Result<SecretBytes> run_passphrase_command(const std::vector<std::string>& argv,
   return std::move(output.secret);
 }
 
-Result<UnlockKey> read_unlock_key(const KeySettings& settings) {
+Result<UnlockKey> read_unlock_key(const KeySettings& settings, int stop_fd) {
   if (settings.key_file) {
     CAIRN_TRY(SecretBytes secret, read_key_file(*settings.key_file));
     return UnlockKey{KeySlotType::key_file, std::move(secret), settings.key_file->string()};
@@ -200,7 +210,7 @@ Result<UnlockKey> read_unlock_key(const KeySettings& settings) {
     return UnlockKey{KeySlotType::passphrase, std::move(secret), settings.passphrase_file->string()};
   }
   if (!settings.passphrase_command.empty()) {
-    CAIRN_TRY(SecretBytes secret, run_passphrase_command(settings.passphrase_command));
+    CAIRN_TRY(SecretBytes secret, run_passphrase_command(settings.passphrase_command, kCommandMayTake, stop_fd));
     return UnlockKey{KeySlotType::passphrase, std::move(secret), settings.passphrase_command.front()};
   }
   return fail(ErrorCode::settings_invalid, "read unlock key", "store",

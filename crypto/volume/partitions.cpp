@@ -149,7 +149,7 @@ Result<PartitionTable> read_partitions(int fd, std::uint64_t size, const std::st
   blkid_probe_enable_partitions(probe.get(), 1);
   blkid_probe_filter_partitions_type(probe.get(), BLKID_FLTR_ONLYIN, kinds.data());
   blkid_partlist list = blkid_probe_get_partitions(probe.get());
-  const blkid_parttable root = list != nullptr ? blkid_partlist_get_table(list) : nullptr;
+  blkid_parttable root = list != nullptr ? blkid_partlist_get_table(list) : nullptr;
   if (root == nullptr) {
     if (gpt.here) remarks.emplace_back("the partition table (GPT) is damaged and could not be read");
     return table;

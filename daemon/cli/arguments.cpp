@@ -8,6 +8,8 @@
 
 #include "config/base/units.h"
 #include "config/settings.h"
+#include "daemon/api_requests.h"
+#include "daemon/cli/key_label.h"
 
 namespace cairn::cli {
 namespace {
@@ -23,8 +25,10 @@ struct Grammar {
   std::vector<std::string> help_topics;
   StoreInitCommand store_init;
   std::string chunk_size;
+  const CLI::Option* store_init_label = nullptr;
   KeysAddCommand keys_add;
   std::string key_file, passphrase_file;
+  const CLI::Option* keys_add_label = nullptr;
   bool passphrase = false, recovery = false;
   KeysRemoveCommand keys_remove;
   BackupCommand backup;
@@ -65,6 +69,7 @@ CLI::App* Grammar::add(CLI::App& parent, const char* name, const char* descripti
 
 Result<Command> finish_store_init(const Grammar& grammar) {
   StoreInitCommand command = grammar.store_init;
+  if (grammar.store_init_label->count() != 0) CAIRN_CHECK(check_key_label("make store", command.label));
   if (!grammar.chunk_size.empty()) {
     command.chunk_size = parse_size(grammar.chunk_size);
     if (!command.chunk_size)
@@ -89,6 +94,7 @@ Result<Command> finish_keys_add(const Grammar& grammar) {
   if (!command.recovery_key_out.empty() && !grammar.recovery)
     return misuse("add key", "--recovery-key-out goes with --recovery only");
   if (grammar.recovery && command.recovery_key_out.empty()) command.recovery_key_out = "-";
+  if (grammar.keys_add_label->count() != 0) CAIRN_CHECK(check_key_label("add key", command.label));
   return command;
 }
 
@@ -106,8 +112,10 @@ Result<Command> finish_jobs(const Grammar& grammar) {
   if (grammar.limit.empty()) return command;
   const bool digits =
       std::all_of(grammar.limit.begin(), grammar.limit.end(), [](char c) { return c >= '0' && c <= '9'; });
-  if (!digits || grammar.limit.size() > 6 || std::stoul(grammar.limit) == 0)
-    return misuse("list jobs", "--limit \"" + grammar.limit + "\" is no number from 1 to 999999");
+  if (!digits || grammar.limit.size() > 6 || std::stoul(grammar.limit) == 0 ||
+      std::stoul(grammar.limit) > kMaxJobsListed)
+    return misuse("list jobs",
+                  "--limit \"" + grammar.limit + "\" is no number from 1 to " + std::to_string(kMaxJobsListed));
   command.limit = std::stoul(grammar.limit);
   return command;
 }
@@ -152,7 +160,8 @@ Grammar::Grammar() {
   completes[init->add_option("--recovery-key-out", store_init.recovery_key_out,
                              "Make a recovery key and write it to FILE (-: standard output)")
                 ->type_name("FILE")] = Kind::files;
-  init->add_option("--label", store_init.label, "Label of the settings' key (default: settings)")->type_name("LABEL");
+  store_init_label = init->add_option("--label", store_init.label, "Label of the settings' key (default: settings)")
+                         ->type_name("LABEL");
   add(*store, "info", "Show the store's parameters and what is in it",
       "Examples:\n  cairn store info\n  cairn store info --json | jq .usage.stored_bytes",
       [] { return Command(StoreInfoCommand{}); });
@@ -181,7 +190,8 @@ Grammar::Grammar() {
                 ->add_option("--recovery-key-out", keys_add.recovery_key_out,
                              "Where the recovery key goes (default -: standard output)")
                 ->type_name("FILE")] = Kind::files;
-  keys_add_app->add_option("--label", keys_add.label, "What the key is called in \"keys list\"")->type_name("LABEL");
+  keys_add_label = keys_add_app->add_option("--label", keys_add.label, "What the key is called in \"keys list\"")
+                       ->type_name("LABEL");
   CLI::App* keys_remove_app =
       add(*keys, "remove", "Remove a key",
           "Examples:\n  cairn store keys remove admin\n  cairn store keys remove 5f3a9c01 --yes\n"
@@ -275,7 +285,8 @@ Grammar::Grammar() {
                            "  cairn jobs cancel 20261121T020000Z-3f9a1c",
                            [this] { return finish_jobs(*this); });
   jobs_app->add_option("job", jobs.id, "Show this job")->type_name("JOB-ID");
-  jobs_app->add_option("--limit", limit, "How many are listed, newest first (default: 20)")->type_name("N");
+  jobs_app->add_option("--limit", limit, "How many are listed, newest first (default: 20, at most 1000)")
+      ->type_name("N");
   CLI::App* cancel_app = add(*jobs_app, "cancel", "Stop a job at its next safe point",
                              "Example:\n  cairn jobs cancel 20261121T020000Z-3f9a1c", [this]() -> Result<Command> {
                                if (jobs_cancel.id.empty()) return missing("jobs cancel", "JOB-ID");

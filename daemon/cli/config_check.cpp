@@ -1,5 +1,6 @@
 // cairn config check: settings, disks, store and mount point, without changing anything.
-// Document: {"settings":FILE,"checks":[{"check","object","state":"ok"|"warning"|"error","detail","error":Error|null}],
+// Document:
+// {"settings":FILE,"checks":[{"check","object","state":"ok"|"note"|"warning"|"error","detail","error":Error|null}],
 // "warnings":[TEXT],"error":Error (the first, when there is one)}; disks have "size" and "volumes" too. Settings that
 // are not right: {"error":Error,"problems":[{"line","column","key","found","expected"}]}.
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -28,6 +29,10 @@ namespace {
 
 nlohmann::json good(const char* check, const std::string& object, const std::string& detail) {
   return {{"check", check}, {"object", object}, {"state", "ok"}, {"detail", detail}, {"error", nullptr}};
+}
+// Worth knowing, and nothing to mend: the exit code does not change.
+nlohmann::json remark(const char* check, const std::string& object, const std::string& detail) {
+  return {{"check", check}, {"object", object}, {"state", "note"}, {"detail", detail}, {"error", nullptr}};
 }
 nlohmann::json doubtful(const char* check, const std::string& object, const std::string& detail) {
   return {{"check", check}, {"object", object}, {"state", "warning"}, {"detail", detail}, {"error", nullptr}};
@@ -64,7 +69,7 @@ Result<void> look_at_mount_point(const std::filesystem::path& path) {
   const std::filesystem::file_status status = std::filesystem::status(path, error);
   if (!std::filesystem::exists(status))
     return fail(ErrorCode::mount_point_missing, "mount recovery points at", path.string(),
-                "there is no such directory");
+                "there is no such directory, and cairnd makes it only in a directory that is there");
   if (!std::filesystem::is_directory(status))
     return fail(ErrorCode::mount_point_missing, "mount recovery points at", path.string(), "it is not a directory");
   if (!std::filesystem::is_empty(path, error) && !error)
@@ -77,6 +82,11 @@ nlohmann::json check_mount(const Settings& settings) {
   const std::filesystem::path path = settle_path(settings.mount.path);
   const auto mounted = mounted_at(path);
   if (mounted && *mounted && (*mounted)->type == kMountType) return good("mount", path.string(), "mounted");
+  std::error_code error;
+  // A link that leads nowhere is something: the daemon could not make a directory there.
+  if (!std::filesystem::exists(std::filesystem::symlink_status(path, error)) && check_fuse() &&
+      std::filesystem::is_directory(path.parent_path(), error))
+    return good("mount", path.string(), "is not there yet; cairnd makes it");
   // Commands work without it, and so does the daemon; only the view of the points is missing.
   if (const auto looked = look_at_mount_point(path); !looked) return doubtful("mount", path.string(), looked.error());
   return good("mount", path.string(), "can be mounted on");
@@ -100,6 +110,7 @@ void check_disk(const std::string& object, const DiskSettings& disk, nlohmann::j
   std::string detail = disk.image.string() + ", " + (*image)->how() + ", " + format_size((*image)->size());
   nlohmann::json volumes = nlohmann::json::array();
   std::string remarks;
+  bool encrypted = false;
   if ((*image)->fd() >= 0) {
     const auto facts = probe_disk((*image)->fd(), (*image)->size(), object);
     if (!facts) {
@@ -112,7 +123,8 @@ void check_disk(const std::string& object, const DiskSettings& disk, nlohmann::j
       if (volume.partition != 0) detail += " on partition " + std::to_string(volume.partition);
       if (!volume.damage.empty()) remarks += (remarks.empty() ? "" : "; ") + volume.damage;
     }
-    if (!facts->encrypted()) detail += ", not encrypted";
+    encrypted = facts->encrypted();
+    if (!encrypted) detail += ", not encrypted";
     for (const std::string& remark : facts->remarks) remarks += (remarks.empty() ? "" : "; ") + remark;
   }
   nlohmann::json check =
@@ -124,6 +136,10 @@ void check_disk(const std::string& object, const DiskSettings& disk, nlohmann::j
     checks.push_back(doubtful("keys", object,
                               "bek and kek are named, but key escrow is not part of this version yet: the points hold "
                               "the disk and its headers, not its keys. Keep the keys safe yourself"));
+  else if (encrypted)
+    checks.push_back(remark("keys", object,
+                            "this version does not escrow keys, and on_missing_keys does not act yet: backups are "
+                            "made, and say \"unproved\". Keep the disk's keys safe yourself"));
 }
 
 void check_machine(const MachineSettings& machine, nlohmann::json& checks) {

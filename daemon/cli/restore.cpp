@@ -3,9 +3,11 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "config/yaml_reader.h"
 #include "daemon/cli/commands.h"
 #include "daemon/cli/context.h"
 #include "daemon/cli/finish_jobs.h"
+#include "daemon/cli/table.h"
 #include "daemon/service.h"
 
 namespace cairn::cli {
@@ -15,6 +17,10 @@ Result<ExitCode> run(Context& context, const RestoreCommand& command) {
   request.point = command.point;
   // The daemon has another working directory.
   request.to = std::filesystem::absolute(command.to).lexically_normal().string();
+  // Jobs are JSON, to the daemon and in the answer: another byte would become another path.
+  if (!is_utf8(request.to))
+    return fail(ErrorCode::used_wrongly, "restore " + printable(command.point) + " to", printable(request.to),
+                "its name is not UTF-8 text", "give a directory whose whole path is UTF-8, or a link to it that is");
   if (!command.disk.empty()) request.disk = command.disk;
   request.force = command.force;
   CAIRN_TRY(Service* const service, context.service());

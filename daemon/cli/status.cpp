@@ -37,6 +37,9 @@ std::vector<std::string> status_warnings(const nlohmann::json& document, UtcTime
     if (const std::string why = text_of(member(mount, "error"), "message"); !why.empty()) text += ": " + why;
     warnings.push_back(text);
   }
+  const nlohmann::json& journal_error = member(member(document, "journal"), "error");
+  if (journal_error.is_object())
+    warnings.push_back(text_of(journal_error, "message") + " [" + text_of(journal_error, "name") + "]");
   for (const auto& machine : member(document, "machines")) {
     const std::string name = text_of(machine, "machine");
     if (!flag_of(machine, "in_settings")) {

@@ -2,7 +2,6 @@
 // run has made is taken away again when a later step fails. Document: {"path","id","chunk_size","key_file":PATH|null
 // (when made here),"recovery_key":{"file":PATH|null}|null} SPDX-License-Identifier: GPL-3.0-or-later
 #include <filesystem>
-#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "config/base/units.h"
@@ -10,27 +9,12 @@
 #include "daemon/cli/commands.h"
 #include "daemon/cli/context.h"
 #include "daemon/cli/prompt.h"
+#include "daemon/cli/undo.h"
 #include "daemon/unlock.h"
 #include "fs/store/store.h"
 
 namespace cairn::cli {
 namespace {
-
-// Runs what it was given, last first, unless told to keep everything.
-class Undo {
- public:
-  Undo() = default;
-  ~Undo() {
-    for (auto step = steps_.rbegin(); step != steps_.rend(); ++step) (*step)();
-  }
-  Undo(const Undo&) = delete;
-  Undo& operator=(const Undo&) = delete;
-  void add(std::function<void()> step) { steps_.push_back(std::move(step)); }
-  void keep() { steps_.clear(); }
-
- private:
-  std::vector<std::function<void()>> steps_;
-};
 
 // Store::create accepts only a directory that is empty or not there yet, so all that is in it now is of this run.
 void remove_new_store(const std::filesystem::path& path, bool with_directory) {

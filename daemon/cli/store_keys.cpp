@@ -4,14 +4,17 @@
 #include <sodium.h>
 
 #include <algorithm>
+#include <exception>
 #include <filesystem>
 
 #include "crypto/key_slots.h"
 #include "daemon/cli/commands.h"
 #include "daemon/cli/context.h"
 #include "daemon/cli/documents.h"
+#include "daemon/cli/key_label.h"
 #include "daemon/cli/prompt.h"
 #include "daemon/cli/table.h"
+#include "daemon/cli/undo.h"
 #include "daemon/unlock.h"
 #include "fs/store/store.h"
 
@@ -62,7 +65,10 @@ Result<NewKeySlot> new_slot(const KeysAddCommand& command) {
   CAIRN_TRY(UnlockKey key, read_unlock_key(settings));
   slot.type = key.type;
   slot.secret = std::move(key.secret);
-  if (slot.label.empty()) slot.label = std::filesystem::path(command.file).filename().string();
+  if (slot.label.empty()) {
+    slot.label = std::filesystem::path(command.file).filename().string();
+    CAIRN_CHECK(check_key_label("add key " + printable(command.file), slot.label));
+  }
   return slot;
 }
 
@@ -97,17 +103,30 @@ Result<ExitCode> run(Context& context, const KeysAddCommand& command) {
   CAIRN_TRY(const std::unique_ptr<Store> store, context.open_store());
   CAIRN_TRY(NewKeySlot slot, new_slot(command));
   SecretBytes recovery_text;
+  Undo undo;
   if (recovery) {
     RecoveryKeyPair pair = make_recovery_key();
     recovery_text = print_recovery_key(pair.secret);
     slot.recovery_public = std::move(pair.public_half);
     // The paper first: a slot that nobody has the key of would only look like safety.
-    if (!print_recovery) CAIRN_CHECK(write_recovery_key_file(command.recovery_key_out, recovery_text));
+    if (!print_recovery) {
+      CAIRN_CHECK(write_recovery_key_file(command.recovery_key_out, recovery_text));
+      undo.add([file = command.recovery_key_out] {
+        std::error_code ignored;
+        std::filesystem::remove(file, ignored);
+      });
+    }
   }
-  if (auto added = store->add_key_slot(slot); !added) {
-    std::error_code ignored;
-    if (recovery && !print_recovery) std::filesystem::remove(command.recovery_key_out, ignored);
-    return pass_on(std::move(added).error());
+  CAIRN_CHECK(store->add_key_slot(slot));
+  undo.keep();  // from here on the file opens the store, whatever else fails
+  if (print_recovery) {
+    undo.add([&store, label = slot.label] {  // a slot whose key nobody has seen
+      try {
+        (void)store->remove_key_slot(label);
+      } catch (const std::exception&) {
+        return;  // it is seen in "keys list"
+      }
+    });
   }
   CAIRN_TRY(const std::vector<KeySlotFactsRow> slots, store->key_slots());
   const KeySlotFactsRow* row = find_slot(slots, slot.label);
@@ -124,6 +143,7 @@ Result<ExitCode> run(Context& context, const KeysAddCommand& command) {
   }
   CAIRN_CHECK(context.output().answer(document, text));
   if (print_recovery) CAIRN_CHECK(print_recovery_key_text(recovery_text));
+  undo.keep();
   return ExitCode::done;
 }
 

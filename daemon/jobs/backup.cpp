@@ -185,6 +185,11 @@ class Backup {
     ImageReader& image = *disk.image;
     DiskRecord record;
     record.name = disk.settings->name;
+    if (image.size() == 0)
+      job_.warn(
+          fmt::format("disk {}: the image {} has 0 bytes, and so has the disk in this point; was it cut off by "
+                      "accident?",
+                      record.name, disk.settings->image.string()));
     if (image.fd() >= 0) {
       CAIRN_TRY(record.facts, probe_disk(image.fd(), image.size(), disk.settings->image.string()));
     }

@@ -53,15 +53,21 @@ Result<std::vector<const DiskRecord*>> wanted_disks(const RecoveryPoint& point, 
                       : fmt::format("the point has no such disk, only: {}", fmt::join(names, ", ")));
 }
 
-// A file under a temporary name until publish(); gone when it never got there.
+// A file without a name until publish(), so that nothing is left of it when this process is killed; where the file
+// system cannot do that (NFS), one under a temporary name.
 class PendingFile {
  public:
   static Result<PendingFile> create(const fs::path& final_path) {
     PendingFile file;
     file.final_ = final_path;
-    std::string name = (final_path.parent_path() / ("." + final_path.filename().string() + ".XXXXXX")).string();
+    const std::string folder = final_path.parent_path().string();
+    file.fd_ = UniqueFd(open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+    // EISDIR: a kernel that does not know O_TMPFILE, or a file system behind one that does not (open(2)).
+    if (file.fd_) return file;
+    if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL) return fail_errno(errno, "create file in", folder);
+    std::string name = file.temporary_pattern();
     file.fd_ = UniqueFd(mkostemp(name.data(), O_CLOEXEC));  // mode 0600
-    if (!file.fd_) return fail_errno(errno, "create file in", final_path.parent_path().string());
+    if (!file.fd_) return fail_errno(errno, "create file in", folder);
     file.temporary_ = name;
     return file;
   }
@@ -75,20 +81,14 @@ class PendingFile {
 
   // Durable under its name on return.
   Result<void> publish(bool replace) {
-    if (fsync(fd_.get()) != 0) return fail_errno(errno, "write", temporary_);
-    // RENAME_NOREPLACE closes the gap between looking and renaming; where it is not known, link(2) does the same.
-    int done = replace ? rename(temporary_.c_str(), final_.c_str())
-                       : renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, final_.c_str(), RENAME_NOREPLACE);
-    if (done != 0 && !replace && (errno == EINVAL || errno == ENOSYS)) {
-      done = link(temporary_.c_str(), final_.c_str());
-      if (done == 0) unlink(temporary_.c_str());
+    if (fsync(fd_.get()) != 0) return fail_errno(errno, "write", final_.string());
+    if (temporary_.empty() && !replace) {
+      if (!link_as(final_.string())) return not_named();
+    } else {
+      // Only rename(2) replaces a file in one step, and it needs a name to begin with.
+      if (temporary_.empty() && !link_as_temporary()) return not_named();
+      if (!rename_to_final(replace)) return not_named();
     }
-    if (done != 0) {
-      if (errno == EEXIST)
-        return fail(ErrorCode::target_exists, "restore to", final_.string(), "the file appeared meanwhile");
-      return fail_errno(errno, "rename file to", final_.string());
-    }
-    temporary_.clear();
     const UniqueFd folder(open(final_.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!folder || fsync(folder.get()) != 0) return fail_errno(errno, "sync directory", final_.parent_path().string());
     return {};
@@ -96,9 +96,53 @@ class PendingFile {
 
  private:
   PendingFile() = default;
+
+  [[nodiscard]] std::string temporary_pattern() const {
+    return (final_.parent_path() / ("." + final_.filename().string() + ".XXXXXX")).string();
+  }
+  // These give false with errno. linkat(2) of the descriptor itself would need CAP_DAC_READ_SEARCH, by way of /proc
+  // none.
+  [[nodiscard]] bool link_as(const std::string& name) const {
+    const std::string self = fmt::format("/proc/self/fd/{}", fd_.get());
+    return linkat(AT_FDCWD, self.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) == 0;
+  }
+  [[nodiscard]] bool link_as_temporary() {
+    for (int tries = 0; tries < 100; ++tries) {
+      // A name that is free; mkostemp makes it, and the file must go before the link.
+      std::string name = temporary_pattern();
+      const UniqueFd taken(mkostemp(name.data(), O_CLOEXEC));
+      if (!taken) return false;
+      unlink(name.c_str());
+      if (link_as(name)) {
+        temporary_ = name;
+        return true;
+      }
+      if (errno != EEXIST) return false;
+    }
+    return false;
+  }
+  [[nodiscard]] bool rename_to_final(bool replace) {
+    // RENAME_NOREPLACE closes the gap between looking and renaming; where it is not known, link(2) does the same.
+    int done = replace ? rename(temporary_.c_str(), final_.c_str())
+                       : renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, final_.c_str(), RENAME_NOREPLACE);
+    if (done != 0 && !replace && (errno == EINVAL || errno == ENOSYS)) {
+      done = link(temporary_.c_str(), final_.c_str());
+      if (done == 0) unlink(temporary_.c_str());
+    }
+    if (done != 0) return false;
+    temporary_.clear();
+    return true;
+  }
+  [[nodiscard]] std::unexpected<Error> not_named() const {
+    const int problem = errno;
+    if (problem == EEXIST)
+      return fail(ErrorCode::target_exists, "restore to", final_.string(), "the file appeared meanwhile");
+    return fail_errno(problem, "name the restored file", final_.string());
+  }
+
   UniqueFd fd_;
   fs::path final_;
-  std::string temporary_;
+  std::string temporary_;  // empty: it has no name yet
 };
 
 class DiskWriter {
@@ -230,7 +274,8 @@ Result<json> restore_disk(Store& store, const RestoreTask& task, const DiskRecor
 
 Result<void> check_target(const RecoveryPoint& point, const RestoreTask& task) {
   if (!task.to.is_absolute())
-    return fail(ErrorCode::used_wrongly, "restore to", task.to.string(), "the directory must be an absolute path");
+    return fail(ErrorCode::used_wrongly, "restore to", task.to.string(), "the directory must be an absolute path",
+                "give the whole path, from / on");
   struct stat facts{};
   if (stat(task.to.c_str(), &facts) != 0) {
     if (errno == ENOENT || errno == ENOTDIR)

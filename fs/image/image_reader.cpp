@@ -141,6 +141,8 @@ std::string did_you_mean(const std::filesystem::path& image) {
   std::error_code error;
   for (std::filesystem::directory_iterator entry(directory, error), end; !error && entry != end;
        entry.increment(error)) {
+    // A link that leads nowhere is there under the very name that was not found.
+    if (entry->path().filename() == image.filename()) continue;
     names.push_back(entry->path().filename().string());
     if (names.size() >= kMostNames) break;
   }

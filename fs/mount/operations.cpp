@@ -29,7 +29,7 @@ Served& served_of(fuse_req_t request) {
 
 // The door: nothing thrown passes into libfuse. `body` answers as its last act.
 template <class Body>
-void answer(fuse_req_t request, const char* call, Body&& body) {
+void answer(fuse_req_t request, const char* call, Body body) {
   try {
     body(served_of(request));
   } catch (const std::bad_alloc&) {
@@ -172,7 +172,8 @@ void on_open(fuse_req_t request, fuse_ino_t inode, fuse_file_info* info) {
     info->keep_cache = 1;
     info->noflush = 1;
     // When it fails the opener is gone, and no release will come.
-    if (fuse_reply_open(request, info) == 0) (void)file.release();
+    if (fuse_reply_open(request, info) == 0)
+      static_cast<void>(file.release());  // NOLINT(bugprone-unused-return-value): the kernel has it now
   });
 }
 
@@ -284,7 +285,8 @@ void on_opendir(fuse_req_t request, fuse_ino_t inode, fuse_file_info* info) {
     info->fh = reinterpret_cast<std::uintptr_t>(open.get());
     info->cache_readdir = constant ? 1 : 0;
     info->keep_cache = constant ? 1 : 0;
-    if (fuse_reply_open(request, info) == 0) (void)open.release();
+    if (fuse_reply_open(request, info) == 0)
+      static_cast<void>(open.release());  // NOLINT(bugprone-unused-return-value): the kernel has it now
   });
 }
 

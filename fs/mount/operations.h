@@ -13,7 +13,7 @@
 #include "fs/mount/point_tree.h"
 #include "fs/mount/read_ahead.h"
 
-struct fuse_lowlevel_ops;
+struct fuse_lowlevel_ops;  // NOLINT(readability-identifier-naming): libfuse's name
 
 namespace cairn {
 

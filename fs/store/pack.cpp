@@ -117,8 +117,8 @@ FinishedPack PackBuilder::finish() {
   return pack;
 }
 
-Result<std::unique_ptr<PackReader>> PackReader::open(Backend& backend, std::string pack_name, const KeyRing& keys,
-                                                     const StoreId& store) {
+Result<std::unique_ptr<PackReader>> PackReader::open(Backend& backend, const std::string& pack_name,
+                                                     const KeyRing& keys, const StoreId& store) {
   const std::string path = backend.location() + "/" + pack_object(pack_name);
   const auto damaged = [&](std::string because) {
     return fail(ErrorCode::pack_damaged, "open pack", path, std::move(because));

@@ -75,7 +75,7 @@ class PackBuilder {
 class PackReader {
  public:
   // Reads the header. Errors: object_missing, pack_damaged, io_error.
-  static Result<std::unique_ptr<PackReader>> open(Backend& backend, std::string pack_name, const KeyRing& keys,
+  static Result<std::unique_ptr<PackReader>> open(Backend& backend, const std::string& pack_name, const KeyRing& keys,
                                                   const StoreId& store);
   // The records as the footer lists them. Errors: pack_damaged, io_error.
   Result<std::vector<PackRecord>> read_footer() const;

@@ -314,6 +314,7 @@ Result<PointName> Store::find_point(std::string_view text) {
     if (stamps.back().starts_with(wanted)) matching.push_back(point);
   }
   if (matching.empty()) {
+    stamps.emplace_back("latest");
     const auto near = nearest_name(wanted, stamps);
     return fail(ErrorCode::no_such_point, "find recovery point", std::string(text),
                 machine + " has " + std::to_string(of_machine.size()) + " points, none starts like that",

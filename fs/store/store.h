@@ -98,7 +98,7 @@ class Store : public ChunkSource {
   // Takes the writer lock (or shares it with another writer of this very Store object), removes what an interrupted
   // writer left in tmp/, and makes the index fit the packs that are there. The store must outlive the writer. `purpose`
   // is shown to whoever is locked out: "backup". Errors: store_locked (says by whom), index_damaged, io_error.
-  Result<std::shared_ptr<StoreWriter>> begin_writing(std::string purpose);
+  Result<std::shared_ptr<StoreWriter>> begin_writing(const std::string& purpose);
   // Takes the writer lock; replaces the index by what the packs' footers say. Damaged packs are named and left alone.
   Result<RebuildReport> rebuild_index();
 

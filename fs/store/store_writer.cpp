@@ -70,7 +70,7 @@ Result<void> StoreWriter::State::reconcile(Store::State& store, Index& index) {
   return index.forget(names);
 }
 
-Result<std::shared_ptr<StoreWriter>> Store::begin_writing(std::string purpose) {
+Result<std::shared_ptr<StoreWriter>> Store::begin_writing(const std::string& purpose) {
   std::unique_lock guard(state_->writer_mutex);
   for (;;) {
     if (auto writer = state_->writer.lock()) return writer;

@@ -89,8 +89,30 @@ TEST(Arguments, JobsListsShowsAndCancels) {
   EXPECT_EQ(parsed<JobsCommand>({"jobs", "--limit", "7"}).limit, 7U);
   EXPECT_EQ(parsed<JobsCommand>({"jobs", "20261121T020000Z-3f9a1c"}).id, "20261121T020000Z-3f9a1c");
   EXPECT_EQ(parsed<JobsCancelCommand>({"jobs", "cancel", "x"}).id, "x");
+  EXPECT_EQ(parsed<JobsCommand>({"jobs", "--limit", "1000"}).limit, 1000U);
+  EXPECT_THAT(refused({"jobs", "--limit", "1001"}), HasSubstr("no number from 1 to 1000"));
   for (const char* limit : {"0", "-3", "x", "", "99999999999999999999"})
     EXPECT_FALSE(parse_arguments({"jobs", std::string("--limit=") + limit}, nullptr).has_value()) << limit;
+}
+
+TEST(Arguments, LabelsOfKeysAreShortUtf8Text) {
+  for (const Words& command : {Words{"store", "init"}, Words{"store", "keys", "add", "--recovery"}}) {
+    const auto with = [&](const std::string& label) {
+      Words words = command;
+      words.push_back("--label=" + label);
+      return words;
+    };
+    EXPECT_TRUE(parse_arguments(with(std::string(64, 'x')), nullptr).has_value());
+    EXPECT_TRUE(parse_arguments(with("n\xc3\xb8kkel \xe2\x82\xac"), nullptr).has_value());
+    EXPECT_THAT(refused(with(std::string(65, 'x'))), HasSubstr("is 65 bytes long"));
+    EXPECT_THAT(refused(with("a\xff")), HasSubstr("is not UTF-8 text"));
+    EXPECT_THAT(refused(with("a\xe2\x82")), HasSubstr("is not UTF-8 text"));
+    for (const char* control : {"a\nb", "\x1b[2J", "a\x7f", "a\xc2\x9b"})
+      EXPECT_THAT(refused(with(control)), HasSubstr("has control characters"));
+    Words empty = command;
+    empty.insert(empty.end(), {"--label", ""});
+    EXPECT_THAT(refused(empty), HasSubstr("its label is empty"));
+  }
 }
 
 TEST(Arguments, WhatIsMissingIsNamed) {

@@ -154,6 +154,36 @@ TEST_F(WithStore, KeysAreAddedAndRemovedButNotTheLast) {
   EXPECT_THAT(last.err, HasSubstr("[last-key-slot]"));
 }
 
+TEST_F(WithStore, ALabelThatIsRefusedLeavesNoRecoveryKeyBehind) {
+  for (const std::string& label : {std::string("a\xff"), std::string("a\x1b"), std::string(65, 'x')}) {
+    const Ended ended =
+        cairn({"store", "keys", "add", "--recovery", "--recovery-key-out", path("second"), "--label", label});
+    EXPECT_EQ(ended.code, 2) << ended.err;
+    EXPECT_FALSE(files::exists(path("second")));
+  }
+  const Ended taken =
+      cairn({"store", "keys", "add", "--recovery", "--recovery-key-out", path("second"), "--label", "recovery"});
+  EXPECT_EQ(taken.code, 1);
+  EXPECT_THAT(taken.err, HasSubstr("[key-slot-exists]"));
+  EXPECT_FALSE(files::exists(path("second")));
+  // The label that is made from a file's name is no better for that.
+  const std::string name = "key\xff";
+  write(name, std::string(40, 'k'), files::perms(0600));
+  const Ended file = cairn({"store", "keys", "add", "--key-file", path(name)});
+  EXPECT_EQ(file.code, 2) << file.err;
+  EXPECT_THAT(file.err, HasSubstr("give --label"));
+  EXPECT_EQ(cairn({"store", "keys", "add", "--key-file", path(name), "--label", "odd"}).code, 0);
+  EXPECT_EQ(json_of(cairn({"store", "keys", "list", "--json"})).size(), 3U);
+}
+
+TEST_F(WithStore, ARecoveryKeyThatCannotBePrintedIsTakenOutAgain) {
+  if (!files::exists("/dev/full")) GTEST_SKIP() << "no /dev/full";
+  const Ended ended = execute({"sh", "-c", "\"$1\" --config \"$2\" store keys add --recovery --label paper >/dev/full",
+                               "sh", program_, path("cairn.yaml")});
+  EXPECT_EQ(ended.code, 1) << ended.err;
+  EXPECT_EQ(json_of(cairn({"store", "keys", "list", "--json"})).size(), 2U);
+}
+
 TEST_F(WithStore, RemovingTheSettingsKeyIsACompletionWithWarnings) {
   const Ended ended = cairn({"store", "keys", "remove", "settings", "--json"});
   EXPECT_EQ(ended.code, 3);
@@ -219,6 +249,75 @@ TEST_F(WithStore, UnknownMachinesAndPointsAreAnsweredWithTheNearest) {
   const Ended point = cairn({"restore", "web-01@2026", "--to", path("out")});
   EXPECT_EQ(point.code, 1);
   EXPECT_THAT(point.err, HasSubstr("[no-such-"));
+  ASSERT_EQ(cairn({"backup", "web-01"}).code, 0);
+  EXPECT_THAT(cairn({"points", "web-01@lates"}).err, HasSubstr("did you mean web-01@latest?"));
+}
+
+TEST_F(WithStore, ATargetThatIsNotUtf8IsRefusedAndNotRenamed) {
+  ASSERT_EQ(cairn({"backup", "web-01"}).code, 0);
+  const std::string name = "out\xff";
+  files::create_directory(path(name));
+  const Ended ended = cairn({"restore", "web-01@latest", "--to", path(name), "--json"});
+  EXPECT_EQ(ended.code, 2);
+  EXPECT_EQ(json_of(ended)["error"]["name"], "used-wrongly");
+  EXPECT_TRUE(files::is_empty(path(name)));
+  files::create_symlink(path(name), path("link"));
+  EXPECT_EQ(cairn({"restore", "web-01@latest", "--to", path("link")}).code, 0);
+  EXPECT_EQ(read(path(name) / "root.img"), read(path("root.img")));
+}
+
+TEST_F(WithStore, ConfigCheckKnowsWhatTheDaemonMakes) {
+  if (!files::exists("/dev/fuse")) GTEST_SKIP() << "no /dev/fuse";
+  const Ended absent = cairn({"config", "check"});
+  EXPECT_EQ(absent.code, 0) << absent.out;
+  EXPECT_THAT(absent.out, HasSubstr("points: is not there yet; cairnd makes it"));
+  EXPECT_FALSE(files::exists(path("points")));
+  files::create_symlink(path("nowhere"), path("points"));
+  EXPECT_EQ(cairn({"config", "check"}).code, 3);  // a directory cannot be made there
+}
+
+TEST_F(WithStore, ConfigCheckNotesThatKeysAreNotEscrowed) {
+  if (!files::exists("/dev/fuse")) GTEST_SKIP() << "no /dev/fuse";
+  // A LUKS1 header with eight free key slots: all that tells an encrypted disk from another.
+  std::string image(4 * 1024 * 1024, '\0');
+  const auto put = [&](std::size_t at, const std::string& bytes) { image.replace(at, bytes.size(), bytes); };
+  const auto put_number = [&](std::size_t at, std::uint32_t number) {
+    for (int i = 0; i < 4; ++i) image[at + i] = static_cast<char>(number >> (24 - 8 * i));
+  };
+  put(0, std::string("LUKS\xba\xbe\0\1", 8));
+  put(8, "aes");
+  put(40, "xts-plain64");
+  put(72, "sha256");
+  put_number(104, 4096);  // the payload, in sectors
+  put_number(108, 32);    // key bytes
+  put_number(164, 1000);
+  put(168, "11111111-2222-3333-4444-555555555555");
+  for (std::uint32_t slot = 0; slot < 8; ++slot) {
+    put_number(208 + slot * 48, 0xDEAD);
+    put_number(208 + slot * 48 + 40, 8 + slot * 256);
+    put_number(208 + slot * 48 + 44, 4000);
+  }
+  write("root.img", image);
+  const Ended ended = cairn({"config", "check", "--json"});
+  EXPECT_EQ(ended.code, 0) << ended.out << ended.err;
+  const json document = json_of(ended);
+  EXPECT_TRUE(document["warnings"].empty());
+  json note;
+  for (const auto& check : document["checks"])
+    if (check["check"] == "keys") note = check;
+  ASSERT_TRUE(note.is_object()) << ended.out;
+  EXPECT_EQ(note["state"], "note");
+  EXPECT_EQ(note["object"], "web-01/root");
+  EXPECT_THAT(note["detail"].get<std::string>(), HasSubstr("on_missing_keys does not act yet"));
+}
+
+TEST_F(WithStore, AnImageThatIsALinkToNowhereIsNotItsOwnNearestName) {
+  files::remove(path("data.img"));
+  files::create_symlink(path("nowhere"), path("data.img"));
+  const Ended ended = cairn({"config", "check"});
+  EXPECT_EQ(ended.code, 1);
+  EXPECT_THAT(ended.err, HasSubstr("[image-missing]"));
+  EXPECT_THAT(ended.err, ::testing::Not(HasSubstr("did you mean " + path("data.img").string())));
 }
 
 TEST_F(WithStore, ConfigCheckLooksAtEverythingAndChangesNothing) {

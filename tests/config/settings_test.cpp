@@ -332,6 +332,7 @@ TEST_F(SettingsFile, DirectoriesAndFifosAreUnreadable) {
   const auto directory = load_settings(directory_);
   ASSERT_FALSE(directory);
   EXPECT_EQ(directory.error().code, ErrorCode::settings_unreadable);
+  EXPECT_THAT(directory.error().message(), HasSubstr("it is a directory; name the file in it, such as"));
   const fs::path fifo = directory_ / "fifo";
   ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
   const auto settings = load_settings(fifo);

@@ -51,10 +51,11 @@ class ControlApiTest : public testing::Test {
  protected:
   void SetUp() override { api_ = value_of(ControlApi::start(service_, socket_)); }
 
-  Answer ask(const std::string& method, const std::string& path, const std::string& body = {}) {
+  Answer ask(const std::string& method, const std::string& path, const std::string& body = {},
+             const std::string& type = "application/json") {
     const UniqueFd fd = value_of(connect_unix_socket(socket_));
-    send_all(fd.get(), method + " " + path + " HTTP/1.1\r\nHost: cairn\r\nConnection: close\r\nContent-Length: " +
-                           std::to_string(body.size()) + "\r\n\r\n" + body);
+    send_all(fd.get(), method + " " + path + " HTTP/1.1\r\nHost: cairn\r\nConnection: close\r\nContent-Type: " + type +
+                           "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
     const std::string text = read_to_end(fd.get());
     Answer answer;
     if (text.size() > 12) answer.status = std::stoi(text.substr(9, 3));
@@ -137,6 +138,31 @@ TEST_F(ControlApiTest, RefusesABodyOverTheLimit) {
   EXPECT_EQ(answer.status, 413);
   EXPECT_EQ(error_name(answer), "used-wrongly");
   EXPECT_TRUE(service_.asked().empty());
+}
+
+TEST_F(ControlApiTest, ABodyIsJsonWhateverItIsSaidToBe) {
+  const std::string large = R"({"machines":[")" + std::string(20'000, 'x') + "\"]}";
+  for (const std::string type :
+       {"application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain"}) {
+    SCOPED_TRACE(type);
+    EXPECT_EQ(ask("POST", "/v1/backups", R"({"all":true})", type).status, 202);
+    EXPECT_EQ(ask("POST", "/v1/backups", large, type).status, 202);
+  }
+  EXPECT_EQ(service_.asked().size(), 6U);
+  EXPECT_EQ(ask("POST", "/v1/backups?all=true", R"({"all":true})").status, 400)
+      << "parameters stand in the target only";
+}
+
+TEST_F(ControlApiTest, RefusalsPointAtTheApiNotAtTheCommandLine) {
+  for (const auto& [method, path] : std::vector<std::pair<std::string, std::string>>{{"GET", "/v1/nothing"},
+                                                                                     {"DELETE", "/v1/status"},
+                                                                                     {"GET", "/v1/status?x=1"},
+                                                                                     {"GET", "/v1/jobs?limit=x"},
+                                                                                     {"POST", "/v1/backups"}}) {
+    const json error = json::parse(ask(method, path).body)["error"];
+    EXPECT_EQ(error["message"].get<std::string>().find("--help"), std::string::npos) << error;
+    EXPECT_NE(error["resolution"].get<std::string>().find("API.md"), std::string::npos) << error;
+  }
 }
 
 TEST_F(ControlApiTest, TellsWrongPathsMethodsAndParametersApart) {
@@ -301,6 +327,32 @@ TEST(Connect, AFileInTheSocketsPlaceIsLeftAlone) {
   FakeService service;
   EXPECT_EQ(ControlApi::start(service, path).error().code, ErrorCode::daemon_failed);
   EXPECT_EQ(std::filesystem::file_size(path), 8U);
+}
+
+TEST(Connect, TheSocketBelongsToTheDaemonsGroup) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can take another group";
+  const TemporaryDirectory directory;
+  FakeService service;
+  constexpr gid_t kOther = 12;
+  const gid_t own = getegid();
+  ASSERT_EQ(setegid(kOther), 0);
+  const auto api = ControlApi::start(service, directory.path() / "run" / "s.sock");
+  ASSERT_EQ(setegid(own), 0);
+  ASSERT_TRUE(api);
+  struct stat facts{};
+  ASSERT_EQ(stat((directory.path() / "run" / "s.sock").c_str(), &facts), 0);
+  EXPECT_EQ(facts.st_gid, kOther);
+  ASSERT_EQ(stat((directory.path() / "run").c_str(), &facts), 0);
+  EXPECT_EQ(facts.st_gid, kOther);
+}
+
+TEST(Connect, AMissingParentOfTheSocketsDirectoryIsNamed) {
+  const TemporaryDirectory directory;
+  FakeService service;
+  const auto api = ControlApi::start(service, directory.path() / "no" / "run" / "s.sock");
+  ASSERT_FALSE(api);
+  EXPECT_NE(api.error().message().find((directory.path() / "no").string() + " is not a directory"), std::string::npos);
+  EXPECT_EQ(api.error().message().find("dmesg"), std::string::npos);
 }
 
 TEST(Connect, ASocketThatMayNotBeOpenedIsPermissionDenied) {

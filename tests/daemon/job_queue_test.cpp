@@ -7,6 +7,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <latch>
+#include <new>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -210,7 +211,24 @@ TEST_F(JobQueueTest, StopWakesWhoeverWaits) {
   std::thread waiter([&] { seen = queue.wait(queued->id, started.revision, kLong).value(); });
   queue.stop();
   waiter.join();
-  SUCCEED();
+  EXPECT_EQ(seen.state, JobState::cancelled) << "told how it ended, not that the queue is stopping";
+  ASSERT_TRUE(seen.error);
+  EXPECT_EQ(seen.error->code, ErrorCode::shutting_down);
+}
+
+TEST_F(JobQueueTest, OutlivesAnExceptionAfterAJob) {
+  JobQueueOptions options;
+  options.max_jobs = 1;
+  options.on_end = [](const JobRecord&) { throw std::bad_alloc(); };
+  JobQueue queue(clock_, nullptr, options);
+  for (int i = 0; i < 2; ++i) {
+    const auto queued = queue.submit(spec_of("a", [](JobContext&) -> Result<json> { return json::object(); }));
+    ASSERT_TRUE(queued);
+    EXPECT_EQ(wait_for_end(queue, queued->id).state, JobState::completed);
+  }
+  const auto running = queue.submit(spec_of("b", until_stopped));
+  queue.cancel(running->id).value();
+  EXPECT_EQ(wait_for_end(queue, running->id).state, JobState::cancelled);
 }
 
 TEST_F(JobQueueTest, ForgetsOldEndedJobsButNeverRunningOnes) {

@@ -64,6 +64,16 @@ TEST_F(JournalTest, ListsTheNewestFirstAndNoMoreThanAsked) {
   EXPECT_FALSE(value_of(journal->last_job(JobKind::restore, "web-01")));
 }
 
+TEST_F(JournalTest, WhatHasEndedStaysEnded) {
+  const auto journal = value_of(Journal::open(file_));
+  expect_ok(journal->save(a_job("late", JobState::cancelled)));
+  expect_ok(journal->save(a_job("late", JobState::queued)));  // written down late, by another thread
+  EXPECT_EQ(value_of(journal->job("late"))->state, JobState::cancelled);
+  EXPECT_TRUE(value_of(journal->end_interrupted(utc("2026-11-21T03:00:00Z"), [](const ProcessMark&) {
+                return false;
+              })).empty());
+}
+
 TEST_F(JournalTest, TrimsOnlyTheOldestEndedJobs) {
   const auto journal = value_of(Journal::open(file_));
   expect_ok(journal->save(a_job("running", JobState::in_progress)));
@@ -113,10 +123,10 @@ TEST_F(JournalTest, KeepsScheduleMarks) {
   {
     const auto journal = value_of(Journal::open(file_));
     EXPECT_FALSE(value_of(journal->schedule_mark("web-01")));
-    expect_ok(journal->set_schedule_mark("web-01", {utc("2026-11-21T02:00:00Z"), false}));
-    expect_ok(journal->set_schedule_mark("web-01", {utc("2026-11-22T02:00:00Z"), true}));
+    expect_ok(journal->set_schedule_mark("web-01", {utc("2026-11-21T02:00:00Z"), false, "@daily UTC"}));
+    expect_ok(journal->set_schedule_mark("web-01", {utc("2026-11-22T02:00:00Z"), true, "0 2 * * * UTC"}));
   }
-  const ScheduleMark expected{utc("2026-11-22T02:00:00Z"), true};
+  const ScheduleMark expected{utc("2026-11-22T02:00:00Z"), true, "0 2 * * * UTC"};
   EXPECT_EQ(*value_of(value_of(Journal::open(file_))->schedule_mark("web-01")), expected);
 }
 
@@ -141,6 +151,27 @@ TEST_F(JournalTest, RefusesADatabaseWhosePagesAreDamaged) {
   const auto journal = Journal::open(file_);
   ASSERT_FALSE(journal);
   EXPECT_EQ(journal.error().code, ErrorCode::journal_damaged);
+}
+
+TEST_F(JournalTest, BringsAJournalOfVersion1UpToDate) {
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open(file_.c_str(), &database), SQLITE_OK);
+  ASSERT_EQ(
+      sqlite3_exec(database,
+                   "CREATE TABLE jobs (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT "
+                   "NOT NULL, object TEXT NOT NULL, ended INTEGER NOT NULL, pid INTEGER NOT NULL, start_ticks "
+                   "INTEGER NOT NULL, document TEXT NOT NULL);"
+                   "CREATE TABLE schedules (machine TEXT PRIMARY KEY, handled INTEGER NOT NULL, owed INTEGER NOT "
+                   "NULL); INSERT INTO schedules VALUES ('web', 1000, 1); PRAGMA user_version = 1",
+                   nullptr, nullptr, nullptr),
+      SQLITE_OK);
+  sqlite3_close(database);
+  for (int times = 0; times < 2; ++times) {
+    const auto journal = value_of(Journal::open(file_));
+    const ScheduleMark expected{UtcTime(std::chrono::seconds(1000)), true, ""};
+    EXPECT_EQ(*value_of(journal->schedule_mark("web")), expected);
+    expect_ok(journal->save(a_job("one")));
+  }
 }
 
 TEST_F(JournalTest, RefusesANewerSchema) {

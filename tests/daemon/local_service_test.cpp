@@ -309,6 +309,43 @@ TEST_F(LocalServiceTest, OpensAllDisksBeforeItReadsTheFirst) {
   EXPECT_FALSE(read_early);
 }
 
+TEST_F(LocalServiceTest, AnImageOfNoBytesIsWarnedAbout) {
+  fs::resize_file(path("web-data.raw"), 0);
+  const auto engine = open_engine();
+  const json job = back_up(engine->service(), "web");
+  EXPECT_EQ(job["state"], "CompletedWithWarnings") << job;
+  ASSERT_EQ(job["warnings"].size(), 1U);
+  EXPECT_NE(job["warnings"][0].get<std::string>().find("disk data: the image " + path("web-data.raw").string() +
+                                                       " has 0 bytes"),
+            std::string::npos);
+  for (const json& disk : job["result"]["disks"]) EXPECT_TRUE(disk["how"].is_string());
+}
+
+TEST_F(LocalServiceTest, ARestoredFileHasNoNameUntilItIsWhole) {
+  const int probe = open(path("out").c_str(), O_TMPFILE | O_RDWR, 0600);
+  if (probe < 0) GTEST_SKIP() << "the file system has no O_TMPFILE";
+  close(probe);
+  const auto engine = open_engine();
+  back_up(engine->service(), "web");
+  for (const bool force : {false, true}) {
+    std::ofstream(path("out") / "old.img") << "x";
+    RestoreTask task;
+    task.point = value_of(engine->store().find_point("web@latest"));
+    task.to = path("out");
+    task.disk = "root";
+    task.force = force;
+    bool watched = false;
+    JobContext job({}, [&] {
+      for (const std::string& name : files_in("out")) EXPECT_TRUE(name == "old.img" || (force && name == "root.img"));
+      watched = true;
+    });
+    value_of(run_restore(engine->store(), task, job));
+    EXPECT_TRUE(watched);
+    EXPECT_EQ(content(path("out") / "root.img"), content(path("web-root.raw")));
+    EXPECT_THAT(files_in("out"), testing::UnorderedElementsAre("old.img", "root.img"));
+  }
+}
+
 TEST_F(LocalServiceTest, AShrinkingDiskFailsTheJob) {
   const auto engine = open_engine();
   JobContext job;
@@ -372,7 +409,7 @@ TEST_F(LocalServiceTest, AScheduledRunCutByAKilledProcessIsOwed) {
     record.state = JobState::in_progress;
     record.trigger = JobTrigger::schedule;
     record.queued = clock_.now();
-    if (journal && (*journal)->save(record) && (*journal)->set_schedule_mark("web", {clock_.now(), false}))
+    if (journal && (*journal)->save(record) && (*journal)->set_schedule_mark("web", {clock_.now(), false, {}}))
       raise(SIGKILL);
     _exit(1);
   }
@@ -380,7 +417,7 @@ TEST_F(LocalServiceTest, AScheduledRunCutByAKilledProcessIsOwed) {
   ASSERT_EQ(waitpid(child, &status, 0), child);
   ASSERT_TRUE(WIFSIGNALED(status));
   const auto engine = open_engine(EngineRole::daemon);
-  const ScheduleMark owed{clock_.now(), true};
+  const ScheduleMark owed{clock_.now(), true, {}};
   EXPECT_EQ(*value_of(engine->journal()->schedule_mark("web")), owed);
   EXPECT_EQ(value_of(engine->service().job("cut"))["error"]["name"], "interrupted");
 }
@@ -393,8 +430,19 @@ TEST_F(LocalServiceTest, ADamagedJournalStopsTheDaemonButNotACommand) {
   EXPECT_EQ(Engine::open(settings_, options).error().code, ErrorCode::journal_damaged);
   const auto engine = open_engine();
   EXPECT_EQ(engine->journal(), nullptr);
-  EXPECT_EQ(back_up(engine->service(), "web")["state"], "Completed");
-  EXPECT_EQ(value_of(engine->service().jobs(5)).size(), 1U);
+  const auto told_of = [](const json& job) {
+    return job["state"] == "CompletedWithWarnings" &&
+           job["warnings"].dump().find("journal-damaged") != std::string::npos;
+  };
+  const json job = back_up(engine->service(), "web");
+  EXPECT_TRUE(told_of(job)) << job;
+  EXPECT_TRUE(told_of(restore(engine->service(), {"web@latest", path("out"), {}, false})));
+  EXPECT_EQ(value_of(engine->service().points("web"))[0]["warnings"].size(), 0U)
+      << "the point has nothing to do with it";
+  EXPECT_EQ(value_of(engine->service().status())["journal"]["error"]["name"], "journal-damaged");
+  EXPECT_EQ(engine->service().jobs(5).error().code, ErrorCode::journal_damaged);
+  EXPECT_EQ(engine->service().job("of an earlier day").error().code, ErrorCode::journal_damaged);
+  EXPECT_EQ(value_of(engine->service().job(job["id"].get<std::string>()))["id"], job["id"]);
 }
 
 TEST_F(LocalServiceTest, ADamagedPointDoesNotHideTheOthers) {
@@ -413,6 +461,14 @@ TEST_F(LocalServiceTest, ADamagedPointDoesNotHideTheOthers) {
   ASSERT_EQ(rows.size(), 2U);
   EXPECT_EQ(rows[0]["error"]["name"], "point-damaged");
   EXPECT_FALSE(rows[1].contains("error"));
+}
+
+TEST(StateLock, AMissingParentIsNamed) {
+  const TemporaryDirectory directory;
+  const auto lock = StateLock::take(directory.path() / "no" / "state");
+  ASSERT_FALSE(lock);
+  EXPECT_EQ(lock.error().code, ErrorCode::daemon_failed);
+  EXPECT_NE(lock.error().message().find((directory.path() / "no").string() + " is not a directory"), std::string::npos);
 }
 
 TEST(StateLock, OneDaemonAStateDirectory) {

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include <atomic>
 #include <condition_variable>
+#include <new>
 #include <set>
 #include <vector>
 
@@ -126,7 +128,7 @@ TEST_F(SchedulerTest, CatchesUpOnceAfterDowntimeOfManyRuns) {
   for (const char* text : {"0 2 * * *", "every 6h", "* * * * *", "0 2 * * 1"}) {
     SCOPED_TRACE(text);
     runs_.clear();
-    expect_ok(journal_->set_schedule_mark("web", {utc("2026-11-01T02:00:00Z"), false}));
+    expect_ok(journal_->set_schedule_mark("web", {utc("2026-11-01T02:00:00Z"), false, {}}));
     use(text);
     clock_.set(utc("2026-11-21T12:34:56Z"));
     const auto scheduler = new_scheduler();
@@ -143,18 +145,18 @@ TEST_F(SchedulerTest, CatchesUpOnceAfterDowntimeOfManyRuns) {
 
 TEST_F(SchedulerTest, CatchesUpAfterYearsOfDowntime) {
   use("* * * * *");
-  expect_ok(journal_->set_schedule_mark("web", {utc("2016-11-01T02:00:00Z"), false}));
+  expect_ok(journal_->set_schedule_mark("web", {utc("2016-11-01T02:00:00Z"), false, {}}));
   new_scheduler()->run_due();
   EXPECT_EQ(runs_.size(), 1U);
   use("0 0 1 1 *");
-  expect_ok(journal_->set_schedule_mark("web", {utc("2016-11-01T02:00:00Z"), false}));
+  expect_ok(journal_->set_schedule_mark("web", {utc("2016-11-01T02:00:00Z"), false, {}}));
   new_scheduler()->run_due();
   EXPECT_EQ(runs_.size(), 2U);
 }
 
 TEST_F(SchedulerTest, ShortDowntimeWithNothingMissedStartsNothing) {
   use("0 2 * * *");
-  expect_ok(journal_->set_schedule_mark("web", {utc("2026-11-21T02:00:00Z"), false}));
+  expect_ok(journal_->set_schedule_mark("web", {utc("2026-11-21T02:00:00Z"), false, {}}));
   clock_.set(utc("2026-11-22T01:59:59Z"));
   EXPECT_EQ(new_scheduler()->run_due(), utc("2026-11-22T02:00:00Z"));
   EXPECT_TRUE(runs_.empty());
@@ -162,7 +164,7 @@ TEST_F(SchedulerTest, ShortDowntimeWithNothingMissedStartsNothing) {
 
 TEST_F(SchedulerTest, ARunThatTheDaemonsEndBrokeOffIsTakenAgainOnce) {
   use("0 2 * * *");
-  expect_ok(journal_->set_schedule_mark("web", {utc("2026-11-21T02:00:00Z"), true}));
+  expect_ok(journal_->set_schedule_mark("web", {utc("2026-11-21T02:00:00Z"), true, {}}));
   clock_.set(utc("2026-11-21T02:10:00Z"));
   const auto scheduler = new_scheduler();
   EXPECT_EQ(scheduler->run_due(), utc("2026-11-22T02:00:00Z"));
@@ -190,9 +192,77 @@ TEST_F(SchedulerTest, AClockSetBackRunsNothingTwice) {
   EXPECT_EQ(runs_.size(), 2U);
 }
 
+TEST_F(SchedulerTest, AChangedScheduleStartsNothingAtOnce) {
+  use("0 2 * * *");
+  clock_.set(utc("2026-11-21T01:00:00Z"));
+  auto scheduler = new_scheduler();
+  scheduler->run_due();
+  clock_.set(utc("2026-11-21T02:00:00Z"));
+  scheduler->run_due();
+  ASSERT_EQ(runs_.size(), 1U);
+  // 10:00 lies between the last run and now, but was no scheduled time then. A reload, and a restart with new settings.
+  clock_.set(utc("2026-11-21T12:00:00Z"));
+  use("0 10 * * *");
+  EXPECT_EQ(scheduler->run_due(), utc("2026-11-22T10:00:00Z"));
+  use("0 11 * * *");
+  scheduler = new_scheduler();
+  EXPECT_EQ(scheduler->run_due(), utc("2026-11-22T11:00:00Z"));
+  use("0 11 * * *", "Europe/Stockholm");  // 10:00 UTC
+  EXPECT_EQ(scheduler->run_due(), utc("2026-11-22T10:00:00Z"));
+  EXPECT_EQ(runs_.size(), 1U);
+  // From then on it is caught up like any other.
+  clock_.set(utc("2026-11-22T15:00:00Z"));
+  new_scheduler()->run_due();
+  ASSERT_EQ(runs_.size(), 2U);
+  EXPECT_EQ(runs_[1].trigger, JobTrigger::catch_up);
+}
+
+TEST_F(SchedulerTest, ARunThatIsOwedStaysOwedWhenTheScheduleChanges) {
+  expect_ok(journal_->set_schedule_mark("web", {utc("2026-11-21T02:00:00Z"), true, "0 2 * * * UTC"}));
+  use("0 10 * * *");
+  clock_.set(utc("2026-11-21T12:00:00Z"));
+  EXPECT_EQ(new_scheduler()->run_due(), utc("2026-11-22T10:00:00Z"));
+  EXPECT_EQ(runs_.size(), 1U);
+}
+
+TEST_F(SchedulerTest, AMarkOfAnOlderJournalIsCaughtUp) {
+  expect_ok(journal_->set_schedule_mark("web", {utc("2026-11-20T02:00:00Z"), false, {}}));
+  use("0 2 * * *");
+  clock_.set(utc("2026-11-21T12:00:00Z"));
+  new_scheduler()->run_due();
+  EXPECT_EQ(runs_.size(), 1U);
+  EXPECT_EQ(value_of(journal_->schedule_mark("web"))->schedule, "0 2 * * * UTC");
+}
+
+TEST_F(SchedulerTest, TheThreadOutlivesAPassThatThrows) {
+  use("* * * * *");
+  clock_.set(utc("2026-11-21T01:00:30Z"));
+  std::atomic<bool> thrown = false;
+  Scheduler scheduler(clock_, *journal_,
+                      Scheduler::Hooks{[this] { return settings_; },
+                                       [&](const std::string&, JobTrigger trigger) -> Result<void> {
+                                         if (!thrown.exchange(true)) throw std::bad_alloc();
+                                         const std::lock_guard lock(mutex_);
+                                         runs_.push_back({clock_.now(), trigger});
+                                         started_.notify_all();
+                                         return {};
+                                       }});
+  scheduler.run_due();
+  clock_.set(utc("2026-11-21T01:01:00Z"));
+  scheduler.start();
+  std::unique_lock lock(mutex_);
+  while (runs_.empty()) {
+    scheduler.poke();
+    started_.wait_for(lock, std::chrono::milliseconds(20));
+  }
+  lock.unlock();
+  EXPECT_TRUE(thrown);
+  scheduler.stop();
+}
+
 TEST_F(SchedulerTest, AMarkFromTheFarFutureIsForgotten) {
   use("0 2 * * *");
-  expect_ok(journal_->set_schedule_mark("web", {utc("2040-01-01T02:00:00Z"), false}));
+  expect_ok(journal_->set_schedule_mark("web", {utc("2040-01-01T02:00:00Z"), false, {}}));
   clock_.set(utc("2026-11-21T12:00:00Z"));
   const auto scheduler = new_scheduler();
   EXPECT_EQ(scheduler->run_due(), utc("2026-11-22T02:00:00Z"));

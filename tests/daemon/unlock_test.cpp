@@ -4,8 +4,10 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <fstream>
+#include <thread>
 
 #include "tests/support/temporary_store.h"
 
@@ -90,6 +92,29 @@ TEST_F(UnlockTest, ACommandMayWrite8KiBAndNoMore) {
   EXPECT_EQ(shell("head -c 8192 /dev/zero | tr '\\0' x; echo").size(), 8192U);
   EXPECT_EQ(shell("head -c 8193 /dev/zero | tr '\\0' x"), "error: it wrote more than 8192 bytes");
   EXPECT_EQ(shell("yes"), "error: it wrote more than 8192 bytes") << "an endless one is ended";
+}
+
+TEST_F(UnlockTest, ACommandThatHangsEndsWhenTheDaemonIsToldToStop) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  for (const char* command : {"sleep 600", "exec >&- 2>&-; sleep 600"}) {
+    // The command itself says when it runs.
+    const auto mark = directory_.path() / "runs";
+    std::filesystem::remove(mark);
+    std::thread stopper([&] {
+      while (!std::filesystem::exists(mark)) std::this_thread::yield();
+      ASSERT_EQ(::write(ends[1], "x", 1), 1);
+    });
+    const auto result =
+        run_passphrase_command({"sh", "-c", "touch " + mark.string() + "; " + command}, std::chrono::hours(1), ends[0]);
+    stopper.join();
+    ASSERT_FALSE(result);
+    EXPECT_EQ(result.error().code, ErrorCode::cancelled);
+    char byte = 0;
+    EXPECT_EQ(::read(ends[0], &byte, 1), 1) << "left to be read by whoever waits for it";
+  }
+  close(ends[0]);
+  close(ends[1]);
 }
 
 TEST_F(UnlockTest, ACommandThatHangsIsKilled) {

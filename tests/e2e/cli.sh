@@ -96,6 +96,11 @@ if have meson; then
   for wanted in /bin/cairn /cairnd cairn.yaml cairnd.service bash-completion/completions/cairn; do
     contains "installs $wanted" "$installed" "$wanted"
   done
+  docs=$(sed -n 's#^Documentation=file://##p' "$(find "$work/root" -name cairnd.service | head -n 1)")
+  check "the unit's documentation is installed" test -f "$work/root$docs"
+  if meson introspect --buildoptions "$CAIRN_BUILD" | jq -e '.[] | select(.name == "sysconfdir").value == "etc"' >/dev/null; then
+    check "the example lies beside the settings that are read" test -f "$work/root/etc/cairn/cairn.yaml.example"
+  fi
   example=$(find "$work/root" -name '*cairn.yaml*' | head -n 1)
   sed -E "s#/srv|/var|/etc|/run#$work&#g" "$example" >"$work/example.yaml"
   mkdir -p "$work"/{srv,var/lib,etc/cairn,run}

@@ -22,6 +22,23 @@ get() { curl -sS --fail-with-body --unix-socket "$work/cairnd.sock" "http://cair
 post() { curl -sS --unix-socket "$work/cairnd.sock" -X POST -H 'Content-Type: application/json' -d "$2" "http://cairn/v1/$1"; }
 here_is() { [ -n "$(find "$points/$1" -mindepth 1 -maxdepth 1 -type d 2>/dev/null | sed -n "$2p")" ]; }
 
+# What keeps it from starting is an error, never a crash; told to stop before it has started, it stops.
+sed "s#^socket: .*#socket: $work/no/run/s.sock#" "$config" >"$work/other.yaml"
+exits "a socket that cannot be: refused" 1 timeout 30 "$CAIRND" --config "$work/other.yaml"
+contains "the missing directory is named" "$(cat "$stderr")" "$work/no is not a directory"
+check_fails "and nothing stays mounted" findmnt "$points"
+printf '#!/bin/sh\ntouch %s/asked\nexec sleep 600\n' "$work" >"$work/ask"
+chmod +x "$work/ask"
+sed "s#key_file: [^ ]*#passphrase_command: [ $work/ask ]#" "$config" >"$work/other.yaml"
+"$CAIRND" --config "$work/other.yaml" >"$work/asking.log" 2>&1 &
+asking=$!
+children+=($asking)
+wait_until 30 test -e "$work/asked"
+kill -TERM $asking
+check "SIGTERM while a passphrase_command runs: it ends" wait_until 10 ended $asking
+wait $asking
+equal "with 0" $? 0
+
 start_daemon
 check "it has mounted the recovery points" findmnt "$points"
 equal "the socket's mode" "$(stat -c %a "$work/cairnd.sock")" 660
@@ -34,6 +51,8 @@ check_fails "an unknown point is an error" get points/web@20000101T000000Z
 code=$(curl -s -o "$work/answer" -w '%{http_code}' --unix-socket "$work/cairnd.sock" -X POST -d '{not json' http://cairn/v1/backups)
 holds "a body that is not JSON is refused, not fatal" "$code" -ge 400
 check "the daemon still answers" get status
+equal "curl's own content type will do" "$(curl -s -o "$work/answer" -w '%{http_code}' --unix-socket "$work/cairnd.sock" http://cairn/v1/backups -d '{"machines":["wbe"]}')" 404
+equal "and the body was understood" "$(jq -r .error.name "$work/answer")" no-such-machine
 
 # Backups on demand go through the daemon, with the same words.
 cp --sparse=always "$work/web.img" "$work/first.img"
@@ -74,11 +93,19 @@ client=$!
 children+=($client)
 packing() { [ "$(find "$work/store/packs" -type f | wc -l)" -gt "$packs" ] || ended $client; }
 wait_until 60 packing
+# Somebody stands in the mount, so that it is busy when it is dead.
+(cd "$points/web" && exec sleep 600) &
+inside=$!
+children+=($inside)
+stands_there() { [ "$(readlink "/proc/$inside/cwd")" = "$points/web" ]; }
+wait_until 10 stands_there
 kill -9 "$daemon"
 wait $client
 holds "the client of a killed daemon does not say done" $? -ne 0
 wait_until 10 ended "$daemon"
 start_daemon && ok "cairnd starts again after kill -9, with a dead mount and socket in its way"
+check_fails "one who stood in the dead mount is not left in a live one" test -d "/proc/$inside/cwd/latest"
+kill $inside
 check "the committed point is bit-exact" cmp "$work/first.img" "$(disk web "$first")"
 equal "there is no half point" "$(find "$points/web" -mindepth 1 -maxdepth 1 -type d | wc -l)" 1
 equal "no job is InProgress for ever" "$(cairn jobs --json | jq -r '[.[] | select(.object == "web" and .state == "InProgress")] | length')" 0
@@ -111,12 +138,24 @@ kill -TERM "$daemon"
 check "SIGTERM during a backup: it ends" wait_until 30 ended "$daemon"
 holds "within seconds" $((SECONDS - began)) -lt 20
 wait $client
+equal "the waiting client ends with an error" $? 1
+contains "and is told why" "$(cat "$work/stopped.log")" "[shutting-down]"
 check_fails "the mount is gone" findmnt "$points"
 check_fails "the socket is gone" test -e "$work/cairnd.sock"
 
 # Without a daemon: same settings, same answers.
 equal "points without the daemon: what was there" "$(cairn points web --json | jq -r '.[0].point' | sed 's/.*@//')" "$first"
 check "backup without the daemon" cairn backup web
+# A restore that is killed leaves no half file (where the file system has O_TMPFILE).
+mkdir "$work/cut"
+"$CAIRN" --config "$config" restore web@latest --to "$work/cut" >"$work/cut.log" 2>&1 &
+client=$!
+children+=($client)
+restoring() { readlink /proc/$client/fd/* | grep -q "^$work/cut/" || ended $client; }
+wait_until 30 restoring
+kill -9 $client
+wait $client 2>/dev/null
+equal "kill -9 during a restore: nothing is left" "$(ls -A "$work/cut")" ""
 start_daemon
 check "every committed point is bit-exact in the end: first" cmp "$work/first.img" "$(disk web "$first")"
 check "every committed point is bit-exact in the end: newest" cmp "$work/web.img" "$(disk web "$(latest web)")"
