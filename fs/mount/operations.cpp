@@ -167,18 +167,17 @@ void on_open(fuse_req_t request, fuse_ino_t inode, fuse_file_info* info) {
     if (!*content) return static_cast<void>(fuse_reply_err(request, ESTALE));
     std::shared_ptr<OpenDisk> disk;
     if ((*content)->image != nullptr) disk = served.disks.open(inode, **content);
-    auto file = std::make_unique<OpenFile>(inode, **std::move(content), std::move(disk), served.read_ahead_bytes);
-    info->fh = reinterpret_cast<std::uintptr_t>(file.get());
+    info->fh = served.handles.keep(
+        std::make_unique<OpenFile>(inode, **std::move(content), std::move(disk), served.read_ahead_bytes));
     info->keep_cache = 1;
     info->noflush = 1;
     // When it fails the opener is gone, and no release will come.
-    if (fuse_reply_open(request, info) == 0)
-      static_cast<void>(file.release());  // NOLINT(bugprone-unused-return-value): the kernel has it now
+    if (const std::uint64_t handle = info->fh; fuse_reply_open(request, info) != 0) served.handles.drop(handle);
   });
 }
 
 void on_release(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
-  delete reinterpret_cast<OpenFile*>(info->fh);
+  served_of(request).handles.drop(info->fh);
   fuse_reply_err(request, 0);
 }
 
@@ -281,17 +280,15 @@ void on_opendir(fuse_req_t request, fuse_ino_t inode, fuse_file_info* info) {
     if (!directory) return refuse(request, served, inode, directory.error());
     if (!*directory) return static_cast<void>(fuse_reply_err(request, ESTALE));
     const bool constant = (*directory)->validity() == Validity::constant;
-    auto open = std::make_unique<OpenDirectory>(OpenDirectory{**std::move(directory)});
-    info->fh = reinterpret_cast<std::uintptr_t>(open.get());
+    info->fh = served.handles.keep(std::make_unique<OpenDirectory>(OpenDirectory{**std::move(directory)}));
     info->cache_readdir = constant ? 1 : 0;
     info->keep_cache = constant ? 1 : 0;
-    if (fuse_reply_open(request, info) == 0)
-      static_cast<void>(open.release());  // NOLINT(bugprone-unused-return-value): the kernel has it now
+    if (const std::uint64_t handle = info->fh; fuse_reply_open(request, info) != 0) served.handles.drop(handle);
   });
 }
 
 void on_releasedir(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
-  delete reinterpret_cast<OpenDirectory*>(info->fh);
+  served_of(request).handles.drop(info->fh);
   fuse_reply_err(request, 0);
 }
 

@@ -98,6 +98,7 @@ struct MountSession::State {
                .disks = disks,
                .read_ahead = read_ahead,
                .failures = failures,
+               .handles = handles,
                // Several readers at once must not push out each other's read-ahead before it is used.
                .read_ahead_bytes = std::min(kMaxReadAhead, wanted.cache_bytes / 8),
                .chunk_size = store.info().chunk_size,
@@ -136,6 +137,7 @@ struct MountSession::State {
   FailureLog failures;
   OpenDisks disks;
   ReadAhead read_ahead;  // after what its work uses
+  Handles handles;       // their files use what stands above
   Served served;
 
   dev_t device = 0;         // of the mount; constant once mounted

@@ -1,4 +1,4 @@
-// A libFuzzer program of the target named in $CAIRN_FUZZ_TARGET; built by hand or by scripts/check fuzz, with clang.
+// A libFuzzer program of the target named in $CAIRN_FUZZ_TARGET; how to build it: tests/fuzz/meson.build.
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <cstdlib>
 #include <string_view>
