@@ -281,6 +281,12 @@ Result<Buffer> Store::State::read_point_file(const PointName& name) {
   return bytes;
 }
 
+Result<IndexedPack> Store::State::read_footer(const std::string& pack_name) {
+  CAIRN_TRY(const auto pack, PackReader::open(*backend, pack_name, keys, document.id));
+  CAIRN_TRY(auto records, pack->read_footer());
+  return IndexedPack{pack_name, pack->size(), std::move(records)};
+}
+
 Result<RecoveryPoint> Store::load_point(const PointName& name) {
   CAIRN_TRY(const Buffer bytes, state_->read_point_file(name));
   return open_point(bytes, name, state_->keys, state_->document.id,
@@ -376,11 +382,7 @@ Result<RebuildReport> Store::rebuild_index() {
       return {};
     };
     for (const std::string& pack_name : pack_names) {
-      const auto records = [&]() -> Result<IndexedPack> {
-        CAIRN_TRY(const auto pack, PackReader::open(*state_->backend, pack_name, state_->keys, state_->document.id));
-        CAIRN_TRY(auto footer, pack->read_footer());
-        return IndexedPack{pack_name, pack->size(), std::move(footer)};
-      }();
+      const auto records = state_->read_footer(pack_name);
       if (!records && !is_damage(records.error())) return pass_on(records.error());  // perhaps it is readable tomorrow
       if (!records) {
         log_error("pack-damaged", pack_name, records.error());

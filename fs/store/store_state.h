@@ -69,6 +69,8 @@ struct Store::State {
   // Errors: store_missing, not_a_store, store_too_new, store_damaged.
   Result<void> reload_document();
   Result<Buffer> read_point_file(const PointName& name);
+  // What the index needs to know of a pack, from its footer. Errors: as PackReader.
+  Result<IndexedPack> read_footer(const std::string& pack_name);
 };
 
 }  // namespace cairn

@@ -43,11 +43,7 @@ Result<void> StoreWriter::State::reconcile(Store::State& store, Index& index) {
   for (const std::string& name : pack_names_of(objects)) {
     if (gone.erase(name) != 0) continue;
     // Written by a backup that was interrupted before it came to the index.
-    const auto records = [&]() -> Result<IndexedPack> {
-      CAIRN_TRY(const auto pack, PackReader::open(*store.backend, name, store.keys, store.document.id));
-      CAIRN_TRY(auto footer, pack->read_footer());
-      return IndexedPack{name, pack->size(), std::move(footer)};
-    }();
+    const auto records = store.read_footer(name);
     if (!records) {
       log_error("pack-damaged", name, records.error());
       continue;
