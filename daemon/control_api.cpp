@@ -206,8 +206,8 @@ struct ControlApi::State {
 
   static Result<std::uint64_t> number_in(const httplib::Request& request, const std::string& name,
                                          std::uint64_t otherwise, std::uint64_t at_most) {
-    if (!request.has_param(name.c_str())) return otherwise;
-    return parse_number(name, request.get_param_value(name.c_str()), at_most);
+    if (!request.has_param(name)) return otherwise;
+    return parse_number(name, request.get_param_value(name), at_most);
   }
 
   // Waits in slices, so that stopping is seen soon. When too many wait already, answers at once; the client asks again.

@@ -64,7 +64,9 @@ class PendingFile {
     file.fd_ = UniqueFd(open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
     // EISDIR: a kernel that does not know O_TMPFILE, or a file system behind one that does not (open(2)).
     if (file.fd_) return file;
-    if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL) return fail_errno(errno, "create file in", folder);
+    const int refused = errno;
+    if (refused != EOPNOTSUPP && refused != EISDIR && refused != EINVAL)
+      return fail_errno(refused, "create file in", folder);
     std::string name = file.temporary_pattern();
     file.fd_ = UniqueFd(mkostemp(name.data(), O_CLOEXEC));  // mode 0600
     if (!file.fd_) return fail_errno(errno, "create file in", folder);

@@ -137,7 +137,9 @@ Result<std::optional<MountEntry>> mounted_at(const filesystem::path& settled) {
 Result<void> check_fuse() {
   const UniqueFd device(::open(kFuseDevice, O_RDWR | O_CLOEXEC));
   if (device) return {};
-  Error error{ErrorCode::no_fuse, "mount recovery points", kFuseDevice, "the FUSE device cannot be opened", errno, {}};
+  Error error{
+      ErrorCode::no_fuse, "mount recovery points through", kFuseDevice, "the device cannot be opened", errno, {}};
+  if (error.sys_errno == EACCES) error.resolution = "it is closed to this user: chmod 0666 /dev/fuse, or try as root";
   return pass_on(std::move(error));
 }
 
