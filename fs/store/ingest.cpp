@@ -10,6 +10,7 @@
 
 #include "config/base/units.h"
 #include "fs/store/disk_map.h"
+#include "fs/store/exception_door.h"
 
 namespace cairn {
 namespace {
@@ -78,14 +79,10 @@ class Ingest {
   // --- the reader's side
   // The door where the reader's exceptions end: the workers must hear that it is done.
   Result<void> read_with(std::vector<std::jthread>& threads) {
-    try {
+    return without_exceptions("back up", "the disk", [&] {
       for (unsigned i = 0; i < workers_; ++i) threads.emplace_back([this, i] { work(i); });
       return read_image();
-    } catch (const std::bad_alloc&) {
-      return fail(ErrorCode::out_of_memory, "back up", "the disk");
-    } catch (const std::exception& problem) {
-      return fail(ErrorCode::internal, "back up", "the disk", problem.what());
-    }
+    });
   }
   Result<void> read_image();
   Result<void> read_block(std::uint64_t offset, std::uint64_t end);
@@ -199,14 +196,10 @@ void Ingest::work(unsigned worker) {
 
 // The door where a worker's exceptions end.
 Result<void> Ingest::process_safely(Block& block, unsigned worker) {
-  try {
+  return without_exceptions("back up", "the disk", [&]() -> Result<void> {
     CAIRN_CHECK(process(block, worker));
     return leave(block.leaf, worker);
-  } catch (const std::bad_alloc&) {
-    return fail(ErrorCode::out_of_memory, "back up", "the disk");
-  } catch (const std::exception& problem) {
-    return fail(ErrorCode::internal, "back up", "the disk", problem.what());
-  }
+  });
 }
 
 Result<void> Ingest::process(Block& block, unsigned worker) {

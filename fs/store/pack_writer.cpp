@@ -2,7 +2,8 @@
 #include "fs/store/pack_writer.h"
 
 #include <algorithm>
-#include <new>
+
+#include "fs/store/exception_door.h"
 
 namespace cairn {
 
@@ -77,14 +78,8 @@ Result<void> PackWriter::step(std::unique_lock<std::mutex>& lock) {
     changed_.notify_all();
   }
   lock.unlock();
-  Result<void> outcome;
-  try {
-    outcome = pack ? publish(*pack) : add_to_index();
-  } catch (const std::bad_alloc&) {
-    outcome = cairn::fail(ErrorCode::out_of_memory, "write packs of", backend_.location());
-  } catch (const std::exception& problem) {
-    outcome = cairn::fail(ErrorCode::internal, "write packs of", backend_.location(), problem.what());
-  }
+  auto outcome =
+      without_exceptions("write packs of", backend_.location(), [&] { return pack ? publish(*pack) : add_to_index(); });
   lock.lock();
   if (!outcome) return outcome;
   if (pack) {

@@ -4,9 +4,9 @@
 #include <zstd.h>
 
 #include <cmath>
-#include <new>
 
 #include "config/base/units.h"
+#include "fs/store/exception_door.h"
 
 namespace cairn {
 namespace {
@@ -89,16 +89,7 @@ std::uint64_t RecordSink::add(Lane& lane, const NewRecord& record) {
 
 template <class Work>
 auto RecordSink::or_fail_for_all(Work work) -> decltype(work()) {
-  const auto attempt = [&]() -> decltype(work()) {
-    try {
-      return work();
-    } catch (const std::bad_alloc&) {
-      return fail(ErrorCode::out_of_memory, "store", "chunks");
-    } catch (const std::exception& problem) {
-      return fail(ErrorCode::internal, "store", "chunks", problem.what());
-    }
-  };
-  auto outcome = attempt();
+  auto outcome = without_exceptions("store", "chunks", work);
   if (!outcome) writer_.fail(outcome.error());
   return outcome;
 }
