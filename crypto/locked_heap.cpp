@@ -4,6 +4,7 @@
 #include <openssl/crypto.h>
 #include <sodium.h>
 
+#include <atomic>
 #include <bitset>
 #include <cstdint>
 #include <cstdlib>
@@ -56,37 +57,42 @@ struct Region {
 };
 
 // Made when the first scope begins (libsodium has been started by then); until then nothing can lie in it.
-Region* the_region = nullptr;
+std::atomic<Region*> the_region = nullptr;
 Region& region() {
-  static Region* const made = new Region;
-  the_region = made;
+  static Region* const made = [] {
+    auto* fresh = new Region;
+    the_region.store(fresh, std::memory_order_release);
+    return fresh;
+  }();
   return *made;
 }
 
 thread_local unsigned scopes = 0;
 thread_local unsigned served_here = 0;
 
-bool is_locked(const void* memory) {
-  return the_region != nullptr && the_region->holds(memory);
+// The region that holds this memory, if it is the locked one.
+Region* locked_region_of(const void* memory) {
+  Region* const here = the_region.load(std::memory_order_acquire);
+  return here != nullptr && here->holds(memory) ? here : nullptr;
 }
 
 void* allocate(std::size_t size, const char* /*file*/, int /*line*/) {
   if (scopes == 0) return std::malloc(size);
-  void* memory = the_region->take(size);
+  void* memory = region().take(size);
   if (memory != nullptr) ++served_here;
   return memory;
 }
 
 void release(void* memory, const char* /*file*/, int /*line*/) {
-  if (memory != nullptr && is_locked(memory))
-    the_region->give_back(memory);
+  if (Region* const locked = locked_region_of(memory))
+    locked->give_back(memory);
   else
     std::free(memory);
 }
 
 void* reallocate(void* memory, std::size_t size, const char* file, int line) {
   if (memory == nullptr) return allocate(size, file, line);
-  if (!is_locked(memory)) return std::realloc(memory, size);
+  if (locked_region_of(memory) == nullptr) return std::realloc(memory, size);
   // A slot has room for all that was ever served.
   return size <= kSlotBytes ? memory : nullptr;
 }
