@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "fs/store/index.h"
 
-#include <lmdb.h>
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <condition_variable>
 #include <map>
-#include <mutex>
 #include <unordered_set>
+
+#include "fs/store/index_state.h"
 
 namespace cairn {
 namespace {
@@ -22,7 +19,9 @@ constexpr std::size_t kMapBytes = std::size_t{16} << 30U;
 constexpr std::size_t kMapBytes = std::size_t{1} << 40U;
 #endif
 constexpr unsigned kMaxReaders = 1024;
-constexpr std::uint32_t kIndexVersion = 1;
+constexpr unsigned kMaxTables = 64;
+constexpr std::uint32_t kIndexVersion = 2;
+constexpr std::uint32_t kFirstVersion = 1;  // one table of chunks, no runs: it is taken as a run without a filter
 constexpr std::size_t kEntryBytes = 24;
 constexpr std::string_view kAboutKey = "about";
 constexpr std::string_view kNextPackKey = "next-pack";
@@ -53,50 +52,11 @@ std::optional<IndexEntry> decode(ByteView bytes) {
   return entry;
 }
 
-// LMDB takes non-const pointers and does not write through them.
-MDB_val value_of(ByteView bytes) {
-  return {bytes.size(), const_cast<std::uint8_t*>(bytes.data())};
-}
-ByteView view_of(const MDB_val& value) {
-  return {static_cast<const std::uint8_t*>(value.mv_data), value.mv_size};
-}
-
-std::unexpected<Error> lmdb_error(int code, const char* doing, const std::string& folder) {
-  if (code > 0) return fail_errno(code, doing, folder, code == EINVAL ? ErrorCode::index_damaged : ErrorCode::io_error);
-  if (code == MDB_MAP_FULL) return fail(ErrorCode::no_space, doing, folder, "the index has reached its largest size");
-  if (code == MDB_READERS_FULL)
-    return fail(ErrorCode::io_error, doing, folder, "more than 1024 readers are using the index", "stop some mounts");
-  return fail(ErrorCode::index_damaged, doing, folder, mdb_strerror(code));
-}
-
-struct FileIdentity {
-  dev_t device = 0;
-  ino_t inode = 0;
-  auto operator<=>(const FileIdentity&) const = default;
-};
-
 std::optional<FileIdentity> identity_of(const std::filesystem::path& file) {
   struct stat facts{};
   if (::stat(file.c_str(), &facts) != 0) return std::nullopt;
   return FileIdentity{facts.st_dev, facts.st_ino};
 }
-
-// A transaction that is aborted unless it was committed.
-class Transaction {
- public:
-  Transaction() = default;
-  Transaction(const Transaction&) = delete;
-  Transaction& operator=(const Transaction&) = delete;
-  ~Transaction() {
-    if (txn_ != nullptr) mdb_txn_abort(txn_);
-  }
-  int begin(MDB_env* env, unsigned flags) { return mdb_txn_begin(env, nullptr, flags, &txn_); }
-  int commit() { return mdb_txn_commit(std::exchange(txn_, nullptr)); }
-  [[nodiscard]] MDB_txn* get() const { return txn_; }
-
- private:
-  MDB_txn* txn_ = nullptr;
-};
 
 // One file must be opened only once in a process (LMDB's locks are fcntl locks, which go when any descriptor is
 // closed): all users of a file share one Index. An entry stays until that Index has really closed its file.
@@ -109,34 +69,27 @@ std::map<FileIdentity, std::weak_ptr<Index>>& open_indexes() {
 
 }  // namespace
 
-struct Index::State {
-  std::string folder;
-  FileIdentity identity;
-  MDB_env* env = nullptr;
-  MDB_dbi about = 0;         // "about" -> version u32, store id
-  MDB_dbi chunks = 0;        // chunk name -> entry
-  MDB_dbi packs = 0;         // pack number -> size u64, records u64, name
-  MDB_dbi pack_numbers = 0;  // pack name -> pack number
-  std::mutex idle_mutex;
-  std::vector<MDB_txn*> idle;  // read transactions, reset; guarded by idle_mutex
+std::unexpected<Error> lmdb_error(int code, const char* doing, const std::string& folder) {
+  if (code > 0) return fail_errno(code, doing, folder, code == EINVAL ? ErrorCode::index_damaged : ErrorCode::io_error);
+  if (code == MDB_MAP_FULL) return fail(ErrorCode::no_space, doing, folder, "the index has reached its largest size");
+  if (code == MDB_READERS_FULL)
+    return fail(ErrorCode::io_error, doing, folder, "more than 1024 readers are using the index", "stop some mounts");
+  return fail(ErrorCode::index_damaged, doing, folder, mdb_strerror(code));
+}
 
-  State() = default;
-  State(const State&) = delete;
-  State& operator=(const State&) = delete;
-  ~State() {
-    for (MDB_txn* txn : idle) mdb_txn_abort(txn);
-    if (env != nullptr) mdb_env_close(env);
-  }
+Index::State::~State() {
+  for (MDB_txn* txn : idle) mdb_txn_abort(txn);
+  if (env != nullptr) mdb_env_close(env);
+}
 
-  [[nodiscard]] std::unexpected<Error> damaged(const std::string& because) const {
-    return fail(ErrorCode::index_damaged, "read index", folder, because);
-  }
-  int open_env(bool create);
-  int open_tables(MDB_txn* txn, unsigned flags);
-  Result<MDB_txn*> begin_read();
-  void end_read(MDB_txn* txn);
-  Result<std::optional<PackNumber>> number_of(MDB_txn* txn, const std::string& pack_name) const;
-};
+std::unexpected<Error> Index::State::damaged(const std::string& because) const {
+  return fail(ErrorCode::index_damaged, "read index", folder, because);
+}
+
+Result<void> Index::State::written(int code) const {
+  if (code != 0) return lmdb_error(code, "write index", folder);
+  return {};
+}
 
 namespace {
 // Gives a read transaction back to the pool.
@@ -158,7 +111,7 @@ int Index::State::open_env(bool create) {
   if (const int code = mdb_env_create(&env); code != 0) return code;
   mdb_env_set_mapsize(env, kMapBytes);
   mdb_env_set_maxreaders(env, kMaxReaders);
-  mdb_env_set_maxdbs(env, 4);
+  mdb_env_set_maxdbs(env, kMaxTables);
   const unsigned flags = MDB_NOTLS | MDB_NORDAHEAD;
   int code = mdb_env_open(env, folder.c_str(), flags, 0600);
   if (!create && (code == EROFS || code == EACCES)) {
@@ -167,7 +120,7 @@ int Index::State::open_env(bool create) {
     env = nullptr;
     mdb_env_create(&env);
     mdb_env_set_mapsize(env, kMapBytes);
-    mdb_env_set_maxdbs(env, 4);
+    mdb_env_set_maxdbs(env, kMaxTables);
     code = mdb_env_open(env, folder.c_str(), flags | MDB_RDONLY | MDB_NOLOCK, 0600);
   }
   int dead_readers = 0;
@@ -175,11 +128,71 @@ int Index::State::open_env(bool create) {
   return code;
 }
 
-int Index::State::open_tables(MDB_txn* txn, unsigned flags) {
+int Index::State::open_first_tables(MDB_txn* txn, unsigned flags) {
   if (const int code = mdb_dbi_open(txn, "about", flags, &about); code != 0) return code;
-  if (const int code = mdb_dbi_open(txn, "chunks", flags, &chunks); code != 0) return code;
+  if (const int code = mdb_dbi_open(txn, "chunks", flags, tables.data()); code != 0) return code;
   if (const int code = mdb_dbi_open(txn, "packs", flags | MDB_INTEGERKEY, &packs); code != 0) return code;
   return mdb_dbi_open(txn, "pack-numbers", flags, &pack_numbers);
+}
+
+int Index::State::open_tables(MDB_txn* txn, unsigned flags) {
+  if (const int code = open_first_tables(txn, flags); code != 0) return code;
+  for (std::size_t slot = 1; slot < kRunSlots; ++slot) {
+    const std::string name = "run-" + std::to_string(slot);
+    if (const int code = mdb_dbi_open(txn, name.c_str(), flags, &tables[slot]); code != 0) return code;
+  }
+  return mdb_dbi_open(txn, "filters", flags, &filters);
+}
+
+// Makes all tables that are missing, and says whose index it is and which runs it has.
+int Index::State::make_current(MDB_txn* txn, const StoreId& store) {
+  if (const int code = open_tables(txn, MDB_CREATE); code != 0) return code;
+  MDB_stat stat{};
+  if (const int code = mdb_stat(txn, tables[0], &stat); code != 0) return code;
+  std::vector<RunFacts> runs;
+  if (stat.ms_entries != 0) runs.push_back({0, 0, stat.ms_entries, 0});
+  const Buffer list = encode_runs(runs);
+  MDB_val key = value_of(as_bytes("runs"));
+  MDB_val value = value_of(list);
+  if (const int code = mdb_put(txn, about, &key, &value, 0); code != 0) return code;
+  Buffer whose;
+  append_le(whose, kIndexVersion);
+  append(whose, store);
+  key = value_of(as_bytes(kAboutKey));
+  value = value_of(whose);
+  return mdb_put(txn, about, &key, &value, 0);
+}
+
+// Opens the tables; makes an index of the first version a current one when it can be written.
+Result<void> Index::State::open_version(const StoreId& store) {
+  const auto problem = [&](int code) { return lmdb_error(code, "open index", folder); };
+  std::uint32_t version = 0;
+  {
+    Transaction txn;
+    if (const int code = txn.begin(env, MDB_RDONLY); code != 0) return problem(code);
+    if (const int code = open_first_tables(txn.get(), 0); code != 0) return damaged(mdb_strerror(code));
+    MDB_val key = value_of(as_bytes(kAboutKey));
+    MDB_val value{};
+    if (mdb_get(txn.get(), about, &key, &value) != 0 || value.mv_size != 4 + store.size())
+      return damaged("it does not say whose index it is");
+    version = get_le<std::uint32_t>(view_of(value));
+    if (version != kIndexVersion && version != kFirstVersion) return damaged("it has another version");
+    if (std::memcmp(view_of(value).data() + 4, store.data(), store.size()) != 0)
+      return damaged("it belongs to another store");
+    if (version == kIndexVersion)
+      if (const int code = open_tables(txn.get(), 0); code != 0) return damaged(mdb_strerror(code));
+    if (const int code = txn.commit(); code != 0) return problem(code);
+  }
+  if (version == kIndexVersion) return {};
+  unsigned flags = 0;
+  if (const int code = mdb_env_get_flags(env, &flags); code != 0) return problem(code);
+  first_version = (flags & MDB_RDONLY) != 0;
+  if (first_version) return {};
+  Transaction txn;
+  if (const int code = txn.begin(env, 0); code != 0) return problem(code);
+  if (const int code = make_current(txn.get(), store); code != 0) return problem(code);
+  if (const int code = txn.commit(); code != 0) return problem(code);
+  return {};
 }
 
 Result<MDB_txn*> Index::State::begin_read() {
@@ -242,13 +255,7 @@ Result<void> Index::create(const std::filesystem::path& folder, const StoreId& s
   CAIRN_CHECK(check(state.open_env(true)));
   Transaction txn;
   CAIRN_CHECK(check(txn.begin(state.env, 0)));
-  CAIRN_CHECK(check(state.open_tables(txn.get(), MDB_CREATE)));
-  Buffer about;
-  append_le(about, kIndexVersion);
-  append(about, store);
-  MDB_val key = value_of(as_bytes(kAboutKey));
-  MDB_val value = value_of(about);
-  CAIRN_CHECK(check(mdb_put(txn.get(), state.about, &key, &value, 0)));
+  CAIRN_CHECK(check(state.make_current(txn.get(), store)));
   return check(txn.commit());
 }
 
@@ -293,20 +300,7 @@ Result<std::shared_ptr<Index>> Index::open(const std::filesystem::path& folder, 
   const std::uint64_t file_bytes = std::filesystem::file_size(file, problem);
   if (problem || file_bytes < (std::uint64_t{info.me_last_pgno} + 1) * stat.ms_psize)
     return damaged("the file is shorter than it was written");
-  {
-    Transaction txn;
-    if (const int code = txn.begin(state->env, MDB_RDONLY); code != 0)
-      return lmdb_error(code, "open index", file.string());
-    if (const int code = state->open_tables(txn.get(), 0); code != 0) return damaged(mdb_strerror(code));
-    MDB_val key = value_of(as_bytes(kAboutKey));
-    MDB_val value{};
-    if (mdb_get(txn.get(), state->about, &key, &value) != 0 || value.mv_size != 4 + store.size())
-      return damaged("it does not say whose index it is");
-    if (get_le<std::uint32_t>(view_of(value)) != kIndexVersion) return damaged("it has another version");
-    if (std::memcmp(view_of(value).data() + 4, store.data(), store.size()) != 0)
-      return damaged("it belongs to another store");
-    if (const int code = txn.commit(); code != 0) return lmdb_error(code, "open index", file.string());
-  }
+  CAIRN_CHECK(state->open_version(store));
   std::shared_ptr<Index> index(new Index(std::move(state)));
   open_indexes()[*identity] = index;
   return index;
@@ -315,12 +309,10 @@ Result<std::shared_ptr<Index>> Index::open(const std::filesystem::path& folder, 
 Result<std::optional<IndexEntry>> Index::find(const ChunkName& name) {
   CAIRN_TRY(MDB_txn * txn, state_->begin_read());
   const ReadScope scope(*state_, txn);
-  MDB_val key = value_of(name.view());
-  MDB_val value{};
-  const int code = mdb_get(txn, state_->chunks, &key, &value);
-  if (code == MDB_NOTFOUND) return std::optional<IndexEntry>();
-  if (code != 0) return lmdb_error(code, "read index", state_->folder);
-  const auto entry = decode(view_of(value));
+  CAIRN_TRY(const auto runs, state_->runs(txn));
+  CAIRN_TRY(const auto bytes, state_->entry_of(txn, *runs, name));
+  if (!bytes) return std::optional<IndexEntry>();
+  const auto entry = decode(*bytes);
   if (!entry) return state_->damaged("an entry does not have the form it must have");
   return entry;
 }
@@ -329,14 +321,12 @@ Result<void> Index::contains(std::span<const ChunkName> names, std::span<bool> f
   CAIRN_ASSERT(names.size() == found.size());
   CAIRN_TRY(MDB_txn * txn, state_->begin_read());
   const ReadScope scope(*state_, txn);
+  CAIRN_TRY(const auto runs, state_->runs(txn));
   for (std::size_t i = 0; i < names.size(); ++i) {
     found[i] = true;
     if (names[i].is_zero()) continue;
-    MDB_val key = value_of(names[i].view());
-    MDB_val value{};
-    const int code = mdb_get(txn, state_->chunks, &key, &value);
-    if (code != 0 && code != MDB_NOTFOUND) return lmdb_error(code, "read index", state_->folder);
-    found[i] = code == 0;
+    CAIRN_TRY(const auto entry, state_->entry_of(txn, *runs, names[i]));
+    found[i] = entry.has_value();
   }
   return {};
 }
@@ -344,16 +334,15 @@ Result<void> Index::contains(std::span<const ChunkName> names, std::span<bool> f
 Result<std::optional<Index::Located>> Index::locate(const ChunkName& name) {
   CAIRN_TRY(MDB_txn * txn, state_->begin_read());
   const ReadScope scope(*state_, txn);
-  MDB_val key = value_of(name.view());
-  MDB_val value{};
-  int code = mdb_get(txn, state_->chunks, &key, &value);
-  if (code == MDB_NOTFOUND) return std::optional<Located>();
-  if (code != 0) return lmdb_error(code, "read index", state_->folder);
-  const auto entry = decode(view_of(value));
+  CAIRN_TRY(const auto runs, state_->runs(txn));
+  CAIRN_TRY(const auto entry_bytes, state_->entry_of(txn, *runs, name));
+  if (!entry_bytes) return std::optional<Located>();
+  const auto entry = decode(*entry_bytes);
   if (!entry) return state_->damaged("an entry does not have the form it must have");
   PackNumber number = entry->pack;
-  key = {sizeof(number), &number};
-  code = mdb_get(txn, state_->packs, &key, &value);
+  MDB_val key{sizeof(number), &number};
+  MDB_val value{};
+  const int code = mdb_get(txn, state_->packs, &key, &value);
   if (code == MDB_NOTFOUND) return state_->damaged("an entry names a pack that the index does not know");
   if (code != 0) return lmdb_error(code, "read index", state_->folder);
   const ByteView bytes = view_of(value);
@@ -380,19 +369,51 @@ Result<std::vector<std::string>> Index::pack_names() {
 Result<std::uint64_t> Index::record_count() {
   CAIRN_TRY(MDB_txn * txn, state_->begin_read());
   const ReadScope scope(*state_, txn);
-  MDB_stat stat{};
-  if (const int code = mdb_stat(txn, state_->chunks, &stat); code != 0)
-    return lmdb_error(code, "read index", state_->folder);
-  return std::uint64_t{stat.ms_entries};
+  CAIRN_TRY(const auto runs, state_->runs(txn));
+  std::uint64_t count = 0;
+  for (const OpenRun& run : runs->runs) {
+    MDB_stat stat{};
+    if (const int code = mdb_stat(txn, run.table, &stat); code != 0)
+      return lmdb_error(code, "read index", state_->folder);
+    count += stat.ms_entries;
+  }
+  return count;
+}
+
+// Writes a run of those entries that no other run has.
+Result<void> Index::State::add_run(MDB_txn* txn, const RunSet& runs, std::vector<NewEntry>& entries) {
+  // Of two records of one name the first pack's stays.
+  std::ranges::sort(entries, [](const auto& a, const auto& b) {
+    const auto order = *a.first <=> *b.first;
+    return order == 0 ? a.second.pack < b.second.pack : order < 0;
+  });
+  const auto same = [](const auto& a, const auto& b) { return *a.first == *b.first; };
+  entries.erase(std::unique(entries.begin(), entries.end(), same), entries.end());
+  std::vector<bool> known(entries.size());
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    CAIRN_TRY(const auto entry, entry_of(txn, runs, *entries[i].first));
+    known[i] = entry.has_value();
+  }
+  const auto count = static_cast<std::uint64_t>(std::ranges::count(known, false));
+  if (count == 0) return {};
+  std::vector<RunFacts> facts = runs.facts();
+  const auto slot = free_slot(facts);
+  if (!slot) return damaged("all of its runs' tables are taken");
+  CAIRN_TRY(const std::uint32_t id, take_run_id(txn));
+  RunWriter run(*this, {id, *slot, count, filter_blocks_for(count)});
+  CAIRN_CHECK(run.begin(txn));
+  for (std::size_t i = 0; i < entries.size(); ++i)
+    if (!known[i]) CAIRN_CHECK(run.put(*entries[i].first, encode(entries[i].second)));
+  CAIRN_TRY(facts.emplace_back(), run.finish());
+  return list_runs(txn, facts);
 }
 
 Result<void> Index::add(std::span<const IndexedPack> packs) {
-  const auto check = [&](int code) -> Result<void> {
-    if (code != 0) return lmdb_error(code, "write index", state_->folder);
-    return {};
-  };
+  const auto check = [&](int code) { return state_->written(code); };
+  CAIRN_CHECK(state_->drop_unfinished());
   Transaction txn;
   CAIRN_CHECK(check(txn.begin(state_->env, 0)));
+  CAIRN_TRY(const auto runs, state_->runs(txn.get()));
   PackNumber next = 0;
   MDB_val next_key = value_of(as_bytes(kNextPackKey));
   {
@@ -402,7 +423,7 @@ Result<void> Index::add(std::span<const IndexedPack> packs) {
     if (code == 0 && value.mv_size != sizeof(next)) return state_->damaged("its pack counter has a wrong length");
     if (code == 0) next = get_le<PackNumber>(view_of(value));
   }
-  std::vector<std::pair<const ChunkName*, IndexEntry>> entries;
+  std::vector<NewEntry> entries;
   for (const IndexedPack& pack : packs) {
     CAIRN_TRY(const auto known, state_->number_of(txn.get(), pack.name));
     if (known) continue;
@@ -425,23 +446,13 @@ Result<void> Index::add(std::span<const IndexedPack> packs) {
   append_le(next_bytes, next);
   MDB_val next_value = value_of(next_bytes);
   CAIRN_CHECK(check(mdb_put(txn.get(), state_->about, &next_key, &next_value, 0)));
-  // In the tree's order: neighbours go to the same page.
-  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return *a.first < *b.first; });
-  for (const auto& [name, entry] : entries) {
-    const auto bytes = encode(entry);
-    MDB_val key = value_of(name->view());
-    MDB_val value = value_of(bytes);
-    const int code = mdb_put(txn.get(), state_->chunks, &key, &value, MDB_NOOVERWRITE);
-    if (code != MDB_KEYEXIST) CAIRN_CHECK(check(code));
-  }
-  return check(txn.commit());
+  CAIRN_CHECK(state_->add_run(txn.get(), *runs, entries));
+  CAIRN_CHECK(check(txn.commit()));
+  return state_->merge_runs();
 }
 
 Result<void> Index::forget(std::span<const std::string> pack_names) {
-  const auto check = [&](int code) -> Result<void> {
-    if (code != 0) return lmdb_error(code, "write index", state_->folder);
-    return {};
-  };
+  const auto check = [&](int code) { return state_->written(code); };
   Transaction txn;
   CAIRN_CHECK(check(txn.begin(state_->env, 0)));
   std::unordered_set<PackNumber> numbers;
@@ -455,19 +466,21 @@ Result<void> Index::forget(std::span<const std::string> pack_names) {
     key = {sizeof(native), &native};
     CAIRN_CHECK(check(mdb_del(txn.get(), state_->packs, &key, nullptr)));
   }
-  MDB_cursor* cursor = nullptr;
-  CAIRN_CHECK(check(mdb_cursor_open(txn.get(), state_->chunks, &cursor)));
-  std::unique_ptr<MDB_cursor, decltype(&mdb_cursor_close)> closer(cursor, &mdb_cursor_close);
-  MDB_val key{};
-  MDB_val value{};
-  int code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
-  for (; code == 0; code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
-    const auto entry = decode(view_of(value));
-    if (!entry) return state_->damaged("an entry does not have the form it must have");
-    if (numbers.contains(entry->pack)) CAIRN_CHECK(check(mdb_cursor_del(cursor, 0)));
+  CAIRN_TRY(const auto runs, state_->runs(txn.get()));
+  for (const OpenRun& run : runs->runs) {
+    MDB_cursor* opened = nullptr;
+    CAIRN_CHECK(check(mdb_cursor_open(txn.get(), run.table, &opened)));
+    const Cursor cursor(opened, &mdb_cursor_close);  // closed before the commit, which would close it again
+    MDB_val key{};
+    MDB_val value{};
+    int code = mdb_cursor_get(cursor.get(), &key, &value, MDB_FIRST);
+    for (; code == 0; code = mdb_cursor_get(cursor.get(), &key, &value, MDB_NEXT)) {
+      const auto entry = decode(view_of(value));
+      if (!entry) return state_->damaged("an entry does not have the form it must have");
+      if (numbers.contains(entry->pack)) CAIRN_CHECK(check(mdb_cursor_del(cursor.get(), 0)));
+    }
+    if (code != MDB_NOTFOUND) return lmdb_error(code, "write index", state_->folder);
   }
-  if (code != MDB_NOTFOUND) return lmdb_error(code, "write index", state_->folder);
-  closer.reset();  // the commit would close it
   return check(txn.commit());
 }
 

@@ -1,6 +1,7 @@
 // Index: chunk name -> pack, offset, length. LMDB, memory-mapped, shared by all readers; only a cache of the packs'
-// footers. Bytes: fs/store/FORMAT.md "Index". One process writes at a time (the writer lock); any thread reads.
-// SPDX-License-Identifier: GPL-3.0-or-later
+// footers. New names are written in sorted runs that are merged as they become many (index_runs.h), so that adding does
+// not slow down as the index grows. Bytes: fs/store/FORMAT.md "Index". One process writes at a time (the writer lock);
+// any thread reads. SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <cstdint>
@@ -62,8 +63,9 @@ class Index {
   // True when the folder now holds another index than the one that is open (it was rebuilt): open it again.
   [[nodiscard]] bool replaced() const;
 
+  struct State;  // fs/store/index_state.h
+
  private:
-  struct State;
   explicit Index(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

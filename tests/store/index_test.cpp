@@ -1,0 +1,362 @@
+// The index against a plain map, its runs and filters, what a crash leaves, and indexes of the first version.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "fs/store/index.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <lmdb.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <map>
+#include <random>
+
+#include "fs/store/index_runs.h"
+#include "tests/support/temporary_store.h"
+
+namespace cairn {
+namespace {
+
+using testing::UnorderedElementsAreArray;
+
+constexpr StoreId kStore{7};
+
+// Looks like a keyed hash, the same for the same number.
+ChunkName name_of(std::uint64_t number) {
+  ChunkName name;
+  std::mt19937_64 random(number);
+  for (std::size_t part = 0; part < 4; ++part) put_le(MutableBytes(name.bytes).subspan(8 * part), random());
+  return name;
+}
+
+// The pack number `number`, with the records first, first + 1, ...
+IndexedPack pack_of(std::uint64_t number, std::uint64_t first, std::uint64_t count) {
+  IndexedPack pack{name_of(~number).hex(), 1000, {}};
+  for (std::uint64_t i = 0; i < count; ++i)
+    pack.records.push_back({name_of(first + i), {static_cast<std::uint32_t>(i), 64, 32, 16}});
+  return pack;
+}
+
+// How many of the names first, first + 1, ... the index does not have.
+std::uint64_t missing(Index& index, std::uint64_t first, std::uint64_t count) {
+  std::vector<ChunkName> names(count);
+  for (std::uint64_t i = 0; i < count; ++i) names[i] = name_of(first + i);
+  const auto found = std::make_unique<bool[]>(count);
+  expect_ok(index.contains(names, {found.get(), count}));
+  return static_cast<std::uint64_t>(std::count(found.get(), found.get() + count, false));
+}
+
+// A table of LMDB as it is, for what Index does not show. No Index may be open meanwhile.
+class RawIndex {
+ public:
+  explicit RawIndex(const std::filesystem::path& folder) {
+    std::filesystem::create_directories(folder);
+    mdb_env_create(&env_);
+    mdb_env_set_mapsize(env_, std::size_t{1} << 30U);
+    mdb_env_set_maxdbs(env_, 64);
+    EXPECT_EQ(mdb_env_open(env_, folder.c_str(), 0, 0600), 0);
+    EXPECT_EQ(mdb_txn_begin(env_, nullptr, 0, &txn_), 0);
+  }
+  RawIndex(const RawIndex&) = delete;
+  RawIndex& operator=(const RawIndex&) = delete;
+  ~RawIndex() {
+    EXPECT_EQ(mdb_txn_commit(txn_), 0);
+    mdb_env_close(env_);
+  }
+  MDB_dbi table(const char* name, unsigned flags = MDB_CREATE) {
+    MDB_dbi table = 0;
+    EXPECT_EQ(mdb_dbi_open(txn_, name, flags, &table), 0) << name;
+    return table;
+  }
+  void put(MDB_dbi table, ByteView key, ByteView value) {
+    MDB_val raw_key{key.size(), const_cast<std::uint8_t*>(key.data())};
+    MDB_val raw_value{value.size(), const_cast<std::uint8_t*>(value.data())};
+    EXPECT_EQ(mdb_put(txn_, table, &raw_key, &raw_value, 0), 0);
+  }
+  std::size_t entries(MDB_dbi table) {
+    MDB_stat stat{};
+    EXPECT_EQ(mdb_stat(txn_, table, &stat), 0);
+    return stat.ms_entries;
+  }
+
+ private:
+  MDB_env* env_ = nullptr;
+  MDB_txn* txn_ = nullptr;
+};
+
+class Indexing : public testing::Test {
+ protected:
+  [[nodiscard]] std::filesystem::path folder() const { return directory_.path() / "index"; }
+  [[nodiscard]] std::shared_ptr<Index> open() const { return value_of(Index::open(folder(), kStore)); }
+  [[nodiscard]] std::shared_ptr<Index> make() const {
+    expect_ok(Index::create(folder(), kStore));
+    return open();
+  }
+
+ private:
+  TemporaryDirectory directory_;
+};
+
+TEST_F(Indexing, KnowsWhatAMapKnows) {
+  constexpr std::uint64_t kRecords = 20'000;
+  const auto seed = std::random_device{}();
+  SCOPED_TRACE(seed);
+  std::mt19937_64 random(seed);
+  std::map<std::uint64_t, std::string> known;  // record -> the pack that had it first
+  std::vector<std::string> packs;
+  auto index = make();
+  for (std::uint64_t round = 0; round < 60; ++round) {
+    std::vector<IndexedPack> batch;
+    for (std::uint64_t i = 0; i < 1 + random() % 3; ++i) {
+      const std::uint64_t first = random() % kRecords;
+      batch.push_back(pack_of(round * 10 + i, first, 1 + random() % 600));
+      packs.push_back(batch.back().name);
+      for (std::uint64_t record = 0; record < batch.back().records.size(); ++record)
+        known.try_emplace(first + record, packs.back());
+    }
+    expect_ok(index->add(batch));
+    if (round % 20 == 10) {  // packs vanish now and then, with what is in them
+      const std::string gone = packs[random() % packs.size()];
+      expect_ok(index->forget({&gone, 1}));
+      std::erase(packs, gone);
+      std::erase_if(known, [&](const auto& entry) { return entry.second == gone; });
+    }
+    if (round % 20 == 15) {
+      index.reset();
+      index = open();
+    }
+  }
+  EXPECT_THAT(value_of(index->pack_names()), UnorderedElementsAreArray(packs));
+  EXPECT_EQ(value_of(index->record_count()), known.size());
+  for (std::uint64_t record = 0; record < kRecords + 700; ++record) {
+    const auto located = value_of(index->locate(name_of(record)));
+    const auto expected = known.find(record);
+    ASSERT_EQ(located.has_value(), expected != known.end()) << record;
+    EXPECT_EQ(value_of(index->find(name_of(record))).has_value(), located.has_value());
+    if (located) {
+      EXPECT_EQ(located->pack_name, expected->second);
+    }
+  }
+}
+
+TEST_F(Indexing, MergesWhatTakesSeveralTransactions) {
+  constexpr std::uint64_t kTogether = 65'536;
+  const auto index = make();
+  for (std::uint64_t i = 0; i < 5; ++i) {
+    const IndexedPack pack = pack_of(i, i * kTogether, kTogether);
+    expect_ok(index->add({&pack, 1}));
+  }
+  EXPECT_EQ(value_of(index->record_count()), 5 * kTogether);
+  EXPECT_EQ(missing(*index, 0, 5 * kTogether), 0U);
+  EXPECT_EQ(missing(*index, 1'000'000, 1000), 1000U);
+}
+
+TEST_F(Indexing, AReaderSeesWhatIsAddedMeanwhile) {
+  const auto index = make();
+  for (std::uint64_t i = 0; i < 50; ++i) {  // each a run of its own, merged now and then
+    EXPECT_EQ(missing(*index, i * 10, 10), 10U);
+    const IndexedPack pack = pack_of(i, i * 10, 10);
+    expect_ok(index->add({&pack, 1}));
+    EXPECT_EQ(missing(*index, 0, (i + 1) * 10), 0U);
+  }
+}
+
+TEST_F(Indexing, TakesAwayWhatAnInterruptedMergeLeft) {
+  static_cast<void>(make());
+  {
+    RawIndex raw(folder());
+    Buffer unfinished;
+    append_le(unfinished, std::uint32_t{5});   // slot
+    append_le(unfinished, std::uint32_t{77});  // run
+    raw.put(raw.table("about"), as_bytes("unfinished-run"), unfinished);
+    raw.put(raw.table("run-5"), name_of(1).view(), Buffer(24, 1));
+    raw.put(raw.table("filters"), Buffer{0, 0, 0, 77, 0, 0, 0, 0}, Buffer(64, 1));
+    raw.put(raw.table("filters"), Buffer{0, 0, 0, 78, 0, 0, 0, 0}, Buffer(64, 1));  // of another run
+  }
+  const IndexedPack pack = pack_of(1, 100, 10);
+  {
+    const auto index = open();
+    EXPECT_EQ(missing(*index, 1, 1), 1U);  // half a run is no part of the index
+    expect_ok(index->add({&pack, 1}));
+    EXPECT_EQ(missing(*index, 100, 10), 0U);
+  }
+  RawIndex raw(folder());
+  EXPECT_EQ(raw.entries(raw.table("run-5")), 0U);
+  EXPECT_EQ(raw.entries(raw.table("filters")), 2U);  // run 78's, and that of the run just added
+}
+
+// Killed again and again while it adds and merges: what add() has returned for is there.
+TEST_F(Indexing, LosesNothingWhenTheProcessIsKilled) {
+  constexpr std::uint64_t kTogether = 20'000;
+  static_cast<void>(make());
+  const auto seed = std::random_device{}();
+  SCOPED_TRACE(seed);
+  std::mt19937_64 random(seed);
+  std::uint64_t added = 0;
+  for (unsigned round = 0; round < 8; ++round) {
+    int reports[2];
+    ASSERT_EQ(::pipe(reports), 0);
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      const auto index = Index::open(folder(), kStore);
+      for (std::uint64_t i = added; index; ++i) {
+        const IndexedPack pack = pack_of(i, i * kTogether, kTogether);
+        if (!(*index)->add({&pack, 1}) || ::write(reports[1], "+", 1) != 1) break;
+      }
+      ::_exit(1);
+    }
+    ::close(reports[1]);
+    const std::uint64_t wanted = 1 + random() % 5;
+    char report = 0;
+    for (std::uint64_t i = 0; i < wanted; ++i) ASSERT_EQ(::read(reports[0], &report, 1), 1);
+    for (std::uint64_t i = random() % 20'000; i != 0; --i) ::sched_yield();  // somewhere in the next one
+    ::kill(child, SIGKILL);
+    while (::read(reports[0], &report, 1) == 1) ++added;
+    added += wanted;
+    ::close(reports[0]);
+    ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+    const auto index = open();
+    EXPECT_EQ(missing(*index, 0, added * kTogether), 0U);
+    added = value_of(index->pack_names()).size();  // the last may have come in without a report
+    EXPECT_EQ(value_of(index->record_count()), added * kTogether);
+  }
+}
+
+TEST_F(Indexing, GoesOnWithAnIndexOfTheFirstVersion) {
+  IndexedPack old_pack = pack_of(1, 0, 3000);
+  {
+    RawIndex raw(folder());
+    Buffer whose;
+    append_le(whose, std::uint32_t{1});
+    append(whose, kStore);
+    raw.put(raw.table("about"), as_bytes("about"), whose);
+    Buffer number;
+    append_le(number, std::uint32_t{0});
+    Buffer next;
+    append_le(next, std::uint32_t{1});
+    raw.put(raw.table("about"), as_bytes("next-pack"), next);
+    Buffer facts(16);
+    append(facts, as_bytes(old_pack.name));
+    raw.put(raw.table("packs", MDB_CREATE | MDB_INTEGERKEY), number, facts);
+    raw.put(raw.table("pack-numbers"), as_bytes(old_pack.name), number);
+    Buffer entry(24);
+    entry[20] = 1;  // a chunk
+    for (const PackRecord& record : old_pack.records) raw.put(raw.table("chunks"), record.name.view(), entry);
+  }
+  for (std::uint64_t opened = 0; opened < 6; ++opened) {
+    const auto index = open();
+    EXPECT_EQ(value_of(index->record_count()), 3000 * (opened + 1));
+    EXPECT_EQ(missing(*index, 0, 3000 * (opened + 1)), 0U);
+    EXPECT_EQ(value_of(index->locate(name_of(17)))->pack_name, old_pack.name);
+    expect_ok(index->add({&old_pack, 1}));  // is known
+    const IndexedPack pack = pack_of(opened + 2, 3000 * (opened + 1), 3000);
+    expect_ok(index->add({&pack, 1}));
+  }
+}
+
+TEST_F(Indexing, AListOrFilterThatIsNotWholeIsDamage) {
+  const IndexedPack pack = pack_of(1, 0, 1000);
+  {
+    expect_ok(make()->add({&pack, 1}));
+  }
+  {
+    RawIndex raw(folder());
+    raw.put(raw.table("filters"), Buffer{0, 0, 0, 1, 0, 0, 0, 0}, Buffer(63, 1));
+  }
+  EXPECT_EQ(open()->find(name_of(1)).error().code, ErrorCode::index_damaged);
+  {
+    RawIndex raw(folder());
+    raw.put(raw.table("about"), as_bytes("runs"), Buffer(25, 1));
+  }
+  EXPECT_EQ(open()->find(name_of(1)).error().code, ErrorCode::index_damaged);
+  EXPECT_EQ(open()->add({&pack, 1}).error().code, ErrorCode::index_damaged);
+}
+
+// --- runs as values
+// ----------------------------------------------------------------------------------------------------
+TEST(IndexRuns, AreFewAndWriteANameSeldom) {
+  const auto seed = std::random_device{}();
+  SCOPED_TRACE(seed);
+  std::mt19937_64 random(seed);
+  std::vector<RunFacts> runs;
+  std::uint64_t names = 0;
+  std::uint64_t written = 0;
+  std::size_t most = 0;
+  for (std::uint32_t id = 1; id < 6000; ++id) {
+    const std::uint64_t batch = random() % 3 == 0 ? 1 + random() % 500 : 65'536;
+    runs.push_back({id, free_slot(runs).value(), batch, filter_blocks_for(batch)});
+    names += batch;
+    written += batch;
+    for (auto sources = choose_merge(runs); !sources.empty(); sources = choose_merge(runs)) {
+      ASSERT_GE(sources.size(), 2U);
+      RunFacts merged{id, free_slot(runs).value(), 0, 0};
+      for (const RunFacts& source : sources) {
+        merged.names += source.names;
+        ASSERT_EQ(std::erase(runs, source), 1U);
+      }
+      written += merged.names;
+      runs.push_back(merged);
+    }
+    most = std::max(most, runs.size());
+  }
+  std::uint64_t kept = 0;
+  for (const RunFacts& run : runs) kept += run.names;
+  EXPECT_EQ(kept, names);
+  EXPECT_LE(most, 28U);           // three of each of nine classes, and the newest
+  EXPECT_LE(written, 8 * names);  // log4 of 260 million / 65,536, and the small ones
+  EXPECT_EQ(decode_runs(encode_runs(runs)), runs);
+}
+
+TEST(IndexRuns, AlwaysLeaveTwoSlotsFree) {
+  std::vector<RunFacts> runs;
+  std::uint64_t names = 1;
+  for (std::uint32_t slot = 0; slot < kRunSlots - 2; ++slot, names += names / 2 + 1)
+    runs.push_back({slot, slot, names, 1});
+  for (auto sources = choose_merge(runs); !sources.empty(); sources = choose_merge(runs)) {
+    for (const RunFacts& source : sources) std::erase(runs, source);
+    runs.push_back({100, sources[0].slot, 1, 1});
+  }
+  EXPECT_LE(runs.size(), kRunSlots - 2);
+  EXPECT_FALSE(decode_runs(Buffer(23)));
+  const std::vector<RunFacts> twice = {{1, 3, 5, 1}, {2, 3, 5, 1}};
+  EXPECT_FALSE(decode_runs(encode_runs(twice)));
+  const RunFacts beyond{1, kRunSlots, 5, 1};
+  EXPECT_FALSE(decode_runs(encode_runs({&beyond, 1})));
+}
+
+TEST(IndexFilter, HoldsWhatWasAddedAndLittleElse) {
+  constexpr std::uint64_t kNames = 100'000;
+  const std::uint64_t blocks = filter_blocks_for(kNames);
+  Buffer filter(blocks * kFilterBlockBytes);
+  const auto block_of = [&](const ChunkName& name) {
+    const std::uint64_t block = filter_block_of(name, blocks);
+    EXPECT_LT(block, blocks);
+    return std::span<std::uint8_t, kFilterBlockBytes>(filter.data() + block * kFilterBlockBytes, kFilterBlockBytes);
+  };
+  for (std::uint64_t i = 0; i < kNames; ++i) add_to_filter(block_of(name_of(i)), name_of(i));
+  std::uint64_t lost = 0;
+  std::uint64_t wrong = 0;
+  for (std::uint64_t i = 0; i < kNames; ++i) {
+    lost += may_hold(block_of(name_of(i)), name_of(i)) ? 0U : 1U;
+    wrong += may_hold(block_of(name_of(kNames + i)), name_of(kNames + i)) ? 1U : 0U;
+  }
+  EXPECT_EQ(lost, 0U);
+  EXPECT_LT(wrong, kNames / 50);
+}
+
+TEST(IndexFilter, ItsBlocksFollowTheOrderOfNames) {
+  std::vector<ChunkName> names;
+  for (std::uint64_t i = 0; i < 5000; ++i) names.push_back(name_of(i));
+  std::ranges::sort(names);
+  names.front().bytes.fill(0);
+  names.back().bytes.fill(0xff);
+  EXPECT_EQ(filter_block_of(names.front(), 777), 0U);
+  EXPECT_EQ(filter_block_of(names.back(), 777), 776U);
+  EXPECT_TRUE(std::ranges::is_sorted(names, {}, [](const ChunkName& name) { return filter_block_of(name, 777); }));
+}
+
+}  // namespace
+}  // namespace cairn
