@@ -1,15 +1,11 @@
-// The restore job. Threads claim runs of data in the disk's order, fetch their chunks and write them where they belong;
-// zero chunks are never written, so holes stay holes.
+// The restore job: see restore.h. Zero chunks are never written, so holes stay holes.
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/jobs/restore.h"
 
-#include <fcntl.h>
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -20,9 +16,10 @@
 #include <utility>
 #include <vector>
 
-#include "config/base/unique_fd.h"
 #include "config/base/units.h"
 #include "daemon/jobs/job.h"
+#include "daemon/jobs/restore_target.h"
+#include "fs/io/direct_io.h"
 #include "fs/store/disk_reader.h"
 #include "fs/store/store.h"
 
@@ -32,8 +29,13 @@ namespace {
 using nlohmann::json;
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t kClaim = 4 * kMiB;  // what a thread takes at a time
-constexpr std::size_t kMaxVectors = 256;    // below IOV_MAX
+// What a thread takes at a time, or one chunk, if that is larger: more does not make the disk faster, and what is
+// opened leaves the processor's cache before it is written.
+constexpr std::uint64_t kClaim = 1 * kMiB;
+static_assert(kMinChunkSize % kDirectBlock == 0);
+// More than cores: those that wait for the disk leave the cores to the others.
+constexpr unsigned kMinThreads = 4;
+constexpr unsigned kMaxThreads = 8;
 
 fs::path target_of(const RestoreTask& task, const std::string& disk) {
   return task.to / (disk + ".img");
@@ -53,107 +55,15 @@ Result<std::vector<const DiskRecord*>> wanted_disks(const RecoveryPoint& point, 
                       : fmt::format("the point has no such disk, only: {}", fmt::join(names, ", ")));
 }
 
-// A file without a name until publish(), so that nothing is left of it when this process is killed; where the file
-// system cannot do that (NFS), one under a temporary name.
-class PendingFile {
- public:
-  static Result<PendingFile> create(const fs::path& final_path) {
-    PendingFile file;
-    file.final_ = final_path;
-    const std::string folder = final_path.parent_path().string();
-    file.fd_ = UniqueFd(open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
-    // EISDIR: a kernel that does not know O_TMPFILE, or a file system behind one that does not (open(2)).
-    if (file.fd_) return file;
-    const int refused = errno;
-    if (refused != EOPNOTSUPP && refused != EISDIR && refused != EINVAL)
-      return fail_errno(refused, "create file in", folder);
-    std::string name = file.temporary_pattern();
-    file.fd_ = UniqueFd(mkostemp(name.data(), O_CLOEXEC));  // mode 0600
-    if (!file.fd_) return fail_errno(errno, "create file in", folder);
-    file.temporary_ = name;
-    return file;
-  }
-  PendingFile(PendingFile&& other) noexcept
-      : fd_(std::move(other.fd_)), final_(std::move(other.final_)), temporary_(std::exchange(other.temporary_, {})) {}
-  PendingFile& operator=(PendingFile&&) = delete;
-  ~PendingFile() {
-    if (!temporary_.empty()) unlink(temporary_.c_str());
-  }
-  [[nodiscard]] int fd() const { return fd_.get(); }
-
-  // Durable under its name on return.
-  Result<void> publish(bool replace) {
-    if (fsync(fd_.get()) != 0) return fail_errno(errno, "write", final_.string());
-    if (temporary_.empty() && !replace) {
-      if (!link_as(final_.string())) return not_named();
-    } else {
-      // Only rename(2) replaces a file in one step, and it needs a name to begin with.
-      if (temporary_.empty() && !link_as_temporary()) return not_named();
-      if (!rename_to_final(replace)) return not_named();
-    }
-    const UniqueFd folder(open(final_.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!folder || fsync(folder.get()) != 0) return fail_errno(errno, "sync directory", final_.parent_path().string());
-    return {};
-  }
-
- private:
-  PendingFile() = default;
-
-  [[nodiscard]] std::string temporary_pattern() const {
-    return (final_.parent_path() / ("." + final_.filename().string() + ".XXXXXX")).string();
-  }
-  // These give false with errno. linkat(2) of the descriptor itself would need CAP_DAC_READ_SEARCH, by way of /proc
-  // none.
-  [[nodiscard]] bool link_as(const std::string& name) const {
-    const std::string self = fmt::format("/proc/self/fd/{}", fd_.get());
-    return linkat(AT_FDCWD, self.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) == 0;
-  }
-  [[nodiscard]] bool link_as_temporary() {
-    for (int tries = 0; tries < 100; ++tries) {
-      // A name that is free; mkostemp makes it, and the file must go before the link.
-      std::string name = temporary_pattern();
-      const UniqueFd taken(mkostemp(name.data(), O_CLOEXEC));
-      if (!taken) return false;
-      unlink(name.c_str());
-      if (link_as(name)) {
-        temporary_ = name;
-        return true;
-      }
-      if (errno != EEXIST) return false;
-    }
-    return false;
-  }
-  [[nodiscard]] bool rename_to_final(bool replace) {
-    // RENAME_NOREPLACE closes the gap between looking and renaming; where it is not known, link(2) does the same.
-    int done = replace ? rename(temporary_.c_str(), final_.c_str())
-                       : renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, final_.c_str(), RENAME_NOREPLACE);
-    if (done != 0 && !replace && (errno == EINVAL || errno == ENOSYS)) {
-      done = link(temporary_.c_str(), final_.c_str());
-      if (done == 0) unlink(temporary_.c_str());
-    }
-    if (done != 0) return false;
-    temporary_.clear();
-    return true;
-  }
-  [[nodiscard]] std::unexpected<Error> not_named() const {
-    const int problem = errno;
-    if (problem == EEXIST)
-      return fail(ErrorCode::target_exists, "restore to", final_.string(), "the file appeared meanwhile");
-    return fail_errno(problem, "name the restored file", final_.string());
-  }
-
-  UniqueFd fd_;
-  fs::path final_;
-  std::string temporary_;  // empty: it has no name yet
-};
-
+// Writes one disk: threads claim pieces of it, in the disk's order, open their chunks straight into a buffer and write
+// from there. So each thread has one request under way, reading or writing, while others decrypt.
 class DiskWriter {
  public:
-  DiskWriter(DiskReader& disk, int fd, std::string path, JobContext& job)
-      : disk_(disk), fd_(fd), path_(std::move(path)), job_(job) {}
+  DiskWriter(Store& store, DiskReader& disk, RestoreTarget& target, JobContext& job)
+      : store_(store), disk_(disk), target_(target), job_(job) {}
 
   Result<void> run() {
-    const unsigned count = std::clamp(std::thread::hardware_concurrency(), 2U, 8U);
+    const unsigned count = std::clamp(2 * std::thread::hardware_concurrency(), kMinThreads, kMaxThreads);
     {
       std::vector<std::jthread> threads;
       for (unsigned i = 0; i < count; ++i) threads.emplace_back([this] { work(); });
@@ -163,22 +73,56 @@ class DiskWriter {
   }
 
  private:
-  struct Run {
+  // A piece of the disk that begins with a chunk that holds data.
+  struct Claim {
     std::uint64_t offset = 0;
     std::uint64_t size = 0;
+  };
+
+  // Opens chunks to their places in the claim's buffer.
+  class Receiver : public ChunkReceiver {
+   public:
+    Receiver(const DiskReader& disk, std::uint64_t first, MutableBytes buffer, std::span<const std::size_t> places)
+        : disk_(disk), first_(first), buffer_(buffer), places_(places) {}
+    MutableBytes room(std::size_t index, std::size_t bytes) override {
+      const std::size_t place = places_[index];
+      if (bytes == disk_.chunk_bytes(first_ + place)) return buffer_.subspan(place * disk_.chunk_size(), bytes);
+      keep_error(place, fail(ErrorCode::map_damaged, "read disk", disk_.object(),
+                             "a chunk has another length than its place in the disk")
+                            .error());
+      return {};
+    }
+    void opened(std::size_t) override {}
+    void failed(std::size_t index, Error error) override { keep_error(places_[index], std::move(error)); }
+    // The failure that comes first in the disk, if any.
+    [[nodiscard]] std::optional<Error>& error() { return error_; }
+
+   private:
+    void keep_error(std::size_t place, Error error) {
+      if (error_ && place > failed_place_) return;
+      failed_place_ = place;
+      error_ = std::move(error);
+    }
+    const DiskReader& disk_;
+    const std::uint64_t first_;
+    const MutableBytes buffer_;
+    const std::span<const std::size_t> places_;
+    std::size_t failed_place_ = 0;
+    std::optional<Error> error_;
   };
 
   // The door: an exception (out of memory) must not leave a thread.
   void work() {
     try {
+      BulkBuffer buffer;
       for (;;) {
-        auto run = claim();
-        if (run && !*run) return;
-        auto done = run ? write_run(**run) : Result<void>(pass_on(run.error()));
+        auto claimed = claim();
+        if (claimed && !*claimed) return;
+        auto done = claimed ? restore(**claimed, buffer) : Result<void>(pass_on(claimed.error()));
         if (!done) return give_up(std::move(done).error());
       }
     } catch (const std::exception& error) {
-      give_up(Error{ErrorCode::out_of_memory, "restore to", path_, error.what(), 0, {}});
+      give_up(Error{ErrorCode::out_of_memory, "restore to", target_.path(), error.what(), 0, {}});
     }
   }
 
@@ -187,72 +131,56 @@ class DiskWriter {
     if (!error_) error_ = std::move(error);
   }
 
-  // The next run of data, within one claim's size and alignment; nothing when there is none left or something failed.
-  // Reads map nodes with the lock held: they are few, and everybody needs the same next one.
-  Result<std::optional<Run>> claim() {
+  // The next piece with data, within one claim's size and alignment; nothing when there is none left or something
+  // failed. Reads map nodes with the lock held: they are few, and everybody needs the same next one.
+  Result<std::optional<Claim>> claim() {
     const std::lock_guard lock(mutex_);
-    if (error_) return std::optional<Run>();
-    if (job_.stop().stop_requested()) return fail(ErrorCode::cancelled, "restore to", path_, "it was asked to stop");
-    if (next_ >= disk_.size()) return std::optional<Run>();
+    if (error_) return std::optional<Claim>();
+    if (job_.stop().stop_requested())
+      return fail(ErrorCode::cancelled, "restore to", target_.path(), "it was asked to stop");
+    if (next_ >= disk_.size()) return std::optional<Claim>();
     CAIRN_TRY(const std::optional<std::uint64_t> data, disk_.seek_data(next_));
     const std::uint64_t skipped_from = next_;
     const std::uint64_t begin = data.value_or(disk_.size());
-    const std::uint64_t end = std::min(disk_.size(), (begin / kClaim + 1) * kClaim);
+    const std::uint64_t claim = std::max<std::uint64_t>(kClaim, disk_.chunk_size());
+    const std::uint64_t end = std::min(disk_.size(), (begin / claim + 1) * claim);
     next_ = data ? end : disk_.size();
     job_.add_done(begin - skipped_from);
-    if (!data) return std::optional<Run>();
-    return std::optional<Run>(Run{begin, end - begin});
+    if (!data) return std::optional<Claim>();
+    return std::optional<Claim>(Claim{begin, end - begin});
   }
 
-  Result<void> write_run(const Run& run) {
-    std::vector<SharedBuffer> chunks;
-    std::uint64_t from = run.offset;
-    const std::uint64_t end = run.offset + run.size;
-    // seek_data gives chunk starts, and a claim is a whole number of chunks.
-    for (std::uint64_t at = run.offset; at < end;) {
-      CAIRN_TRY(SharedBuffer chunk, disk_.chunk(at / disk_.chunk_size()));
-      const std::uint64_t next = std::min<std::uint64_t>(end, at + disk_.chunk_size());
-      if (chunk == nullptr || chunks.size() == kMaxVectors) {
-        CAIRN_CHECK(write_chunks(chunks, from));
-        chunks.clear();
-        from = chunk == nullptr ? next : at;
-      }
-      if (chunk != nullptr) chunks.push_back(std::move(chunk));
-      at = next;
+  Result<void> restore(const Claim& claim, BulkBuffer& memory) {
+    // seek_data gives chunk starts, and a claim's end is a whole number of chunks or the disk's end.
+    const std::uint64_t chunk_size = disk_.chunk_size();
+    const std::uint64_t first = claim.offset / chunk_size;
+    CAIRN_TRY(std::vector<ChunkName> names, disk_.chunk_names(first, (claim.size + chunk_size - 1) / chunk_size));
+    std::vector<std::size_t> places;  // of the chunks that hold data, counted from `first`
+    for (std::size_t i = 0; i < names.size(); ++i)
+      if (!names[i].is_zero()) places.push_back(i);
+    for (std::size_t i = 0; i < places.size(); ++i) names[i] = names[places[i]];
+    names.resize(places.size());
+    const MutableBytes buffer = room_in(memory, direct_ceiling(claim.size));
+    // The disk's end may lie within a block: the target writes whole ones.
+    std::ranges::fill(buffer.subspan(claim.size), std::uint8_t{0});
+    Receiver receiver(disk_, first, buffer, places);
+    store_.fetch_into(RecordKind::chunk, names, receiver);
+    if (receiver.error()) return pass_on(*std::move(receiver.error()));
+    for (std::size_t i = 0; i < places.size();) {
+      std::size_t next = i + 1;
+      while (next < places.size() && places[next] == places[next - 1] + 1) ++next;
+      const std::uint64_t from = places[i] * chunk_size;
+      const std::uint64_t end = std::min<std::uint64_t>(buffer.size(), (places[next - 1] + 1) * chunk_size);
+      CAIRN_CHECK(target_.write(claim.offset + from, buffer.subspan(from, end - from)));
+      i = next;
     }
-    CAIRN_CHECK(write_chunks(chunks, from));
-    // Writing back begins now, so that the fsync at the end has little left to do. Only a hint.
-    (void)sync_file_range(fd_, static_cast<off64_t>(run.offset), static_cast<off64_t>(run.size), SYNC_FILE_RANGE_WRITE);
-    job_.add_done(run.size);
+    job_.add_done(claim.size);
     return {};
   }
 
-  Result<void> write_chunks(const std::vector<SharedBuffer>& chunks, std::uint64_t offset) {
-    std::vector<iovec> vectors;
-    for (const SharedBuffer& chunk : chunks)
-      vectors.push_back({const_cast<std::uint8_t*>(chunk->data()), chunk->size()});  // NOLINT: pwritev's type
-    std::span<iovec> left(vectors);
-    while (!left.empty()) {
-      const ssize_t wrote = pwritev(fd_, left.data(), static_cast<int>(left.size()), static_cast<off_t>(offset));
-      if (wrote < 0 && errno == EINTR) continue;
-      if (wrote < 0) return fail_errno(errno, "write", path_);
-      offset += static_cast<std::uint64_t>(wrote);
-      auto done = static_cast<std::size_t>(wrote);
-      while (!left.empty() && done >= left.front().iov_len) {
-        done -= left.front().iov_len;
-        left = left.subspan(1);
-      }
-      if (!left.empty() && done > 0) {
-        left.front().iov_base = static_cast<std::uint8_t*>(left.front().iov_base) + done;
-        left.front().iov_len -= done;
-      }
-    }
-    return {};
-  }
-
+  Store& store_;
   DiskReader& disk_;
-  const int fd_;
-  const std::string path_;
+  RestoreTarget& target_;
   JobContext& job_;
   std::mutex mutex_;
   std::uint64_t next_ = 0;      // guarded by mutex_, as the rest: where claiming goes on
@@ -261,13 +189,10 @@ class DiskWriter {
 
 Result<json> restore_disk(Store& store, const RestoreTask& task, const DiskRecord& record, JobContext& job) {
   const fs::path target = target_of(task, record.name);
-  CAIRN_TRY(PendingFile file, PendingFile::create(target));
-  if (ftruncate(file.fd(), static_cast<off_t>(record.map.size)) != 0)
-    return fail_errno(errno, "set the size of", target.string(), ErrorCode::io_error,
-                      fmt::format("it needs a file of {}", format_size(record.map.size)));
+  CAIRN_TRY(RestoreTarget file, RestoreTarget::create(target, record.map.size));
   const auto disk = store.open_disk(record.map, fmt::format("{}/{}", task.point.text(), record.name));
-  CAIRN_CHECK(DiskWriter(*disk, file.fd(), target.string(), job).run());
-  CAIRN_CHECK(file.publish(task.force));
+  CAIRN_CHECK(DiskWriter(store, *disk, file, job).run());
+  CAIRN_CHECK(file.publish(task.force ? IfExists::replace : IfExists::fail));
   return json{{"disk", record.name},
               {"path", target.string()},
               {"size", record.map.size},

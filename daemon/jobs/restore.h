@@ -1,6 +1,7 @@
 // Restore: writes disks of a recovery point as sparse files "<disk>.img", mode 0600, into an existing directory. A file
-// appears under its name only when it is whole and durable. Any thread.
-// SPDX-License-Identifier: GPL-3.0-or-later
+// appears under its name only when it is whole and durable. It reads and writes past the page cache where the file
+// systems let it, with 4 to 8 threads; memory: about 2 MiB a thread, or two chunks and a little where chunks are larger
+// than 1 MiB (at most 70 MiB with chunks of 4 MiB). Any thread. SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <filesystem>

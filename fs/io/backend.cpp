@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "fs/io/backend.h"
 
+#include "fs/io/direct_io.h"
+
 namespace cairn {
+
+Result<ByteView> ObjectReader::read_run(std::uint64_t offset, std::size_t bytes, BulkBuffer& buffer) const {
+  const MutableBytes room = room_in(buffer, bytes);
+  CAIRN_CHECK(read(offset, room));
+  return ByteView(room);
+}
 
 Result<Buffer> Backend::get(std::string_view name, std::uint64_t limit) {
   CAIRN_TRY(const auto object, open(name));

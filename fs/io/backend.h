@@ -26,6 +26,9 @@ class ObjectReader {
   [[nodiscard]] virtual std::uint64_t size() const = 0;
   // Fills all of `to` from `offset`. Errors: io_error; object_missing when the object is shorter than that.
   virtual Result<void> read(std::uint64_t offset, MutableBytes to) const = 0;
+  // `bytes` bytes from `offset`, somewhere in `buffer`: good until that is used again. For large runs that are wanted
+  // once: they go past the page cache where the system lets them. Errors: as read().
+  virtual Result<ByteView> read_run(std::uint64_t offset, std::size_t bytes, BulkBuffer& buffer) const;
 };
 
 class Backend {

@@ -17,6 +17,22 @@ namespace cairn {
 // Bytes; a multiple of every block size that disks and file systems have for this (statx(2), STATX_DIOALIGN).
 inline constexpr std::uint64_t kDirectBlock = 4096;
 
+constexpr std::uint64_t direct_floor(std::uint64_t offset) {
+  return offset / kDirectBlock * kDirectBlock;
+}
+constexpr std::uint64_t direct_ceiling(std::uint64_t offset) {
+  return direct_floor(offset + kDirectBlock - 1);
+}
+
+// The first `bytes` bytes of `buffer`, which grows when it must: what was in it is lost then.
+inline MutableBytes room_in(BulkBuffer& buffer, std::size_t bytes) {
+  if (buffer.size() < bytes) {
+    buffer.clear();  // not copied along
+    buffer.resize(bytes);
+  }
+  return MutableBytes(buffer).first(bytes);
+}
+
 // Reads a file or block device.
 class DirectReads {
  public:

@@ -45,7 +45,7 @@ class Segment {
     std::uint64_t cost = 0;
   };
   void keep(const ChunkName& name, const SharedBuffer& bytes, std::list<Entry>& out) {
-    const std::uint64_t cost = bytes->capacity() + kEntryOverhead;
+    const std::uint64_t cost = bytes->size() + kEntryOverhead;
     if (cost > limit_ || table_.contains(name)) return;
     recent_.push_front({name, bytes, cost});
     table_.emplace(name, recent_.begin());

@@ -39,6 +39,7 @@ struct DiskReader::State {
   SharedNode cached(Key key);
   void keep(Key key, const SharedNode& node);
   Result<SharedNode> node(unsigned level, std::uint64_t index);
+  Result<SharedBuffer> check_length(std::uint64_t index, SharedBuffer bytes) const;
   Result<std::optional<std::uint64_t>> first_in(unsigned level, std::uint64_t index, const ChunkName& name,
                                                 std::uint64_t from_chunk, bool data);
   Result<std::optional<std::uint64_t>> first_chunk(std::uint64_t from_chunk, bool data);
@@ -75,7 +76,7 @@ Result<SharedNode> DiskReader::State::node(unsigned level, std::uint64_t index) 
   }
   if (name.is_zero()) return SharedNode();
   CAIRN_TRY(const SharedBuffer bytes, source.fetch(RecordKind::node, name));
-  CAIRN_TRY(MapNode decoded, decode_node(*bytes, level, geometry.name_count(level, index), object));
+  CAIRN_TRY(MapNode decoded, decode_node(bytes->view(), level, geometry.name_count(level, index), object));
   auto shared = std::make_shared<const MapNode>(std::move(decoded));
   keep(key, shared);
   return SharedNode(shared);
@@ -136,14 +137,52 @@ Result<ChunkName> DiskReader::chunk_name(std::uint64_t index) {
   return leaf ? leaf->names[index % kNodeNames] : ChunkName{};
 }
 
+Result<std::vector<ChunkName>> DiskReader::chunk_names(std::uint64_t first, std::uint64_t count) {
+  const std::uint64_t end = first + std::min(count, chunk_count() - std::min(first, chunk_count()));
+  std::vector<ChunkName> names;
+  names.reserve(static_cast<std::size_t>(end - std::min(first, end)));
+  while (first < end) {
+    const std::uint64_t leaf_end = std::min(end, (first / kNodeNames + 1) * kNodeNames);
+    CAIRN_TRY(const SharedNode leaf, state_->node(0, first / kNodeNames));
+    for (; first < leaf_end; ++first) names.push_back(leaf ? leaf->names[first % kNodeNames] : ChunkName{});
+  }
+  return names;
+}
+
+std::uint32_t DiskReader::chunk_bytes(std::uint64_t index) const {
+  return state_->geometry.chunk_bytes(index);
+}
+
+Result<SharedBuffer> DiskReader::State::check_length(std::uint64_t index, SharedBuffer bytes) const {
+  if (bytes->size() != geometry.chunk_bytes(index))
+    return fail(ErrorCode::map_damaged, "read disk", object, "a chunk has another length than its place in the disk");
+  return bytes;
+}
+
 Result<SharedBuffer> DiskReader::chunk(std::uint64_t index) {
   CAIRN_TRY(const ChunkName name, chunk_name(index));
   if (name.is_zero()) return SharedBuffer();
   CAIRN_TRY(SharedBuffer bytes, state_->source.fetch(RecordKind::chunk, name));
-  if (bytes->size() != state_->geometry.chunk_bytes(index))
-    return fail(ErrorCode::map_damaged, "read disk", state_->object,
-                "a chunk has another length than its place in the disk");
-  return bytes;
+  return state_->check_length(index, std::move(bytes));
+}
+
+void DiskReader::chunks(std::uint64_t first, std::uint64_t count, std::vector<Result<SharedBuffer>>& chunks) {
+  chunks.clear();
+  auto names = chunk_names(first, count);
+  if (!names) {
+    chunks.assign(static_cast<std::size_t>(count), pass_on(std::move(names).error()));
+    return;
+  }
+  chunks.assign(names->size(), SharedBuffer());
+  std::vector<std::size_t> wanted;  // places of the names that are left when the zero names are taken out
+  for (std::size_t i = 0; i < names->size(); ++i)
+    if (!(*names)[i].is_zero()) wanted.push_back(i);
+  for (std::size_t i = 0; i < wanted.size(); ++i) (*names)[i] = (*names)[wanted[i]];
+  state_->source.fetch_all(RecordKind::chunk, std::span(*names).first(wanted.size()),
+                           [&](std::size_t i, Result<SharedBuffer> outcome) {
+                             if (outcome) outcome = state_->check_length(first + wanted[i], *std::move(outcome));
+                             chunks[wanted[i]] = std::move(outcome);
+                           });
 }
 
 Result<std::size_t> DiskReader::read(std::uint64_t offset, MutableBytes to) {

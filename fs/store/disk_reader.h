@@ -5,22 +5,14 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "config/base/bytes.h"
 #include "config/base/result.h"
+#include "fs/store/chunk_source.h"
 #include "fs/store/recovery_point.h"
 
 namespace cairn {
-
-using SharedBuffer = std::shared_ptr<const Buffer>;
-
-// Gives opened (authenticated, decompressed) chunks and nodes by name.
-class ChunkSource {
- public:
-  virtual ~ChunkSource() = default;
-  // `name` is not the zero name. Errors: chunk_missing, chunk_damaged, pack_damaged, io_error.
-  virtual Result<SharedBuffer> fetch(RecordKind kind, const ChunkName& name) = 0;
-};
 
 class DiskReader {
  public:
@@ -38,8 +30,14 @@ class DiskReader {
 
   // The name of chunk `index` (< chunk_count()). Errors: map_damaged, and those of fetch().
   Result<ChunkName> chunk_name(std::uint64_t index);
-  // Chunk `index`, its length as it must be; null when it is all zero. Errors: chunk_damaged and those of fetch().
+  // The names of `count` chunks from `first` on, as far as there are chunks. Errors: as chunk_name().
+  Result<std::vector<ChunkName>> chunk_names(std::uint64_t first, std::uint64_t count);
+  // Bytes of chunk `index`: chunk_size(), but for the last one.
+  [[nodiscard]] std::uint32_t chunk_bytes(std::uint64_t index) const;
+  // Chunk `index`, its length as it must be; null when it is all zero. Errors: map_damaged and those of fetch().
   Result<SharedBuffer> chunk(std::uint64_t index);
+  // The same for `count` chunks from `first` on, fetched together; each fails by itself. `chunks` is used again.
+  void chunks(std::uint64_t first, std::uint64_t count, std::vector<Result<SharedBuffer>>& chunks);
   // Fills `to` from `offset`, as far as the disk goes; returns how many bytes that were.
   Result<std::size_t> read(std::uint64_t offset, MutableBytes to);
   // lseek(2): the first byte at or after `offset` that lies in a chunk with data / in an all-zero chunk. size() when

@@ -4,6 +4,10 @@
 #include <sodium.h>
 #include <zstd.h>
 
+#include <algorithm>
+
+#include "fs/io/direct_io.h"
+
 namespace cairn {
 namespace {
 
@@ -172,31 +176,101 @@ Result<std::vector<PackRecord>> PackReader::read_footer() const {
   return records;
 }
 
-Result<Buffer> PackReader::read_record(const ChunkName& name, const RecordPlace& place) const {
-  const auto damaged = [&](std::string because) {
-    return fail(ErrorCode::chunk_damaged, "read chunk " + name.hex().substr(0, 16) + " of pack", path_,
-                std::move(because));
-  };
+std::vector<std::span<const WantedRecord>> cut_into_runs(std::span<const WantedRecord> records, std::uint64_t max_bytes,
+                                                         std::uint64_t max_gap) {
+  std::vector<std::span<const WantedRecord>> runs;
+  std::size_t first = 0;
+  std::uint64_t end = 0;  // of the run so far, in the pack
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    const RecordPlace& place = records[i].place;
+    const std::uint64_t record_end = std::uint64_t{place.offset} + place.sealed_bytes;
+    if (i > first && (place.offset > end + max_gap || record_end > records[first].place.offset + max_bytes)) {
+      runs.push_back(records.subspan(first, i - first));
+      first = i;
+      end = 0;
+    }
+    end = std::max(end, record_end);
+  }
+  if (first < records.size()) runs.push_back(records.subspan(first));
+  return runs;
+}
+
+std::unexpected<Error> PackReader::damaged(const ChunkName& name, std::string because) const {
+  return fail(ErrorCode::chunk_damaged, "read chunk " + name.hex().substr(0, 16) + " of pack", path_,
+              std::move(because));
+}
+
+Result<void> PackReader::check_place(const WantedRecord& record) const {
+  const RecordPlace& place = record.place;
   if (place.sealed_bytes < kSealTagBytes || place.raw_bytes > kMaxRawBytes ||
       place.sealed_bytes > place.raw_bytes + kSealTagBytes ||
       std::uint64_t{place.offset} + place.sealed_bytes > object_->size())
-    return damaged("the index says an impossible place for it");
-  // Each thread keeps one buffer for sealed bytes.
-  thread_local Buffer sealed;
-  sealed.resize(place.sealed_bytes);
-  CAIRN_CHECK(object_->read(place.offset, sealed));
-  const std::size_t stored_bytes = place.sealed_bytes - kSealTagBytes;
-  Buffer stored(stored_bytes);
-  if (!opener_.open(place.number, sealed, context_of(name, place), stored))
-    return damaged("its bytes do not authenticate");
+    return damaged(record.name, "the index says an impossible place for it");
+  if (place.encoding == RecordEncoding::plain && place.sealed_bytes != place.raw_bytes + kSealTagBytes)
+    return damaged(record.name, "its length is not what the index says");
+  return {};
+}
+
+Result<void> PackReader::open_record(const WantedRecord& record, ByteView sealed, MutableBytes to) const {
+  const RecordPlace& place = record.place;
+  const auto context = context_of(record.name, place);
+  const char* const unauthentic = "its bytes do not authenticate";
   if (place.encoding == RecordEncoding::plain) {
-    if (stored_bytes != place.raw_bytes) return damaged("its length is not what the index says");
-    return stored;
+    if (!opener_.open(place.number, sealed, context, to)) return damaged(record.name, unauthentic);
+    return {};
   }
-  Buffer raw(place.raw_bytes);
-  const std::size_t got = ZSTD_decompress(raw.data(), raw.size(), stored.data(), stored.size());
-  if (ZSTD_isError(got) != 0 || got != raw.size()) return damaged("it does not decompress");
-  return raw;
+  // Each thread keeps one buffer for compressed bytes.
+  thread_local BulkBuffer buffer;
+  const MutableBytes stored = room_in(buffer, sealed.size() - kSealTagBytes);
+  if (!opener_.open(place.number, sealed, context, stored)) return damaged(record.name, unauthentic);
+  const std::size_t got = ZSTD_decompress(to.data(), to.size(), stored.data(), stored.size());
+  if (ZSTD_isError(got) != 0 || got != to.size()) return damaged(record.name, "it does not decompress");
+  return {};
+}
+
+Result<void> PackReader::read_alone(const WantedRecord& record, MutableBytes to) const {
+  // Each thread keeps one buffer for a record's sealed bytes; runs have another, which may be in use here.
+  thread_local BulkBuffer buffer;
+  const MutableBytes sealed = room_in(buffer, record.place.sealed_bytes);
+  CAIRN_CHECK(object_->read(record.place.offset, sealed));
+  return open_record(record, sealed, to);
+}
+
+Result<SharedBuffer> PackReader::read_record(const ChunkName& name, const RecordPlace& place) const {
+  const WantedRecord record{0, 0, name, place};
+  CAIRN_CHECK(check_place(record));
+  auto bytes = std::make_shared<ChunkBytes>(place.raw_bytes);
+  CAIRN_CHECK(read_alone(record, bytes->room()));
+  return SharedBuffer(std::move(bytes));
+}
+
+void PackReader::read_run(std::span<const WantedRecord> run, ChunkReceiver& to) const {
+  std::uint64_t from = UINT64_MAX;
+  std::uint64_t end = 0;
+  for (const WantedRecord& record : run) {
+    if (!check_place(record)) continue;
+    from = std::min<std::uint64_t>(from, record.place.offset);
+    end = std::max(end, std::uint64_t{record.place.offset} + record.place.sealed_bytes);
+  }
+  // Each thread keeps one buffer for the sealed bytes of runs.
+  thread_local BulkBuffer buffer;
+  Result<ByteView> sealed = ByteView();
+  if (from < end) sealed = object_->read_run(from, static_cast<std::size_t>(end - from), buffer);
+  for (const WantedRecord& record : run) {
+    const RecordPlace& place = record.place;
+    auto outcome = check_place(record);
+    if (outcome) {
+      const MutableBytes room = to.room(record.index, place.raw_bytes);
+      if (room.size() != place.raw_bytes) continue;
+      // A sector that cannot be read must not cost the others of the run: what is good is got one by one.
+      outcome = sealed ? open_record(record, sealed->subspan(place.offset - from, place.sealed_bytes), room)
+                       : read_alone(record, room);
+    }
+    if (outcome)
+      to.opened(record.index);
+    else
+      to.failed(record.index, std::move(outcome).error());
+  }
 }
 
 }  // namespace cairn

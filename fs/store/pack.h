@@ -13,6 +13,7 @@
 #include "crypto/key_ring.h"
 #include "crypto/sealer.h"
 #include "fs/io/backend.h"
+#include "fs/store/chunk_source.h"
 
 namespace cairn {
 
@@ -71,6 +72,19 @@ class PackBuilder {
   Sealer sealer_;
 };
 
+// A record that is to be opened, and what the caller knows it by.
+struct WantedRecord {
+  std::size_t index = 0;  // as ChunkReceiver gets it
+  std::size_t pack = 0;   // the caller's number for its pack
+  ChunkName name;
+  RecordPlace place;
+};
+
+// Cuts records of one pack, sorted by offset, into runs that are worth one request each: neighbours with at most
+// `max_gap` bytes between them, up to `max_bytes` together (more only where a single record is larger).
+std::vector<std::span<const WantedRecord>> cut_into_runs(std::span<const WantedRecord> records, std::uint64_t max_bytes,
+                                                         std::uint64_t max_gap);
+
 // Reads one pack. Any thread.
 class PackReader {
  public:
@@ -82,12 +96,20 @@ class PackReader {
   // Opens and decodes one record: `place.raw_bytes` bytes.
   // Errors: chunk_damaged  altered, moved from another place, or not of this name
   //         io_error, object_missing
-  Result<Buffer> read_record(const ChunkName& name, const RecordPlace& place) const;
+  Result<SharedBuffer> read_record(const ChunkName& name, const RecordPlace& place) const;
+  // Opens the records of one run, as cut_into_runs() gives it, from one request, past the page cache. A record that is
+  // damaged, or in the way of which something else stands, fails alone. Errors to `to`: as read_record().
+  void read_run(std::span<const WantedRecord> run, ChunkReceiver& to) const;
   [[nodiscard]] std::uint64_t size() const { return object_->size(); }
 
  private:
   PackReader(std::unique_ptr<ObjectReader> object, Opener opener, std::string path)
       : object_(std::move(object)), opener_(std::move(opener)), path_(std::move(path)) {}
+  [[nodiscard]] std::unexpected<Error> damaged(const ChunkName& name, std::string because) const;
+  [[nodiscard]] Result<void> check_place(const WantedRecord& record) const;
+  // `to` is as long as the record when decoded.
+  Result<void> open_record(const WantedRecord& record, ByteView sealed, MutableBytes to) const;
+  Result<void> read_alone(const WantedRecord& record, MutableBytes to) const;
   std::unique_ptr<ObjectReader> object_;
   Opener opener_;
   std::string path_;  // for messages

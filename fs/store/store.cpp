@@ -22,6 +22,8 @@ namespace {
 
 constexpr std::uint64_t kMaxDocumentBytes = 1024 * 1024;
 constexpr const char* kDocument = "store.json";
+constexpr std::uint64_t kMaxRunBytes = 4ULL * 1024 * 1024;  // of sealed bytes in one request
+constexpr std::uint64_t kMaxRunGap = 128ULL * 1024;         // read and dropped rather than asked around
 
 // An existing directory may be used when nothing is in it (but what mkfs and the lock make).
 Result<void> check_empty(const std::filesystem::path& path) {
@@ -333,24 +335,79 @@ Result<PointName> Store::find_point(std::string_view text) {
   return matching.front();
 }
 
-Result<SharedBuffer> Store::fetch(RecordKind kind, const ChunkName& name) {
+Result<Index::Located> Store::State::locate(RecordKind kind, const ChunkName& name) {
   CAIRN_ASSERT(!name.is_zero());
-  CAIRN_TRY(auto index, state_->index());
-  CAIRN_TRY(auto entry, index->locate(name));
-  if (!entry && index->replaced()) {
-    state_->forget_index();
-    CAIRN_TRY(index, state_->index());
-    CAIRN_TRY(entry, index->locate(name));
+  CAIRN_TRY(auto open_index, index());
+  CAIRN_TRY(auto entry, open_index->locate(name));
+  if (!entry && open_index->replaced()) {
+    forget_index();
+    CAIRN_TRY(open_index, index());
+    CAIRN_TRY(entry, open_index->locate(name));
   }
   if (!entry)
-    return fail(ErrorCode::chunk_missing, "find chunk",
-                name.hex().substr(0, 16) + " in store " + state_->directory.string(), "the index does not know it");
+    return fail(ErrorCode::chunk_missing, "find chunk", name.hex().substr(0, 16) + " in store " + directory.string(),
+                "the index does not know it");
   if (entry->place.kind != kind)
     return fail(ErrorCode::map_damaged, "read chunk", name.hex().substr(0, 16),
                 "it is of another kind than its place in the map says");
-  CAIRN_TRY(const auto pack, state_->packs.open(entry->pack_name));
-  CAIRN_TRY(Buffer bytes, pack->read_record(name, entry->place));
-  return std::make_shared<const Buffer>(std::move(bytes));
+  return *std::move(entry);
+}
+
+Result<SharedBuffer> Store::fetch(RecordKind kind, const ChunkName& name) {
+  CAIRN_TRY(const auto entry, state_->locate(kind, name));
+  CAIRN_TRY(const auto pack, state_->packs.open(entry.pack_name));
+  return pack->read_record(name, entry.place);
+}
+
+void Store::fetch_into(RecordKind kind, std::span<const ChunkName> names, ChunkReceiver& to) {
+  struct OpenPack {
+    std::string name;
+    Result<PackCache::SharedPack> pack;
+  };
+  std::vector<OpenPack> packs;  // in the order in which they are needed first
+  std::vector<WantedRecord> wanted;
+  wanted.reserve(names.size());
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    auto entry = state_->locate(kind, names[i]);
+    if (!entry) {
+      to.failed(i, std::move(entry).error());
+      continue;
+    }
+    auto pack = std::ranges::find(packs, entry->pack_name, &OpenPack::name);
+    if (pack == packs.end()) pack = packs.insert(pack, {entry->pack_name, state_->packs.open(entry->pack_name)});
+    wanted.push_back({i, static_cast<std::size_t>(pack - packs.begin()), names[i], entry->place});
+  }
+  std::ranges::sort(wanted, {}, [](const WantedRecord& record) { return std::pair(record.pack, record.place.offset); });
+  for (std::span<const WantedRecord> rest = wanted; !rest.empty();) {
+    const std::size_t number = rest.front().pack;
+    const auto end = std::ranges::find_if(rest, [&](const WantedRecord& record) { return record.pack != number; });
+    const auto of_pack = rest.first(static_cast<std::size_t>(end - rest.begin()));
+    rest = rest.subspan(of_pack.size());
+    const auto& pack = packs[number].pack;
+    if (pack)
+      for (const auto run : cut_into_runs(of_pack, kMaxRunBytes, kMaxRunGap)) (*pack)->read_run(run, to);
+    else
+      for (const WantedRecord& record : of_pack) to.failed(record.index, pack.error());
+  }
+}
+
+void Store::fetch_all(RecordKind kind, std::span<const ChunkName> names, const Deliver& deliver) {
+  class Receiver : public ChunkReceiver {
+   public:
+    explicit Receiver(const Deliver& deliver) : deliver_(deliver) {}
+    MutableBytes room(std::size_t, std::size_t bytes) override {
+      opening_ = std::make_shared<ChunkBytes>(bytes);
+      return opening_->room();
+    }
+    void opened(std::size_t index) override { deliver_(index, SharedBuffer(std::move(opening_))); }
+    void failed(std::size_t index, Error error) override { deliver_(index, pass_on(std::move(error))); }
+
+   private:
+    const Deliver& deliver_;
+    std::shared_ptr<ChunkBytes> opening_;
+  };
+  Receiver receiver(deliver);
+  fetch_into(kind, names, receiver);
 }
 
 std::unique_ptr<DiskReader> Store::open_disk(const MapRecord& map, std::string object, ChunkSource* source) {

@@ -92,6 +92,10 @@ class Store : public ChunkSource {
 
   // From the packs, uncached. The name is authenticated with the bytes. Errors: as ChunkSource.
   Result<SharedBuffer> fetch(RecordKind kind, const ChunkName& name) override;
+  // Sealed bytes that lie near each other in a pack are read together, up to 4 MiB at a time, past the page cache.
+  void fetch_all(RecordKind kind, std::span<const ChunkName> names, const Deliver& deliver) override;
+  // The same, straight into the receiver's memory. Errors: as fetch().
+  void fetch_into(RecordKind kind, std::span<const ChunkName> names, ChunkReceiver& to);
   // Reads a disk through `source` (a cache in front of this store) or directly.
   std::unique_ptr<DiskReader> open_disk(const MapRecord& map, std::string object, ChunkSource* source = nullptr);
 

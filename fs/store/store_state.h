@@ -66,6 +66,8 @@ struct Store::State {
   // Opens it when needed; opens it anew when it was replaced. Errors: as Index::open.
   Result<std::shared_ptr<Index>> index();
   void forget_index();
+  // Where the record lies. Errors: chunk_missing, map_damaged (another kind), as Index::open and Index::locate.
+  Result<Index::Located> locate(RecordKind kind, const ChunkName& name);
   // Errors: store_missing, not_a_store, store_too_new, store_damaged.
   Result<void> reload_document();
   Result<Buffer> read_point_file(const PointName& name);

@@ -7,18 +7,20 @@
 #include <fstream>
 #include <thread>
 
+#include "fs/io/direct_io.h"
 #include "fs/io/local_backend.h"
 #include "tests/support/memory_backend.h"
+#include "tests/support/sandbox.h"
 
 namespace cairn {
 namespace {
 
-using testing::IsEmpty;
-using testing::UnorderedElementsAre;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
 
 enum class Kind { local, memory };
 
-class BackendContract : public testing::TestWithParam<Kind> {
+class BackendContract : public ::testing::TestWithParam<Kind> {
  protected:
   void SetUp() override {
     if (GetParam() == Kind::memory) {
@@ -83,6 +85,27 @@ TEST_P(BackendContract, ReadsRangesAndNoFurther) {
   EXPECT_EQ(code_of((*object)->read(8, bytes)), ErrorCode::object_missing);
 }
 
+TEST_P(BackendContract, ReadsRunsFromAnywhereAndNoFurther) {
+  Buffer content(20'000);
+  for (std::size_t i = 0; i < content.size(); ++i) content[i] = static_cast<std::uint8_t>(i * 7 + i / 256);
+  ASSERT_TRUE(backend_->put("packs/ab/abcd", content, IfExists::fail));
+  const auto object = backend_->open("packs/ab/abcd");
+  ASSERT_TRUE(object);
+  BulkBuffer buffer;
+  for (const auto& [offset, size] : std::vector<std::pair<std::size_t, std::size_t>>{
+           {0, 20'000}, {5, 9000}, {4096, 4096}, {4095, 2}, {16'384, 3616}, {19'999, 1}, {0, 0}}) {
+    const auto run = (*object)->read_run(offset, size, buffer);
+    ASSERT_TRUE(run) << offset << " " << size;
+    EXPECT_TRUE(std::ranges::equal(*run, ByteView(content).subspan(offset, size))) << offset << " " << size;
+  }
+  EXPECT_EQ((*object)->read_run(19'000, 1001, buffer).error().code, ErrorCode::object_missing);
+  EXPECT_EQ((*object)->read_run(40'000, 1, buffer).error().code, ErrorCode::object_missing);
+  ASSERT_TRUE(backend_->remove("packs/ab/abcd"));
+  const auto run = (*object)->read_run(10'000, 100, buffer);
+  ASSERT_TRUE(run) << "an open object outlives its removal";
+  EXPECT_EQ((*run)[0], content[10'000]);
+}
+
 TEST_P(BackendContract, AnOpenObjectOutlivesItsRemoval) {
   ASSERT_TRUE(backend_->put("points/a", as_bytes("still here"), IfExists::fail));
   const auto object = backend_->open("points/a");
@@ -121,7 +144,7 @@ TEST_P(BackendContract, TheChangeTokenNeverHidesAChange) {
   EXPECT_TRUE(!before || !after || *before != *after);
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, BackendContract, testing::Values(Kind::local, Kind::memory),
+INSTANTIATE_TEST_SUITE_P(Backends, BackendContract, ::testing::Values(Kind::local, Kind::memory),
                          [](const auto& which) { return which.param == Kind::local ? "Local" : "Memory"; });
 
 class LocalBackendFiles : public BackendContract {};
@@ -152,7 +175,22 @@ TEST_P(LocalBackendFiles, OnlyRegularFilesAreObjects) {
   EXPECT_EQ(text_of("points/folder"), "object-missing");
 }
 
-INSTANTIATE_TEST_SUITE_P(Files, LocalBackendFiles, testing::Values(Kind::local), [](const auto&) { return "Local"; });
+TEST_P(LocalBackendFiles, ReadsRunsWhereThePageCacheMustNotBePassedBy) {
+  const cairn::testing::RamFileSystem mounted;
+  if (!mounted.ok()) GTEST_SKIP() << mounted.reason();
+  LocalBackend backend(mounted.path());
+  ASSERT_TRUE(backend.put("packs/ab/abcd", Buffer(10'000, 'x'), IfExists::fail));
+  const auto object = backend.open("packs/ab/abcd");
+  ASSERT_TRUE(object);
+  BulkBuffer buffer;
+  for (int i = 0; i < 2; ++i) {
+    const auto run = (*object)->read_run(100, 9900, buffer);
+    ASSERT_TRUE(run);
+    EXPECT_TRUE(std::ranges::equal(*run, Buffer(9900, 'x')));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Files, LocalBackendFiles, ::testing::Values(Kind::local), [](const auto&) { return "Local"; });
 
 }  // namespace
 }  // namespace cairn

@@ -83,7 +83,7 @@ class FakeChunks : public ChunkSource {
     }
     return made;
   }
-  void put(const ChunkName& name, Buffer bytes) { chunks_[name] = std::make_shared<const Buffer>(std::move(bytes)); }
+  void put(const ChunkName& name, Buffer bytes) { chunks_[name] = std::make_shared<const ChunkBytes>(bytes); }
   void damage(const ChunkName& name) {
     const std::lock_guard lock(mutex_);
     damaged_.insert(name);

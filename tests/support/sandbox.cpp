@@ -143,4 +143,13 @@ MountedFileSystem::~MountedFileSystem() {
   if (ok()) ::umount2(at_.c_str(), MNT_DETACH);
 }
 
+RamFileSystem::RamFileSystem() {
+  if (::mount("cairn-test", path().c_str(), "ramfs", MS_NOSUID | MS_NODEV, nullptr) != 0)
+    reason_ = std::string("a ramfs cannot be mounted: ") + std::strerror(errno);
+}
+
+RamFileSystem::~RamFileSystem() {
+  if (ok()) ::umount2(path().c_str(), MNT_DETACH);
+}
+
 }  // namespace cairn::testing

@@ -78,4 +78,20 @@ class MountedFileSystem {
   std::string reason_ = "not mounted";
 };
 
+// A ramfs mounted on a directory of its own: a file system that refuses O_DIRECT. Unmounted at the end.
+class RamFileSystem {
+ public:
+  RamFileSystem();
+  ~RamFileSystem();
+  RamFileSystem(const RamFileSystem&) = delete;
+  RamFileSystem& operator=(const RamFileSystem&) = delete;
+  [[nodiscard]] bool ok() const { return reason_.empty(); }
+  [[nodiscard]] const std::string& reason() const { return reason_; }
+  [[nodiscard]] const std::filesystem::path& path() const { return directory_.path(); }
+
+ private:
+  Sandbox directory_;
+  std::string reason_;
+};
+
 }  // namespace cairn::testing
