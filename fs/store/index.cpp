@@ -2,6 +2,7 @@
 #include "fs/store/index.h"
 
 #include <lmdb.h>
+#include <sodium.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -26,6 +27,8 @@ constexpr std::uint32_t kIndexVersion = 1;
 constexpr std::size_t kEntryBytes = 24;
 constexpr std::string_view kAboutKey = "about";
 constexpr std::string_view kNextPackKey = "next-pack";
+constexpr std::string_view kEpochKey = "epoch";
+constexpr std::size_t kEpochBytes = 16;
 
 std::array<std::uint8_t, kEntryBytes> encode(const IndexEntry& entry) {
   std::array<std::uint8_t, kEntryBytes> bytes{};
@@ -136,6 +139,7 @@ struct Index::State {
   Result<MDB_txn*> begin_read();
   void end_read(MDB_txn* txn);
   Result<std::optional<PackNumber>> number_of(MDB_txn* txn, const std::string& pack_name) const;
+  int put_new_epoch(MDB_txn* txn) const;
 };
 
 namespace {
@@ -218,6 +222,14 @@ Result<std::optional<PackNumber>> Index::State::number_of(MDB_txn* txn, const st
   return std::optional(get_le<PackNumber>(view_of(value)));
 }
 
+int Index::State::put_new_epoch(MDB_txn* txn) const {
+  std::array<std::uint8_t, kEpochBytes> epoch{};
+  randombytes_buf(epoch.data(), epoch.size());
+  MDB_val key = value_of(as_bytes(kEpochKey));
+  MDB_val value = value_of(epoch);
+  return mdb_put(txn, about, &key, &value, 0);
+}
+
 Index::Index(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 Index::~Index() {
@@ -249,6 +261,7 @@ Result<void> Index::create(const std::filesystem::path& folder, const StoreId& s
   MDB_val key = value_of(as_bytes(kAboutKey));
   MDB_val value = value_of(about);
   CAIRN_CHECK(check(mdb_put(txn.get(), state.about, &key, &value, 0)));
+  CAIRN_CHECK(check(state.put_new_epoch(txn.get())));
   return check(txn.commit());
 }
 
@@ -386,6 +399,27 @@ Result<std::uint64_t> Index::record_count() {
   return std::uint64_t{stat.ms_entries};
 }
 
+Result<std::string> Index::epoch() {
+  CAIRN_TRY(MDB_txn * txn, state_->begin_read());
+  const ReadScope scope(*state_, txn);
+  MDB_val key = value_of(as_bytes(kEpochKey));
+  MDB_val value{};
+  const int code = mdb_get(txn, state_->about, &key, &value);
+  if (code == MDB_NOTFOUND) return std::string();
+  if (code != 0) return lmdb_error(code, "read index", state_->folder);
+  if (value.mv_size != kEpochBytes) return state_->damaged("its epoch has a wrong length");
+  return to_hex(view_of(value));
+}
+
+Result<void> Index::renew_epoch() {
+  Transaction txn;
+  int code = txn.begin(state_->env, 0);
+  if (code == 0) code = state_->put_new_epoch(txn.get());
+  if (code == 0) code = txn.commit();
+  if (code != 0) return lmdb_error(code, "write index", state_->folder);
+  return {};
+}
+
 Result<void> Index::add(std::span<const IndexedPack> packs) {
   const auto check = [&](int code) -> Result<void> {
     if (code != 0) return lmdb_error(code, "write index", state_->folder);
@@ -468,6 +502,7 @@ Result<void> Index::forget(std::span<const std::string> pack_names) {
   }
   if (code != MDB_NOTFOUND) return lmdb_error(code, "write index", state_->folder);
   closer.reset();  // the commit would close it
+  CAIRN_CHECK(check(state_->put_new_epoch(txn.get())));
   return check(txn.commit());
 }
 

@@ -37,11 +37,12 @@ struct Block {
 class Ingest {
  public:
   Ingest(RecordSink& sink, const ChunkNamer& namer, std::uint32_t chunk_size, ImageReader& image,
-         const IngestOptions& options)
+         const IngestOptions& options, CarryOver* carry_over)
       : sink_(sink),
         namer_(namer),
         image_(image),
         options_(options),
+        carry_over_(carry_over),
         geometry_(image.size(), chunk_size),
         block_bytes_(std::max<std::uint64_t>(kBlockBytes, chunk_size)),
         workers_(options.workers != 0 ? options.workers
@@ -58,6 +59,7 @@ class Ingest {
       changed_.notify_all();
     }
     if (failure_) return pass_on(*failure_);
+    CAIRN_CHECK(count_carried());
     CAIRN_CHECK(store_upper_levels());
     return report_;
   }
@@ -87,6 +89,8 @@ class Ingest {
   Result<void> read_image();
   Result<void> read_block(std::uint64_t offset, std::uint64_t end);
   Result<void> enter_leaf(std::uint64_t index);
+  Result<void> carry(std::uint64_t offset, std::uint64_t end);
+  Result<void> count_carried();
 
   // --- the workers' side
   void work(unsigned worker);
@@ -106,6 +110,7 @@ class Ingest {
   const ChunkNamer& namer_;
   ImageReader& image_;
   const IngestOptions& options_;
+  CarryOver* carry_over_;
   MapGeometry geometry_;
   std::uint64_t block_bytes_;
   unsigned workers_;
@@ -130,6 +135,27 @@ Result<void> Ingest::enter_leaf(std::uint64_t index) {
   return {};
 }
 
+// Takes chunks over from the earlier point.
+Result<void> Ingest::carry(std::uint64_t offset, std::uint64_t end) {
+  if (options_.stop.stop_requested()) return fail(ErrorCode::cancelled, "back up", "the disk", "it was cancelled");
+  advance(end - offset);
+  return carry_over_->carry(
+      offset, end, [&](std::uint64_t leaf, std::size_t first, std::span<const ChunkName> names) -> Result<void> {
+        CAIRN_CHECK(enter_leaf(leaf));
+        // Workers fill in other chunks of this leaf meanwhile.
+        std::copy(names.begin(), names.end(), current_leaf_->names.begin() + static_cast<std::ptrdiff_t>(first));
+        return {};
+      });
+}
+
+Result<void> Ingest::count_carried() {
+  if (carry_over_ == nullptr) return {};
+  CAIRN_TRY(const std::uint64_t data_bytes, carry_over_->data_bytes());
+  report_.map.data_bytes += data_bytes;
+  report_.carried_bytes = carry_over_->carried_bytes();
+  return {};
+}
+
 Result<void> Ingest::read_image() {
   const std::uint64_t size = geometry_.size();
   const std::uint64_t chunk = geometry_.chunk_size();
@@ -138,7 +164,15 @@ Result<void> Ingest::read_image() {
     CAIRN_TRY(const ImageExtent extent, image_.extent_at(offset));
     const std::uint64_t extent_end = extent.offset + extent.size;
     CAIRN_ASSERT(extent.offset <= offset && extent_end > offset);
-    if (!extent.data) {
+    if (extent.kind == ExtentKind::as_before) {
+      CAIRN_ASSERT(carry_over_ != nullptr);
+      if (const std::uint64_t end = carry_over_->end_of(offset, extent_end); end > offset) {
+        CAIRN_CHECK(carry(offset, end));
+        offset = end;
+        continue;
+      }
+    }
+    if (extent.kind == ExtentKind::hole) {
       const std::uint64_t end = extent_end >= size ? size : extent_end / chunk * chunk;
       if (end > offset) {
         advance(end - offset);
@@ -146,7 +180,7 @@ Result<void> Ingest::read_image() {
         continue;
       }
     }
-    // A chunk that is partly a hole is read whole.
+    // A chunk that is partly a hole, or partly as before, is read whole.
     const std::uint64_t data_end = std::min(size, (extent_end + chunk - 1) / chunk * chunk);
     const std::uint64_t end = std::min(data_end, (offset / block_bytes_ + 1) * block_bytes_);
     CAIRN_CHECK(read_block(offset, end));
@@ -247,8 +281,10 @@ Result<ChunkName> Ingest::store_node(const MapNode& node, unsigned lane) {
 Result<void> Ingest::store_upper_levels() {
   report_.map.size = geometry_.size();
   std::map<std::uint64_t, ChunkName> below = std::move(leaf_names_);
+  if (carry_over_ != nullptr) below.insert(carry_over_->nodes(0).begin(), carry_over_->nodes(0).end());
   for (unsigned level = 1; level <= geometry_.root_level(); ++level) {
     std::map<std::uint64_t, ChunkName> here;
+    if (carry_over_ != nullptr) here = carry_over_->nodes(level);
     for (auto child = below.begin(); child != below.end();) {
       const std::uint64_t index = child->first / kNodeNames;
       MapNode node{level, std::vector<ChunkName>(geometry_.name_count(level, index))};
@@ -273,8 +309,8 @@ bool Ingest::is_ciphertext(std::uint64_t offset, std::uint64_t size) const {
 }  // namespace
 
 Result<IngestReport> ingest_disk(RecordSink& sink, const ChunkNamer& namer, std::uint32_t chunk_size,
-                                 ImageReader& image, const IngestOptions& options) {
-  return Ingest(sink, namer, chunk_size, image, options).run();
+                                 ImageReader& image, const IngestOptions& options, CarryOver* carry_over) {
+  return Ingest(sink, namer, chunk_size, image, options, carry_over).run();
 }
 
 }  // namespace cairn
