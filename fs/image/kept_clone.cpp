@@ -184,7 +184,9 @@ Result<KeptClone> keep_clone(int fd, const std::filesystem::path& folder, const 
   return kept;
 }
 
-OpenedClone open_kept_clone(const KeptClone& kept, int now) {
+namespace {
+
+OpenedClone open_as_kept(const KeptClone& kept) {
   const auto no = [](std::string why) { return OpenedClone{UniqueFd(), std::move(why)}; };
   UniqueFd fd(::open(kept.path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!fd && errno == ENOENT) return no(fmt::format("the kept clone {} is gone", kept.path.string()));
@@ -195,6 +197,22 @@ OpenedClone open_kept_clone(const KeptClone& kept, int now) {
     return no(fmt::format("another file is where the kept clone {} was", kept.path.string()));
   if (*identity != kept.identity)
     return no(fmt::format("the kept clone {} was changed since it was kept", kept.path.string()));
+  return {std::move(fd), {}};
+}
+
+}  // namespace
+
+std::optional<std::string> why_not_as_kept(const KeptClone& kept) {
+  OpenedClone opened = open_as_kept(kept);
+  if (opened.fd) return std::nullopt;
+  return std::move(opened.why_not);
+}
+
+OpenedClone open_kept_clone(const KeptClone& kept, int now) {
+  const auto no = [](std::string why) { return OpenedClone{UniqueFd(), std::move(why)}; };
+  OpenedClone opened = open_as_kept(kept);
+  if (!opened.fd) return opened;
+  const UniqueFd& fd = opened.fd;
   struct stat before_facts{};
   struct stat now_facts{};
   if (::fstat(fd.get(), &before_facts) != 0 || ::fstat(now, &now_facts) != 0 || !S_ISREG(before_facts.st_mode))
@@ -204,7 +222,7 @@ OpenedClone open_kept_clone(const KeptClone& kept, int now) {
   if (before_facts.st_dev != now_facts.st_dev)
     return no(fmt::format("the kept clone {} lies on another file system than the new one", kept.path.string()));
   if (auto why = why_not_this_file_system(fd.get())) return no(*std::move(why));
-  return {std::move(fd), {}};
+  return opened;
 }
 
 bool remove_kept_clone(const KeptClone& kept) {

@@ -53,6 +53,9 @@ struct OpenedClone {
 // Opens a kept clone and checks that it is what was kept, and that it lies on the file system of `now`, the new clone.
 OpenedClone open_kept_clone(const KeptClone& kept, int now);
 
+// The first half of that check. Nothing: it is what was kept, untouched. Else words.
+std::optional<std::string> why_not_as_kept(const KeptClone& kept);
+
 // Removes it if it is what was kept. False: it is there and could not be removed, or is something else.
 bool remove_kept_clone(const KeptClone& kept);
 // Removes the files of `folder` whose names begin with `prefix`, but for `but`: what crashes left behind.

@@ -123,6 +123,17 @@ TEST(Settings, NeedOnlyTheStore) {
   EXPECT_TRUE(settings.machines.empty());
 }
 
+TEST(Settings, ChangeTrackingIsOnUnlessItIsSaid) {
+  const std::string store = "store: { path: s, key_file: k }\n";
+  EXPECT_TRUE(parsed(store).change_tracking.enabled);
+  EXPECT_EQ(parsed(store).change_tracking.clones, ".cairn-clones");
+  EXPECT_FALSE(parsed(store + "change_tracking: { enabled: false }").change_tracking.enabled);
+  // A name is one beside each image, not beside the settings.
+  EXPECT_EQ(parsed(store + "change_tracking: { clones: kept }").change_tracking.clones, "kept");
+  EXPECT_EQ(parsed(store + "change_tracking: { clones: /srv/images/kept/ }").change_tracking.clones,
+            "/srv/images/kept");
+}
+
 TEST(Settings, TheDefaultPolicyIsThereUnwritten) {
   const Settings settings = parsed("store: { path: s, key_file: k }\nmachines: { m: { disks: { d: { image: i } } } }");
   const Policy& policy = settings.policy_of(settings.machines.at("m"));
