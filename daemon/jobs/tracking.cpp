@@ -59,7 +59,11 @@ struct Differences {
 
 Result<TrackingRecord> load_record(Backend& records, const std::string& machine, const std::string& disk) {
   auto bytes = records.get(record_object(machine, disk), kMaxRecordBytes);
-  if (bytes) return read_record(as_text(*bytes));
+  if (bytes) {
+    CAIRN_TRY(TrackingRecord record, read_record(as_text(*bytes)));
+    if (record.machine == machine && record.disk == disk) return record;
+    return fail(ErrorCode::clone_not_kept, "read", "the record of the kept clone", "it belongs to another disk");
+  }
   Error error = std::move(bytes).error();
   if (error.code != ErrorCode::object_missing) error.code = ErrorCode::clone_not_kept;
   if (error.because.empty()) error.because = error.message();
@@ -141,7 +145,7 @@ void Tracking::decide(const DiskSettings& disk, const ImageReader& image, DiskPl
   if (!inputs_.place.records) return plan.give_up("no records of clones can be kept: " + inputs_.place.why_none);
   if (image.clone_folder().empty()) return plan.give_up(image.why_not_keepable());
   if (!plan.record) return;
-  if (auto why = find_base(disk, image, plan)) {
+  if (auto why = find_base(disk, plan)) {
     plan.base.reset();
     return plan.give_up(*std::move(why));
   }
@@ -161,11 +165,10 @@ void Tracking::decide(const DiskSettings& disk, const ImageReader& image, DiskPl
                                     iso_time(plan.record->full_read), format_duration(inputs_.full_read)));
 }
 
-std::optional<std::string> Tracking::find_base(const DiskSettings& disk, const ImageReader& image, DiskPlan& plan) {
+std::optional<std::string> Tracking::find_base(const DiskSettings& disk, DiskPlan& plan) {
   const TrackingRecord& record = *plan.record;
   if (record.store != store_.info().id || record.chunk_size != store_.info().chunk_size)
     return "the kept clone belongs to another store";
-  if (record.machine != machine_ || record.disk != disk.name) return "the kept clone belongs to another disk";
   if (epoch_.empty() || record.epoch != epoch_)
     return "the store has lost packs, or its index was made anew, since the last backup";
   const auto points = store_.list_points();
@@ -190,7 +193,6 @@ std::optional<std::string> Tracking::find_base(const DiskSettings& disk, const I
   if (base == nullptr) return fmt::format("{} has no such disk", record.point);
   if (base->map.size != record.clone.identity.size)
     return fmt::format("the kept clone has another size than the disk in {}", record.point);
-  static_cast<void>(image);
   plan.base = IngestBase{&store_, base->map};
   return std::nullopt;
 }
@@ -283,7 +285,10 @@ void Tracking::keep(const DiskSettings& disk, const ImageReader& image, DiskPlan
     if (record) {
       kept = record->clone.path;
       // From here on the old clone is of no use to anyone.
-      if (plan.record && plan.record->clone.path != kept) static_cast<void>(remove_kept_clone(plan.record->clone));
+      if (plan.record) {
+        static_cast<void>(remove_kept_clone(plan.record->clone));
+        remove_clone_folder(plan.record->clone.path.parent_path());  // when the setting names another one now
+      }
     } else {
       job_.warn(fmt::format("disk {}: {} [{}]", disk.name, record.error().message(), record.error().name()));
     }

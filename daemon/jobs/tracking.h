@@ -83,7 +83,7 @@ class Tracking {
  private:
   void decide(const DiskSettings& disk, const ImageReader& image, DiskPlan& plan);
   // Words, or nothing when plan.record's point is the base.
-  std::optional<std::string> find_base(const DiskSettings& disk, const ImageReader& image, DiskPlan& plan);
+  std::optional<std::string> find_base(const DiskSettings& disk, DiskPlan& plan);
   [[nodiscard]] std::string points_in_doubt(const TrackingRecord& record);
   Result<TrackingRecord> keep_new(const DiskSettings& disk, const ImageReader& image, const DiskPlan& plan,
                                   const PointName& point);

@@ -124,7 +124,7 @@ TEST(RenderStatus, ShowsHowDisksAreTracked) {
        "clone_bytes_complete":false}])");
   const std::string text = render_status(document, kNow);
   EXPECT_THAT(text, testing::ContainsRegex("web-01/root +on +2026-11-20 02:00:00 +1.00 MiB +/img/.cairn-clones/"));
-  EXPECT_THAT(text, testing::ContainsRegex("web-01/data +starting +no clone is kept yet"));
+  EXPECT_THAT(text, testing::ContainsRegex("web-01/data +starting +- +- +no clone is kept yet"));
   EXPECT_THAT(text, HasSubstr("more than 4.00 KiB"));
 }
 

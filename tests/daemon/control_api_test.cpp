@@ -100,8 +100,7 @@ TEST_F(ControlApiTest, EveryRequestReachesTheService) {
   EXPECT_THAT(service_.asked(),
               testing::ElementsAre("status", "points -", "points web 01", "point web@latest", "jobs 50", "jobs 7",
                                    "job j1", "cancel j1", "backup a b", "backup all", "backup a full-read",
-                                   "restore web@latest /out -",
-                                   "restore w@l /o root force"));
+                                   "restore web@latest /out -", "restore w@l /o root force"));
 }
 
 TEST_F(ControlApiTest, RefusesBodiesThatAreNotWhatIsAsked) {
@@ -272,8 +271,7 @@ TEST_F(ControlApiTest, RemoteServiceGivesTheSameResults) {
   EXPECT_EQ(value_of(remote->wait_job("j1", 0, milliseconds(60'000)))["revision"], 1);
   EXPECT_THAT(service_.asked(),
               testing::IsSupersetOf({"points we/b ?&", "point web@la?t/e st#%", "jobs 3", "backup a b", "backup all",
-                                      "backup c full-read",
-                                     "restore web@latest /out root force", "cancel j1"}));
+                                     "backup c full-read", "restore web@latest /out root force", "cancel j1"}));
 }
 
 TEST_F(ControlApiTest, RemoteServiceGivesTheSameErrors) {
