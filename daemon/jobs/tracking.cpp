@@ -216,7 +216,7 @@ Result<void> Tracking::compare(const DiskSettings& disk, DiskPlan& plan, const M
   // The new map's nodes must be found to be read.
   CAIRN_CHECK(writer_.flush());
   Differences differences;
-  const auto compared =
+  auto compared =
       visit_differences(store_, plan.base->map, now, store_.info().chunk_size, [&](ByteRange chunk) -> Result<void> {
         if (job_.stop().stop_requested())
           return fail(ErrorCode::cancelled, "back up", machine_, "it was asked to stop");
