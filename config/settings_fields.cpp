@@ -48,14 +48,6 @@ bool is_number_like(const YamlNode& node) {
          node.text.find_first_of("0123456789") != std::string::npos;
 }
 
-bool is_name(std::string_view name) {
-  const auto is_alphanumeric = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-  };
-  if (name.empty() || name.size() > 64 || !is_alphanumeric(name.front())) return false;
-  return std::ranges::all_of(name, [&](char c) { return is_alphanumeric(c) || c == '.' || c == '_' || c == '-'; });
-}
-
 }  // namespace
 
 void ProblemList::add(YamlPosition at, std::string key, std::string found, std::string expected) {
@@ -171,7 +163,7 @@ const std::vector<YamlEntry>& MapReader::named_entries(std::string_view kind) {
   static const std::vector<YamlEntry> kNone;
   if (node_ == nullptr) return kNone;
   for (const YamlEntry& entry : node_->entries)
-    if (!is_name(entry.key))
+    if (!is_valid_name(entry.key))
       key_problem(entry, fmt::format("the {} name {}", kind, in_quotes(entry.key)),
                   "a name of 1 to 64 letters a-z A-Z, digits and . _ -, beginning with a letter or digit");
   return node_->entries;

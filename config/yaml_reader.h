@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "config/base/text.h"
 #include "config/settings.h"
 
 namespace cairn {
@@ -47,12 +48,6 @@ struct YamlTree {
 };
 
 YamlTree read_yaml(std::string_view text);
-
-// The length of the UTF-8 sequence at the start of `text`; 0: there is none (RFC 3629, table 3-7 of Unicode).
-std::size_t utf8_length(std::string_view text);
-
-// True when all of `text` is UTF-8.
-bool is_utf8(std::string_view text);
 
 // `text` in double quotes, on one line, shortened when long: for "found ...".
 std::string in_quotes(std::string_view text);

@@ -1,7 +1,7 @@
-// Sealing: authenticated encryption (AEAD) of records, by libsodium. AES-256-GCM (NIST SP 800-38D) where the CPU has
-// it, XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03) elsewhere. Nonce rule: every sealing key seals one pack or one
-// document only, and the nonce is the record's number, counted here; no caller can pass one. Any thread unless said
-// otherwise. SPDX-License-Identifier: GPL-3.0-or-later
+// Sealing: authenticated encryption (AEAD) of records. AES-256-GCM (NIST SP 800-38D; aes_gcm.h) where the CPU has it,
+// libsodium's XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03) elsewhere. Nonce rule: every sealing key seals one pack
+// or one document only, and the nonce is the record's number, counted here; no caller can pass one. Any thread unless
+// said otherwise. SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <cstdint>
@@ -29,9 +29,16 @@ class Sealer {
  public:
   Sealer(SealAlgorithm algorithm, SecretBytes key);
   [[nodiscard]] std::uint32_t next_number() const { return next_; }
-  // Appends plain.size() + kSealTagBytes bytes to `to`; `context` is authenticated with them.
+  // Writes plain.size() + kSealTagBytes bytes to `to`, which has that size; `context` is authenticated with them.
   // Returns the record's number.
-  std::uint32_t seal(ByteView plain, ByteView context, Buffer& to);
+  std::uint32_t seal(ByteView plain, ByteView context, MutableBytes to);
+  // The same, appended.
+  template <class Bytes>
+  std::uint32_t seal_onto(ByteView plain, ByteView context, Bytes& to) {
+    const std::size_t at = to.size();
+    to.resize(at + plain.size() + kSealTagBytes);
+    return seal(plain, context, MutableBytes(to).subspan(at));
+  }
 
  private:
   SealAlgorithm algorithm_;

@@ -5,15 +5,39 @@
 
 #include <cstdint>
 #include <cstring>
+#include <new>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace cairn {
 
 using Buffer = std::vector<std::uint8_t>;
+
+// Memory on pages, as direct reads and writes want it (open(2), O_DIRECT), and not zeroed: resize() leaves new bytes as
+// they are.
+template <class Byte>
+struct BulkAllocator {
+  using value_type = Byte;
+  static constexpr std::align_val_t kPage{4096};
+  BulkAllocator() = default;
+  template <class Other>
+  BulkAllocator(const BulkAllocator<Other>& /*same*/) noexcept {}  // NOLINT(google-explicit-constructor)
+  [[nodiscard]] Byte* allocate(std::size_t count) { return static_cast<Byte*>(::operator new(count, kPage)); }
+  void deallocate(Byte* bytes, std::size_t count) noexcept { ::operator delete(bytes, count, kPage); }
+  template <class Other, class... Arguments>
+  void construct(Other* at, Arguments&&... arguments) {
+    if constexpr (sizeof...(Arguments) == 0)
+      ::new (static_cast<void*>(at)) Other;
+    else
+      ::new (static_cast<void*>(at)) Other(std::forward<Arguments>(arguments)...);
+  }
+  bool operator==(const BulkAllocator&) const = default;
+};
+using BulkBuffer = std::vector<std::uint8_t, BulkAllocator<std::uint8_t>>;
 using ByteView = std::span<const std::uint8_t>;
 using MutableBytes = std::span<std::uint8_t>;
 
@@ -44,14 +68,17 @@ Integer get_le(ByteView from) {
   for (std::size_t i = 0; i < sizeof(Integer); ++i) value |= static_cast<std::uint64_t>(from[i]) << (8 * i);
   return static_cast<Integer>(value);
 }
-template <class Integer>
-void append_le(Buffer& to, Integer value) {
+template <class Integer, class Bytes>
+void append_le(Bytes& to, Integer value) {
   const std::size_t at = to.size();
   to.resize(at + sizeof(Integer));
   put_le(MutableBytes(to).subspan(at), value);
 }
-inline void append(Buffer& to, ByteView more) {
-  to.insert(to.end(), more.begin(), more.end());
+template <class Bytes>
+void append(Bytes& to, ByteView more) {
+  const std::size_t at = to.size();
+  to.resize(at + more.size());
+  if (!more.empty()) std::memcpy(to.data() + at, more.data(), more.size());
 }
 
 // True when every byte is zero. Reads about as fast as memory; an empty view is all zero.

@@ -10,34 +10,14 @@
 #include <cerrno>
 #include <limits>
 
+#include "config/base/text.h"
+
 namespace cairn {
 
 namespace {
 
 // A file offset is signed: larger disks than this do not exist, and tmpfs would refuse the size.
 constexpr std::uint64_t kLargestFile = std::numeric_limits<std::int64_t>::max() / 2;
-
-// The bytes of the UTF-8 character at the start of `text` (RFC 3629: shortest form, no surrogates), 0 when there is
-// none.
-std::size_t utf8_length(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<std::uint8_t>(text[i]) : 0U; };
-  const auto follows = [&](std::size_t i) { return (byte(i) & 0xC0U) == 0x80U; };
-  const unsigned lead = byte(0);
-  if (lead >= 0xC2 && lead <= 0xDF) return follows(1) ? 2 : 0;
-  if (lead >= 0xE0 && lead <= 0xEF) {
-    if (!follows(1) || !follows(2)) return 0;
-    if (lead == 0xE0 && byte(1) < 0xA0) return 0;
-    if (lead == 0xED && byte(1) > 0x9F) return 0;
-    return 3;
-  }
-  if (lead >= 0xF0 && lead <= 0xF4) {
-    if (!follows(1) || !follows(2) || !follows(3)) return 0;
-    if (lead == 0xF0 && byte(1) < 0x90) return 0;
-    if (lead == 0xF4 && byte(1) > 0x8F) return 0;
-    return 4;
-  }
-  return 0;
-}
 
 void append_utf8(std::string& to, std::uint32_t point) {
   const auto put = [&](std::uint32_t byte) { to.push_back(static_cast<char>(byte)); };
@@ -143,8 +123,9 @@ std::string printable(std::string_view text) {
   text = text.substr(0, text.find('\0'));
   std::string clean;
   while (!text.empty()) {
-    const char c = text.front();
-    const std::size_t length = c >= 0x20 && c < 0x7F ? 1 : utf8_length(text);
+    const auto first = static_cast<unsigned char>(text.front());
+    const bool is_control = first < 0x20 || first == 0x7F;
+    const std::size_t length = is_control ? 0 : utf8_length(text);
     if (length == 0)
       clean.push_back('?');
     else

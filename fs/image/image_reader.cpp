@@ -1,5 +1,6 @@
 // open_image, and the one reader behind it: a descriptor (file, clone or block device), its extents by
-// SEEK_DATA/SEEK_HOLE (lseek(2)), and a watch for changes. One thread at a time.
+// SEEK_DATA/SEEK_HOLE (lseek(2)), and a watch for changes. Read past the page cache, so that a backup does not push out
+// what the guests use.
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "fs/image/image_reader.h"
 
@@ -17,6 +18,7 @@
 #include "config/base/unique_fd.h"
 #include "fs/image/change_watch.h"
 #include "fs/image/reflink_clone.h"
+#include "fs/io/direct_io.h"
 
 namespace cairn {
 
@@ -32,8 +34,9 @@ class FdImageReader : public ImageReader {
         kind_(kind),
         size_(size),
         note_(std::move(note)),
-        holes_are_told_(kind != Kind::block_device) {
-    // Readahead of the larger kind; only advice.
+        holes_are_told_(kind != Kind::block_device),
+        reads_(fd_.get()) {
+    // For where direct reading is not to be had: readahead of the larger kind. Only advice.
     static_cast<void>(::posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_SEQUENTIAL));
   }
 
@@ -91,7 +94,7 @@ class FdImageReader : public ImageReader {
   Result<void> read(std::uint64_t offset, MutableBytes to) override {
     std::size_t done = 0;
     while (done < to.size()) {
-      const ssize_t got = ::pread(fd_.get(), to.data() + done, to.size() - done, static_cast<off_t>(offset + done));
+      const ssize_t got = reads_.read(offset + done, to.subspan(done));
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) return unreadable(errno, offset + done);
       if (got == 0) return shrank(offset + done);
@@ -128,6 +131,7 @@ class FdImageReader : public ImageReader {
   std::uint64_t size_;
   std::string note_;
   bool holes_are_told_;
+  DirectReads reads_;
   std::unique_ptr<ChangeWatch> watch_;
   std::filesystem::path clone_folder_;
   std::string why_not_keepable_;

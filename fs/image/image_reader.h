@@ -31,7 +31,8 @@ class ImageReader {
   [[nodiscard]] virtual std::uint64_t size() const = 0;
   // What lies at `offset` (< size()), up to where that changes or the disk ends. Holes read as zeros.
   virtual Result<ImageExtent> extent_at(std::uint64_t offset) = 0;
-  // Fills all of `to` from `offset`. Errors: image_shrank, image_unreadable. One thread at a time.
+  // Fills all of `to` from `offset`. Errors: image_shrank, image_unreadable. Any thread, several at once: whoever wants
+  // the disk kept busy has several reads under way.
   virtual Result<void> read(std::uint64_t offset, MutableBytes to) = 0;
   // For probing only; open for reading. -1 when there is none.
   [[nodiscard]] virtual int fd() const = 0;

@@ -12,11 +12,10 @@
 #include <cstdio>
 
 #include "config/base/unique_fd.h"
+#include "fs/io/direct_io.h"
 
 namespace cairn {
 namespace {
-
-constexpr std::size_t kMaxWriteBytes = 64 * 1024 * 1024;
 
 class FileReader final : public ObjectReader {
  public:
@@ -42,16 +41,6 @@ class FileReader final : public ObjectReader {
   std::uint64_t size_;
   std::string path_;
 };
-
-Result<void> write_all(int file, ByteView bytes, const std::string& path) {
-  while (!bytes.empty()) {
-    const ssize_t put = ::write(file, bytes.data(), std::min(bytes.size(), kMaxWriteBytes));
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) return fail_errno(errno, "write", path);
-    bytes = bytes.subspan(static_cast<std::size_t>(put));
-  }
-  return {};
-}
 
 Result<void> sync_folder(const std::filesystem::path& folder) {
   const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -116,7 +105,7 @@ Result<void> LocalBackend::put(std::string_view name, std::span<const ByteView> 
   }
   if (!file) return fail_errno(errno, "create", temporary.string());
   TemporaryFile guard(temporary);
-  for (const ByteView part : parts) CAIRN_CHECK(write_all(file.get(), part, target.string()));
+  CAIRN_CHECK(write_parts(file.get(), parts, target.string()));
   if (::fsync(file.get()) != 0) return fail_errno(errno, "sync", target.string());
 
   const auto publish = [&] {

@@ -16,8 +16,9 @@ namespace cairn {
 namespace {
 
 constexpr std::uint64_t kBlockBytes = kMiB;
-constexpr std::size_t kBuffersPerWorker = 4;
 constexpr unsigned kMaxWorkers = 4;  // bounds the memory; a disk is not faster than this many
+constexpr unsigned kReaders = 3;     // reads under way at once; they wait for the disk and cost next to no CPU
+constexpr std::size_t kBuffersPerThread = 2;
 
 // The names of one leaf while its blocks are on their way.
 struct Leaf {
@@ -30,7 +31,7 @@ struct Leaf {
 struct Block {
   std::uint64_t offset = 0;  // bytes, a multiple of the chunk size
   std::size_t size = 0;      // bytes
-  Buffer buffer;
+  BulkBuffer buffer;
   std::shared_ptr<Leaf> leaf;
 };
 
@@ -46,19 +47,21 @@ class Ingest {
         geometry_(image.size(), chunk_size),
         block_bytes_(std::max<std::uint64_t>(kBlockBytes, chunk_size)),
         workers_(options.workers != 0 ? options.workers
-                                      : std::clamp(std::thread::hardware_concurrency(), 1U, kMaxWorkers)) {
-    free_buffers_.resize(workers_ * kBuffersPerWorker);
+                                      : std::clamp(std::thread::hardware_concurrency(), 1U, kMaxWorkers)),
+        readers_(workers_ == 1 ? 1 : kReaders) {
+    free_buffers_.resize((workers_ + readers_) * kBuffersPerThread);
   }
 
   Result<IngestReport> run() {
     {
-      std::vector<std::jthread> threads;
-      if (auto outcome = read_with(threads); !outcome) set_failure(std::move(outcome).error());
+      std::vector<std::jthread> workers;
+      if (auto outcome = read_with(workers); !outcome) set_failure(std::move(outcome).error());
       const std::lock_guard lock(mutex_);
-      reader_done_ = true;
+      reading_done_ = true;
       changed_.notify_all();
     }
     if (failure_) return pass_on(*failure_);
+    if (current_leaf_) CAIRN_CHECK(leave(std::exchange(current_leaf_, nullptr), 0));
     CAIRN_CHECK(count_carried());
     CAIRN_CHECK(store_upper_levels());
     return report_;
@@ -78,16 +81,25 @@ class Ingest {
     if (options_.progress) options_.progress(bytes);
   }
 
-  // --- the reader's side
-  // The door where the reader's exceptions end: the workers must hear that it is done.
-  Result<void> read_with(std::vector<std::jthread>& threads) {
+  // --- the readers' side; this thread is one of them
+  // The door where this thread's exceptions end: the workers must hear that reading is done.
+  Result<void> read_with(std::vector<std::jthread>& workers) {
     return without_exceptions("back up", "the disk", [&] {
-      for (unsigned i = 0; i < workers_; ++i) threads.emplace_back([this, i] { work(i); });
-      return read_image();
+      for (unsigned i = 0; i < workers_; ++i) workers.emplace_back([this, i] { work(i); });
+      std::vector<std::jthread> others;
+      for (unsigned i = 1; i < readers_; ++i)
+        others.emplace_back([this] { static_cast<void>(read_safely().has_value()); });
+      return read_safely();
     });
   }
+  // The door where a reader's exceptions end.
+  Result<void> read_safely() {
+    auto outcome = without_exceptions("back up", "the disk", [&] { return read_image(); });
+    if (!outcome) set_failure(outcome.error());
+    return outcome;
+  }
   Result<void> read_image();
-  Result<void> read_block(std::uint64_t offset, std::uint64_t end);
+  Result<std::optional<Block>> next_block();
   Result<void> enter_leaf(std::uint64_t index);
   Result<void> carry(std::uint64_t offset, std::uint64_t end);
   Result<void> count_carried();
@@ -114,13 +126,17 @@ class Ingest {
   MapGeometry geometry_;
   std::uint64_t block_bytes_;
   unsigned workers_;
-  std::shared_ptr<Leaf> current_leaf_;  // of the reader
+  unsigned readers_;
+
+  std::mutex plan_mutex_;     // guards what follows; taken before mutex_
+  std::uint64_t offset_ = 0;  // how far the disk has been shared out; a multiple of the chunk size, or the end
+  std::shared_ptr<Leaf> current_leaf_;
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
   std::deque<Block> queue_;
-  std::vector<Buffer> free_buffers_;
-  bool reader_done_ = false;
+  std::vector<BulkBuffer> free_buffers_;
+  bool reading_done_ = false;
   std::optional<Error> failure_;
   IngestReport report_;
   std::map<std::uint64_t, ChunkName> leaf_names_;  // those that are not zero
@@ -137,7 +153,6 @@ Result<void> Ingest::enter_leaf(std::uint64_t index) {
 
 // Takes chunks over from the earlier point.
 Result<void> Ingest::carry(std::uint64_t offset, std::uint64_t end) {
-  if (options_.stop.stop_requested()) return fail(ErrorCode::cancelled, "back up", "the disk", "it was cancelled");
   advance(end - offset);
   return carry_over_->carry(
       offset, end, [&](std::uint64_t leaf, std::size_t first, std::span<const ChunkName> names) -> Result<void> {
@@ -156,65 +171,71 @@ Result<void> Ingest::count_carried() {
   return {};
 }
 
-Result<void> Ingest::read_image() {
+// The next piece of the disk that must be read; nothing at its end. Passes over holes and what is as before. The plan
+// is held while extents are asked for and nodes of the earlier point are read: nobody can go on before that is known.
+Result<std::optional<Block>> Ingest::next_block() {
+  const std::lock_guard plan(plan_mutex_);
   const std::uint64_t size = geometry_.size();
   const std::uint64_t chunk = geometry_.chunk_size();
-  std::uint64_t offset = 0;  // always a multiple of the chunk size
-  while (offset < size) {
-    CAIRN_TRY(const ImageExtent extent, image_.extent_at(offset));
+  while (offset_ < size) {
+    if (options_.stop.stop_requested()) return fail(ErrorCode::cancelled, "back up", "the disk", "it was cancelled");
+    CAIRN_TRY(const ImageExtent extent, image_.extent_at(offset_));
     const std::uint64_t extent_end = extent.offset + extent.size;
-    CAIRN_ASSERT(extent.offset <= offset && extent_end > offset);
+    CAIRN_ASSERT(extent.offset <= offset_ && extent_end > offset_);
     if (extent.kind == ExtentKind::as_before) {
       CAIRN_ASSERT(carry_over_ != nullptr);
-      if (const std::uint64_t end = carry_over_->end_of(offset, extent_end); end > offset) {
-        CAIRN_CHECK(carry(offset, end));
-        offset = end;
+      if (const std::uint64_t end = carry_over_->end_of(offset_, extent_end); end > offset_) {
+        CAIRN_CHECK(carry(offset_, end));
+        offset_ = end;
         continue;
       }
     }
     if (extent.kind == ExtentKind::hole) {
       const std::uint64_t end = extent_end >= size ? size : extent_end / chunk * chunk;
-      if (end > offset) {
-        advance(end - offset);
-        offset = end;
+      if (end > offset_) {
+        advance(end - offset_);
+        offset_ = end;
         continue;
       }
     }
     // A chunk that is partly a hole, or partly as before, is read whole.
     const std::uint64_t data_end = std::min(size, (extent_end + chunk - 1) / chunk * chunk);
-    const std::uint64_t end = std::min(data_end, (offset / block_bytes_ + 1) * block_bytes_);
-    CAIRN_CHECK(read_block(offset, end));
-    offset = end;
+    const std::uint64_t end = std::min(data_end, (offset_ / block_bytes_ + 1) * block_bytes_);
+    CAIRN_CHECK(enter_leaf(offset_ / chunk / kNodeNames));
+    Block block{offset_, static_cast<std::size_t>(end - offset_), {}, current_leaf_};
+    block.leaf->open_parts.fetch_add(1);
+    offset_ = end;
+    return block;
   }
-  if (current_leaf_) CAIRN_CHECK(leave(std::exchange(current_leaf_, nullptr), 0));
-  return {};
+  return std::optional<Block>();
 }
 
-Result<void> Ingest::read_block(std::uint64_t offset, std::uint64_t end) {
-  CAIRN_CHECK(enter_leaf(offset / geometry_.chunk_size() / kNodeNames));
-  Block block{offset, static_cast<std::size_t>(end - offset), {}, current_leaf_};
-  {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return failure_ || !free_buffers_.empty(); });
-    if (failure_) return pass_on(*failure_);
-    block.buffer = std::move(free_buffers_.back());
-    free_buffers_.pop_back();
+Result<void> Ingest::read_image() {
+  for (;;) {
+    BulkBuffer buffer;
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [&] { return failure_ || !free_buffers_.empty(); });
+      if (failure_) return pass_on(*failure_);
+      buffer = std::move(free_buffers_.back());
+      free_buffers_.pop_back();
+    }
+    CAIRN_TRY(std::optional<Block> block, next_block());
+    if (!block) return {};
+    buffer.resize(block_bytes_);
+    block->buffer = std::move(buffer);
+    CAIRN_CHECK(image_.read(block->offset, MutableBytes(block->buffer).first(block->size)));
+    const std::lock_guard lock(mutex_);
+    report_.read_bytes += block->size;
+    queue_.push_back(*std::move(block));
+    changed_.notify_all();
   }
-  if (options_.stop.stop_requested()) return fail(ErrorCode::cancelled, "back up", "the disk", "it was cancelled");
-  block.buffer.resize(block_bytes_);
-  CAIRN_CHECK(image_.read(offset, MutableBytes(block.buffer).first(block.size)));
-  block.leaf->open_parts.fetch_add(1);
-  const std::lock_guard lock(mutex_);
-  report_.read_bytes += block.size;
-  queue_.push_back(std::move(block));
-  changed_.notify_all();
-  return {};
 }
 
 void Ingest::work(unsigned worker) {
   std::unique_lock lock(mutex_);
   for (;;) {
-    changed_.wait(lock, [&] { return failure_ || reader_done_ || !queue_.empty(); });
+    changed_.wait(lock, [&] { return failure_ || reading_done_ || !queue_.empty(); });
     if (failure_ || queue_.empty()) return;
     Block block = std::move(queue_.front());
     queue_.pop_front();
@@ -239,8 +260,8 @@ Result<void> Ingest::process_safely(Block& block, unsigned worker) {
 Result<void> Ingest::process(Block& block, unsigned worker) {
   const std::uint32_t chunk = geometry_.chunk_size();
   const ByteView bytes = ByteView(block.buffer).first(block.size);
-  std::vector<NewRecord> records;
-  records.reserve(block.size / chunk + 1);
+  thread_local std::vector<NewRecord> records;  // allocated once a thread
+  records.clear();
   std::uint64_t data_bytes = 0;
   for (std::size_t at = 0; at < bytes.size(); at += chunk) {
     const ByteView piece = bytes.subspan(at, std::min<std::size_t>(chunk, bytes.size() - at));

@@ -68,7 +68,7 @@ std::string FinishedPack::object() const {
 
 namespace {
 // Header: magic, version, algorithm, store, salt. Returns the pack's key.
-SecretBytes start_pack(const KeyRing& keys, SealAlgorithm algorithm, const StoreId& store, Buffer& bytes) {
+SecretBytes start_pack(const KeyRing& keys, SealAlgorithm algorithm, const StoreId& store, BulkBuffer& bytes) {
   bytes.clear();
   Buffer salt(kSaltBytes);
   randombytes_buf(salt.data(), salt.size());
@@ -82,7 +82,7 @@ SecretBytes start_pack(const KeyRing& keys, SealAlgorithm algorithm, const Store
 }
 }  // namespace
 
-PackBuilder::PackBuilder(const KeyRing& keys, SealAlgorithm algorithm, const StoreId& store, Buffer room)
+PackBuilder::PackBuilder(const KeyRing& keys, SealAlgorithm algorithm, const StoreId& store, BulkBuffer room)
     : bytes_(std::move(room)), sealer_(algorithm, start_pack(keys, algorithm, store, bytes_)) {}
 
 void PackBuilder::add(const ChunkName& name, RecordKind kind, RecordEncoding encoding, std::uint32_t raw_bytes,
@@ -94,7 +94,7 @@ void PackBuilder::add(const ChunkName& name, RecordKind kind, RecordEncoding enc
   record.place.raw_bytes = raw_bytes;
   record.place.kind = kind;
   record.place.encoding = encoding;
-  sealer_.seal(stored, context_of(name, record.place), bytes_);
+  sealer_.seal_onto(stored, context_of(name, record.place), bytes_);
   CAIRN_ASSERT(bytes_.size() < kMaxPackBytes);
   records_.push_back(record);
 }
@@ -104,7 +104,7 @@ FinishedPack PackBuilder::finish() {
   footer.reserve(records_.size() * kFooterEntryBytes);
   for (const PackRecord& record : records_) append_entry(footer, record);
   const std::uint64_t footer_offset = bytes_.size();
-  sealer_.seal(footer, as_bytes(kFooterContext), bytes_);
+  sealer_.seal_onto(footer, as_bytes(kFooterContext), bytes_);
   append_le(bytes_, footer_offset);
   append_le(bytes_, static_cast<std::uint32_t>(footer.size() + kSealTagBytes));
   append_le(bytes_, static_cast<std::uint32_t>(records_.size()));

@@ -44,7 +44,7 @@ struct PackRecord {
 
 struct FinishedPack {
   std::string name;  // 64 hex digits: BLAKE3 of `bytes`
-  Buffer bytes;
+  BulkBuffer bytes;
   std::vector<PackRecord> records;
   [[nodiscard]] std::string object() const;  // "packs/ab/<name>"
 };
@@ -57,7 +57,7 @@ std::vector<std::string> pack_names_of(const std::vector<std::string>& objects);
 class PackBuilder {
  public:
   // `room`: a buffer to build in, so that its memory is used again; its bytes are dropped.
-  PackBuilder(const KeyRing& keys, SealAlgorithm algorithm, const StoreId& store, Buffer room = {});
+  PackBuilder(const KeyRing& keys, SealAlgorithm algorithm, const StoreId& store, BulkBuffer room = {});
   // Seals `stored` (already encoded; `raw_bytes` when decoded) as the next record.
   void add(const ChunkName& name, RecordKind kind, RecordEncoding encoding, std::uint32_t raw_bytes, ByteView stored);
   [[nodiscard]] std::size_t size() const { return bytes_.size(); }
@@ -66,7 +66,7 @@ class PackBuilder {
   FinishedPack finish();
 
  private:
-  Buffer bytes_;
+  BulkBuffer bytes_;
   std::vector<PackRecord> records_;
   Sealer sealer_;
 };

@@ -50,10 +50,10 @@ Result<void> PackWriter::flush() {
   return {};
 }
 
-Buffer PackWriter::take_spare() {
+BulkBuffer PackWriter::take_spare() {
   const std::lock_guard lock(mutex_);
   if (spare_.empty()) return {};
-  Buffer room = std::move(spare_.back());
+  BulkBuffer room = std::move(spare_.back());
   spare_.pop_back();
   return room;
 }

@@ -35,7 +35,7 @@ class PackWriter {
   // meanwhile. Errors: as write().
   Result<void> flush();
   // The memory of a pack that has been written, for the next one; empty when there is none.
-  [[nodiscard]] Buffer take_spare();
+  [[nodiscard]] BulkBuffer take_spare();
 
  private:
   static constexpr std::size_t kQueuedPacks = 2;
@@ -59,7 +59,7 @@ class PackWriter {
   std::uint64_t published_ = 0;      // packs ever published
   std::uint64_t indexed_up_to_ = 0;  // of those, how many the index has
   std::uint64_t index_wanted_ = 0;   // a flush waits for this many
-  std::vector<Buffer> spare_;
+  std::vector<BulkBuffer> spare_;
   std::jthread thread_;  // last: it uses all of the above
 };
 

@@ -68,7 +68,7 @@ Result<bool> RecordSink::is_new(const ChunkName& name) {
 
 std::uint64_t RecordSink::add(Lane& lane, const NewRecord& record) {
   if (!lane.pack) {
-    Buffer room = writer_.take_spare();
+    BulkBuffer room = writer_.take_spare();
     room.reserve(kPackTargetBytes + kMaxRawBytes + kMiB);
     lane.pack.emplace(keys_, algorithm_, store_, std::move(room));
   }
@@ -101,10 +101,15 @@ Result<SinkCount> RecordSink::store(std::span<const NewRecord> records, unsigned
 
 Result<SinkCount> RecordSink::store_new(std::span<const NewRecord> records, unsigned lane_number) {
   SinkCount count;
-  std::vector<ChunkName> names(records.size());
-  for (std::size_t i = 0; i < records.size(); ++i) names[i] = records[i].name;
-  const auto found = std::make_unique<bool[]>(records.size());
-  CAIRN_CHECK(index_.contains(names, {found.get(), records.size()}));
+  // Allocated once a thread: most records of most backups are there already, and cost a look-up and no more.
+  thread_local std::vector<ChunkName> names;
+  thread_local std::size_t room = 0;
+  thread_local std::unique_ptr<bool[]> found_in;  // of `room`
+  if (room < records.size()) found_in = std::make_unique<bool[]>(room = records.size());
+  names.clear();
+  for (const NewRecord& record : records) names.push_back(record.name);
+  const std::span<bool> found(found_in.get(), records.size());
+  CAIRN_CHECK(index_.contains(names, found));
   Lane& lane = *lanes_[lane_number % lanes_.size()];
   for (std::size_t i = 0; i < records.size(); ++i) {
     if (found[i]) continue;

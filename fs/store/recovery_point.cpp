@@ -9,19 +9,7 @@ namespace cairn {
 namespace {
 
 using nlohmann::json;
-constexpr std::size_t kMaxNameBytes = 64;
 constexpr int kPointVersion = 1;
-
-bool is_alphanumeric(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
-
-bool is_file_name(std::string_view name) {
-  if (name.empty() || name.size() > 255 || !is_alphanumeric(name.front())) return false;
-  for (const char c : name)
-    if (!is_alphanumeric(c) && c != '.' && c != '_' && c != '-') return false;
-  return true;
-}
 
 std::string to_base64(std::string_view text) {
   std::string encoded(sodium_base64_encoded_len(text.size(), sodium_base64_VARIANT_ORIGINAL), '\0');
@@ -129,10 +117,6 @@ UtcTime time_from(const json& value) {
 }
 
 }  // namespace
-
-bool is_valid_name(std::string_view name) {
-  return name.size() <= kMaxNameBytes && is_file_name(name);
-}
 
 std::string PointName::text() const {
   return machine + "@" + stamp();

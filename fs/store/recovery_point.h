@@ -12,6 +12,7 @@
 
 #include "config/base/clock.h"
 #include "config/base/result.h"
+#include "config/base/text.h"
 #include "crypto/chunk_name.h"
 #include "crypto/volume/volume.h"
 
@@ -26,7 +27,6 @@ struct PointName {
   static std::optional<PointName> parse(std::string_view text);
   auto operator<=>(const PointName&) const = default;
 };
-bool is_valid_name(std::string_view name);  // machines and disks
 
 // Something stored as a disk map: a disk, or the header areas of one of its volumes.
 struct MapRecord {

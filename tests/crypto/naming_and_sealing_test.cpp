@@ -2,6 +2,12 @@
 #include <gtest/gtest.h>
 #include <sodium.h>
 
+#include <atomic>
+#include <barrier>
+#include <thread>
+#include <vector>
+
+#include "crypto/aes_gcm.h"
 #include "crypto/chunk_name.h"
 #include "crypto/key_ring.h"
 #include "crypto/sealer.h"
@@ -67,11 +73,75 @@ TEST_F(ChunkNames, ReadTheirOwnHexAndNothingElse) {
 TEST_F(Sealing, AesIsGcmAsPublished) {
   if (!is_available(SealAlgorithm::aes256_gcm)) GTEST_SKIP() << "this CPU has no AES instructions";
   Buffer sealed;
-  EXPECT_EQ(Sealer(SealAlgorithm::aes256_gcm, SecretBytes(32)).seal({}, {}, sealed), 0U);
+  EXPECT_EQ(Sealer(SealAlgorithm::aes256_gcm, SecretBytes(32)).seal_onto({}, {}, sealed), 0U);
   EXPECT_EQ(to_hex(sealed), "530f8afbc74536b9a963b4f1c4cb738b");
   sealed.clear();
-  Sealer(SealAlgorithm::aes256_gcm, SecretBytes(32)).seal(Buffer(16), {}, sealed);
+  Sealer(SealAlgorithm::aes256_gcm, SecretBytes(32)).seal_onto(Buffer(16), {}, sealed);
   EXPECT_EQ(to_hex(sealed), "cea7403d4d606b6e074ec5d3baf39d18d0d1c8a799996bf0265b98b5d48ab919");
+}
+
+TEST_F(Sealing, AesIsTheSameByBothLibraries) {
+  if (!is_available(SealAlgorithm::aes256_gcm)) GTEST_SKIP() << "this CPU has no AES instructions";
+  ASSERT_EQ(aes_gcm::library(), aes_gcm::Library::libcrypto) << "its allocations could not be locked";
+  const Buffer key = vector_input(32);
+  for (const std::size_t size : {0, 1, 15, 16, 17, 4095, 65536, 1'000'003}) {
+    const Buffer plain = vector_input(size);
+    for (const std::size_t context_size : {0, 13, 48}) {
+      SCOPED_TRACE(testing::Message() << size << " bytes, context of " << context_size);
+      const Buffer context = vector_input(context_size);
+      const Buffer nonce = vector_input(12);
+      Buffer by_libcrypto(size + kSealTagBytes), by_libsodium(size + kSealTagBytes), opened(size);
+      ASSERT_TRUE(aes_gcm::seal_by(aes_gcm::Library::libcrypto, key, nonce, plain, context, by_libcrypto));
+      ASSERT_TRUE(aes_gcm::seal_by(aes_gcm::Library::libsodium, key, nonce, plain, context, by_libsodium));
+      EXPECT_TRUE(by_libcrypto == by_libsodium);
+      ASSERT_TRUE(aes_gcm::open(key, nonce, by_libsodium, context, opened));
+      EXPECT_TRUE(opened == plain);
+    }
+  }
+}
+
+TEST_F(Sealing, AesShowsNothingOfWhatDoesNotAuthenticate) {
+  if (!is_available(SealAlgorithm::aes256_gcm)) GTEST_SKIP() << "this CPU has no AES instructions";
+  const Buffer key = vector_input(32), nonce = vector_input(12), plain = vector_input(100'000);
+  Buffer sealed(plain.size() + kSealTagBytes), opened(plain.size(), 1);
+  aes_gcm::seal(key, nonce, plain, {}, sealed);
+  sealed.back() ^= 1U;
+  EXPECT_FALSE(aes_gcm::open(key, nonce, sealed, {}, opened));
+  EXPECT_TRUE(is_all_zero(opened));
+}
+
+// A context takes two locked kilobytes a thread; when they are used up the others work without, and the bytes are the
+// same. All are given back.
+TEST_F(Sealing, AesKeepsItsKeySchedulesInLockedMemory) {
+  if (!is_available(SealAlgorithm::aes256_gcm)) GTEST_SKIP() << "this CPU has no AES instructions";
+  ASSERT_EQ(aes_gcm::library(), aes_gcm::Library::libcrypto);
+  const std::size_t before = aes_gcm::locked_bytes();
+  ASSERT_GE(before, 2048U);
+  constexpr unsigned kThreads = 100;
+  const Buffer key = vector_input(32), nonce = vector_input(12), plain = vector_input(5000);
+  Buffer expected(plain.size() + kSealTagBytes);
+  aes_gcm::seal(key, nonce, plain, {}, expected);
+  std::atomic<unsigned> equal = 0, by_libcrypto = 0, by_libsodium = 0;
+  std::barrier all_sealed(kThreads);
+  std::size_t most = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (unsigned i = 0; i < kThreads; ++i)
+      threads.emplace_back([&, i] {
+        Buffer sealed(expected.size());
+        aes_gcm::seal(key, nonce, plain, {}, sealed);
+        if (sealed == expected) ++equal;
+        ++(aes_gcm::library() == aes_gcm::Library::libcrypto ? by_libcrypto : by_libsodium);
+        all_sealed.arrive_and_wait();
+        if (i == 0) most = aes_gcm::locked_bytes();
+        all_sealed.arrive_and_wait();
+      });
+  }
+  EXPECT_EQ(equal, kThreads);
+  EXPECT_GT(by_libcrypto, 30U);
+  EXPECT_GT(by_libsodium, 0U);
+  EXPECT_GE(most, before + by_libcrypto * 2048);
+  EXPECT_EQ(aes_gcm::locked_bytes(), before);
 }
 
 TEST_F(Sealing, XChaChaIsLibsodiumsWithTheRecordsNumberAsNonce) {
@@ -81,7 +151,7 @@ TEST_F(Sealing, XChaChaIsLibsodiumsWithTheRecordsNumberAsNonce) {
   Buffer sealed;
   for (int i = 0; i < 3; ++i) {
     sealed.clear();
-    EXPECT_EQ(sealer.seal(plain, as_bytes("context"), sealed), static_cast<std::uint32_t>(i));
+    EXPECT_EQ(sealer.seal_onto(plain, as_bytes("context"), sealed), static_cast<std::uint32_t>(i));
   }
   Buffer nonce(24);
   nonce[0] = 2;
@@ -99,7 +169,7 @@ TEST_F(Sealing, RefusesWhateverWasAltered) {
     const SecretBytes key = SecretBytes::random(32);
     const Buffer plain = vector_input(50);
     Buffer sealed;
-    Sealer(algorithm, SecretBytes::copy_of(key.reveal())).seal(plain, as_bytes("context"), sealed);
+    Sealer(algorithm, SecretBytes::copy_of(key.reveal())).seal_onto(plain, as_bytes("context"), sealed);
     const Opener opener(algorithm, SecretBytes::copy_of(key.reveal()));
     Buffer opened(plain.size());
     ASSERT_TRUE(opener.open(0, sealed, as_bytes("context"), opened));

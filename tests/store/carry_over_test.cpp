@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <random>
 
 #include "config/base/units.h"
@@ -51,7 +52,7 @@ class ChunkImage final : public ImageReader {
     return ImageExtent{offset, std::min(end, limit) - offset, data ? ExtentKind::data : ExtentKind::hole};
   }
   Result<void> read(std::uint64_t offset, MutableBytes to) override {
-    read_bytes += to.size();
+    std::atomic_ref(read_bytes) += to.size();  // several readers
     std::memset(to.data(), 0, to.size());
     for (std::uint64_t at = offset - offset % kChunk; at < offset + to.size(); at += kChunk) {
       const auto found = content.find(at / kChunk);

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <random>
 #include <string>
@@ -58,6 +60,7 @@ class MemoryImage final : public ImageReader {
     return ImageExtent{offset, std::min(end * kRun, size_) - offset, data ? ExtentKind::data : ExtentKind::hole};
   }
   Result<void> read(std::uint64_t offset, MutableBytes to) override {
+    const std::lock_guard lock(*mutex_);
     if (before_read) CAIRN_CHECK(before_read(offset));
     const Buffer bytes = content(offset, to.size());
     std::memcpy(to.data(), bytes.data(), bytes.size());
@@ -81,6 +84,8 @@ class MemoryImage final : public ImageReader {
     }
   }
   std::uint64_t size_;
+  // Reads come from several threads. Shared by copies, which is harmless.
+  std::shared_ptr<std::mutex> mutex_ = std::make_shared<std::mutex>();
   std::map<std::uint64_t, Buffer> runs_;
 };
 

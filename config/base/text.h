@@ -1,0 +1,20 @@
+// Text: rules that all floors share about names and UTF-8. Pure. Any thread.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+namespace cairn {
+
+// Letters a-z A-Z, digits and . _ - only, beginning with a letter or digit; 1 to 255 bytes: safe as a file's name.
+bool is_file_name(std::string_view name);
+// A file name of at most 64 bytes: what machines, disks, policies and key vaults are called.
+bool is_valid_name(std::string_view name);
+
+// The length of the UTF-8 sequence at the start of `text`; 0: there is none (RFC 3629, table 3-7 of Unicode).
+std::size_t utf8_length(std::string_view text);
+// True when all of `text` is UTF-8.
+bool is_utf8(std::string_view text);
+
+}  // namespace cairn

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "crypto/locked_heap.h"
+
+#include <openssl/crypto.h>
+#include <sodium.h>
+
+#include <atomic>
+#include <bitset>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <mutex>
+
+namespace cairn::locked_heap {
+namespace {
+
+// A context takes two: its outer part (some 200 bytes) and the cipher's (about 700, with the key schedule).
+constexpr std::size_t kSlotBytes = 1024;
+constexpr std::size_t kSlots = 128;  // of 64 threads
+
+// Fixed slots in one region. Never destroyed: threads may end after everything else.
+struct Region {
+  std::mutex mutex;
+  std::bitset<kSlots> taken;  // guarded by mutex
+  std::uint8_t* bytes = nullptr;
+
+  Region() : bytes(static_cast<std::uint8_t*>(sodium_malloc(kSlotBytes * kSlots))) {
+    // Memory that may be swapped out is no place for keys.
+    if (bytes != nullptr && sodium_mlock(bytes, kSlotBytes * kSlots) != 0) {
+      sodium_free(bytes);
+      bytes = nullptr;
+    }
+  }
+
+  void* take(std::size_t size) {
+    if (bytes == nullptr || size > kSlotBytes) return nullptr;
+    const std::lock_guard lock(mutex);
+    for (std::size_t i = 0; i < kSlots; ++i) {
+      if (taken.test(i)) continue;
+      taken.set(i);
+      return bytes + i * kSlotBytes;
+    }
+    return nullptr;
+  }
+
+  [[nodiscard]] bool holds(const void* memory) const {
+    const std::less<> before;
+    return bytes != nullptr && !before(memory, bytes) && before(memory, bytes + kSlotBytes * kSlots);
+  }
+
+  void give_back(void* memory) {
+    sodium_memzero(memory, kSlotBytes);
+    const std::lock_guard lock(mutex);
+    taken.reset(static_cast<std::size_t>(static_cast<std::uint8_t*>(memory) - bytes) / kSlotBytes);
+  }
+};
+
+// Made when the first scope begins (libsodium has been started by then); until then nothing can lie in it.
+std::atomic<Region*> the_region = nullptr;
+Region& region() {
+  static Region* const made = [] {
+    auto* fresh = new Region;
+    the_region.store(fresh, std::memory_order_release);
+    return fresh;
+  }();
+  return *made;
+}
+
+thread_local unsigned scopes = 0;
+thread_local unsigned served_here = 0;
+
+// The region that holds this memory, if it is the locked one.
+Region* locked_region_of(const void* memory) {
+  Region* const here = the_region.load(std::memory_order_acquire);
+  return here != nullptr && here->holds(memory) ? here : nullptr;
+}
+
+void* allocate(std::size_t size, const char* /*file*/, int /*line*/) {
+  if (scopes == 0) return std::malloc(size);
+  void* memory = region().take(size);
+  if (memory != nullptr) ++served_here;
+  return memory;
+}
+
+void release(void* memory, const char* /*file*/, int /*line*/) {
+  if (Region* const locked = locked_region_of(memory))
+    locked->give_back(memory);
+  else
+    std::free(memory);
+}
+
+void* reallocate(void* memory, std::size_t size, const char* file, int line) {
+  if (memory == nullptr) return allocate(size, file, line);
+  if (locked_region_of(memory) == nullptr) return std::realloc(memory, size);
+  // A slot has room for all that was ever served.
+  return size <= kSlotBytes ? memory : nullptr;
+}
+
+bool hooked = false;
+
+void hook(int /*argc*/, char** /*argv*/, char** /*environment*/) {
+  hooked = CRYPTO_set_mem_functions(allocate, reallocate, release) == 1;
+}
+
+// Before the constructors of all shared libraries, of which some (cpp-httplib's) have libcrypto allocate.
+[[gnu::section(".preinit_array"), gnu::used]] void (*const run_first)(int, char**, char**) = hook;
+
+}  // namespace
+
+bool is_hooked() {
+  return hooked;
+}
+
+LockedScope::LockedScope() {
+  region();
+  served_here = 0;
+  ++scopes;
+}
+
+LockedScope::~LockedScope() {
+  --scopes;
+}
+
+unsigned LockedScope::served() const {
+  return served_here;
+}
+
+std::size_t used_bytes() {
+  Region& here = region();
+  const std::lock_guard lock(here.mutex);
+  return here.taken.count() * kSlotBytes;
+}
+
+}  // namespace cairn::locked_heap
