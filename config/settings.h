@@ -83,6 +83,12 @@ struct MachineSettings {
   std::vector<DiskSettings> disks;  // in the file's order
 };
 
+struct ChangeTrackingSettings {
+  bool enabled = true;
+  // Where clones are kept. A name: a folder of that name beside each image; absolute: that folder.
+  std::filesystem::path clones = ".cairn-clones";
+};
+
 struct DaemonSettings {
   unsigned max_jobs = 2;  // jobs running at once
 };
@@ -94,6 +100,7 @@ struct Settings {
   std::filesystem::path socket = "/run/cairn/cairnd.sock";
   MountSettings mount;
   DaemonSettings daemon;
+  ChangeTrackingSettings change_tracking;
   std::map<std::string, KeyVaultSettings> key_vaults;
   std::map<std::string, Policy> policies;  // "default" is always there
   std::map<std::string, MachineSettings> machines;

@@ -57,6 +57,7 @@ class SettingsReader {
     MapReader daemon = top.map("daemon");
     if (const auto jobs = daemon.number("max_jobs", 1, kMostJobs)) settings_.daemon.max_jobs = *jobs;
     daemon.finish();
+    read_change_tracking(top);
     read_key_vaults(top);
     read_policies(top);
     read_machines(top);
@@ -110,6 +111,26 @@ class SettingsReader {
     if (const auto path = named_path(mount, "path", settings_.mount.path)) settings_.mount.path = *path;
     if (const auto allow = mount.boolean("allow_other")) settings_.mount.allow_other = *allow;
     mount.finish();
+  }
+
+  void read_change_tracking(MapReader& top) {
+    static constexpr const char* kExpected =
+        "the name of a folder beside each image, such as .cairn-clones, or an absolute path";
+    MapReader map = top.map("change_tracking");
+    if (const auto enabled = map.boolean("enabled")) settings_.change_tracking.enabled = *enabled;
+    if (const auto clones = map.text("clones", kExpected)) {
+      const fs::path path = fs::path(*clones).lexically_normal();
+      const YamlEntry& entry = *map.take("clones");
+      if (path.is_absolute()) {
+        settings_.change_tracking.clones = path.has_filename() ? path : path.parent_path();
+        paths_.push_back({map.key_path("clones"), entry.value->at, settings_.change_tracking.clones});
+      } else if (clones->find('/') != std::string::npos || *clones == "." || *clones == "..") {
+        map.problem(entry, in_quotes(*clones), kExpected);
+      } else {
+        settings_.change_tracking.clones = path;
+      }
+    }
+    map.finish();
   }
 
   void read_key_vaults(MapReader& top) {

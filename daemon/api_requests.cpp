@@ -57,9 +57,10 @@ Result<void> take_flag(const json& document, const char* name, bool& to) {
 }  // namespace
 
 Result<BackupRequest> parse_backup_request(std::string_view body) {
-  CAIRN_TRY(const json document, parse_object(body, {"machines", "all"}));
+  CAIRN_TRY(const json document, parse_object(body, {"machines", "all", "full_read"}));
   BackupRequest request;
   CAIRN_CHECK(take_flag(document, "all", request.all));
+  CAIRN_CHECK(take_flag(document, "full_read", request.full_read));
   if (const auto machines = document.find("machines"); machines != document.end()) {
     if (!machines->is_array())
       return bad(fmt::format("\"machines\" must be a list of names, not: {}", machines->type_name()));

@@ -8,6 +8,7 @@
 
 #include "config/base/log.h"
 #include "daemon/job_queue.h"
+#include "daemon/jobs/tracking.h"
 #include "daemon/journal.h"
 #include "daemon/local_service.h"
 #include "daemon/state_lock.h"
@@ -21,6 +22,7 @@ struct Engine::State {
   std::unique_ptr<Store> store;
   std::unique_ptr<Journal> journal;
   std::optional<Error> journal_error;
+  TrackingPlace tracking;
   std::unique_ptr<JobQueue> queue;  // before store and journal in destruction: its jobs use them
   std::unique_ptr<LocalService> service;
   std::mutex mutex;
@@ -94,6 +96,7 @@ Result<std::unique_ptr<Engine>> Engine::open(Settings settings, const EngineOpti
     auto settled = settle_interrupted(*state->journal, options.clock->now());
     if (!settled && options.role == EngineRole::daemon) return pass_on(std::move(settled).error());
   }
+  state->tracking = tracking_place(settings.state_dir, state->store->info().id);
   JobQueueOptions queue_options;
   queue_options.max_jobs = settings.daemon.max_jobs;
   queue_options.on_end = [journal = state->journal.get()](const JobRecord& record) {
@@ -119,6 +122,9 @@ Store& Engine::store() {
 }
 JobQueue& Engine::queue() {
   return *state_->queue;
+}
+const TrackingPlace& Engine::tracking() const {
+  return state_->tracking;
 }
 Journal* Engine::journal() {
   return state_->journal.get();

@@ -20,6 +20,7 @@ class Journal;
 class LocalService;
 class Service;
 class Store;
+struct TrackingPlace;
 struct UnlockKey;
 
 // daemon: state_dir is made when missing, and a damaged or unwritable journal is an error.
@@ -49,6 +50,8 @@ class Engine {
   LocalService& local_service();
   Store& store();
   JobQueue& queue();
+  // Where records of kept clones are. Change tracking: fs/image/TRACKING.md.
+  [[nodiscard]] const TrackingPlace& tracking() const;
   Journal* journal();  // null: jobs are not journalled
   // Why there is no journal, when it is one that is damaged.
   [[nodiscard]] const std::optional<Error>& journal_error() const;

@@ -12,6 +12,7 @@
 #include "daemon/jobs/backup.h"
 #include "daemon/jobs/job.h"
 #include "daemon/jobs/restore.h"
+#include "daemon/jobs/tracking_status.h"
 #include "daemon/journal.h"
 #include "fs/store/store.h"
 
@@ -50,14 +51,18 @@ void warn_of_journal(const Engine& engine, JobContext& job) {
     job.warn("this job is not in the journal: " + damage->message() + " [" + std::string(damage->name()) + "]");
 }
 
-JobSpec backup_spec(Engine& engine, const MachineSettings& machine, JobTrigger trigger) {
+enum class Reading { as_policy_says, full };
+
+JobSpec backup_spec(Engine& engine, const MachineSettings& machine, JobTrigger trigger, Reading reading) {
   JobSpec spec;
   spec.kind = JobKind::backup;
   spec.object = machine.name;
   spec.trigger = trigger;
   spec.exclusive = "backup " + machine.name;
-  spec.run = [&engine, machine](JobContext& job) -> Result<json> {
-    auto result = run_backup(machine, {engine.store(), engine.clock()}, job);
+  spec.run = [&engine, machine, reading, settings = engine.settings()](JobContext& job) -> Result<json> {
+    BackupInputs inputs{engine.store(), engine.clock(), {}, tracking_inputs(*settings, machine, engine.tracking())};
+    inputs.tracking.read_all = reading == Reading::full;
+    auto result = run_backup(machine, inputs, job);
     if (result) engine.points_changed();
     warn_of_journal(engine, job);
     return result;
@@ -156,13 +161,15 @@ Result<json> LocalService::status() {
              {"points", of.count},
              {"next_run", nullptr},
              {"last_job", nullptr},
-             {"in_settings", false}};
+             {"in_settings", false},
+             {"disks", json::array()}};
     if (const auto machine = settings->machines.find(name); machine != settings->machines.end()) {
       const Policy& policy = settings->policy_of(machine->second);
       row["policy"] = policy.name;
       row["schedule"] = policy.schedule.text();
       row["timezone"] = policy.schedule.zone();
       row["in_settings"] = true;
+      row["disks"] = tracking_status(*settings, machine->second, engine_.tracking(), of.last);
       auto next = view.next_run ? view.next_run(name) : std::nullopt;
       // No daemon, or one that has not looked at this machine yet.
       if (!next) next = policy.schedule.next_after(engine_.clock().now());
@@ -237,7 +244,9 @@ Result<json> LocalService::start_backup(const BackupRequest& request) {
   std::set<std::string> seen;
   for (const std::string& name : names) {
     CAIRN_TRY(const MachineSettings* machine, settings->machine(name));
-    if (seen.insert(name).second) specs.push_back(backup_spec(engine_, *machine, JobTrigger::on_demand));
+    if (seen.insert(name).second)
+      specs.push_back(backup_spec(engine_, *machine, JobTrigger::on_demand,
+                                  request.full_read ? Reading::full : Reading::as_policy_says));
   }
   CAIRN_TRY(const auto records, engine_.queue().submit_all(std::move(specs)));
   json jobs = json::array();
@@ -248,7 +257,8 @@ Result<json> LocalService::start_backup(const BackupRequest& request) {
 Result<json> LocalService::start_machine(const std::string& machine, JobTrigger trigger) {
   const auto settings = engine_.settings();
   CAIRN_TRY(const MachineSettings* found, settings->machine(machine));
-  CAIRN_TRY(const JobRecord record, engine_.queue().submit(backup_spec(engine_, *found, trigger)));
+  CAIRN_TRY(const JobRecord record,
+            engine_.queue().submit(backup_spec(engine_, *found, trigger, Reading::as_policy_says)));
   return to_json(record);
 }
 

@@ -54,6 +54,7 @@ class RemoteService : public Service {
     json body = json::object();
     if (!request.machines.empty()) body["machines"] = request.machines;
     if (request.all) body["all"] = true;
+    if (request.full_read) body["full_read"] = true;
     return post("/v1/backups", body);
   }
   Result<json> start_restore(const RestoreRequest& request) override {

@@ -18,6 +18,7 @@ namespace cairn {
 struct BackupRequest {
   std::vector<std::string> machines;  // names
   bool all = false;                   // every machine of the settings
+  bool full_read = false;             // read all of every disk, whatever change tracking says, and compare
 };
 
 struct RestoreRequest {

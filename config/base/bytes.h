@@ -41,6 +41,13 @@ using BulkBuffer = std::vector<std::uint8_t, BulkAllocator<std::uint8_t>>;
 using ByteView = std::span<const std::uint8_t>;
 using MutableBytes = std::span<std::uint8_t>;
 
+// A part of a disk or file, in bytes.
+struct ByteRange {
+  std::uint64_t offset = 0;
+  std::uint64_t size = 0;
+  bool operator==(const ByteRange&) const = default;
+};
+
 inline ByteView as_bytes(std::string_view text) {
   return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
 }

@@ -81,6 +81,9 @@ enum class ErrorCode : std::uint16_t {
   journal_damaged,
   shutting_down,
   interrupted,
+  clone_not_kept,
+  tracking_base_lost,
+  tracking_wrong,
   unknown_error_name,
 };
 

@@ -234,6 +234,26 @@ constexpr CatalogueEntry kCatalogue[] = {
      "Recovery "
      "points committed before are whole, and what the job had stored is found again by the next run.",
      "Start it again: `cairn backup MACHINE`. A scheduled run is taken again by itself.", "start it again", EINTR},
+    {clone_not_kept, "clone-not-kept", "the clone for change tracking could not be kept",
+     "After a backup Cairn keeps a reflink clone of the image, or the note about it in state_dir, and this could not "
+     "be "
+     "done. The recovery point is whole; only the next backup of the disk has to read all of it.",
+     "Mend what the message names. `cairn config check` says for each disk whether change tracking can work; "
+     "change_tracking: { enabled: false } in the settings does without it.",
+     "the next backup reads all of the disk; see \"cairn config check\"", EIO},
+    {tracking_base_lost, "tracking-base-lost", "what the recovery point before has cannot be read",
+     "Change tracking takes over what did not change from the recovery point before, and a part of that point's disk "
+     "map cannot be read. The backup reads all of the disk instead.",
+     "`cairn store rebuild-index` names damaged packs; put them back from a copy of the store.",
+     "the disk is read whole instead", EIO},
+    {tracking_wrong, "tracking-wrong", "change tracking has missed a change",
+     "A full reading (full_read in the policy, or cairn backup --full-read) found a difference where change tracking "
+     "had said that there is none. The recovery point of that full reading is right. Those that were made with change "
+     "tracking since the full reading before may have old data in the byte ranges that are named.",
+     "Do not rely on the named recovery points for those ranges. Tracking stays off for the disk until a full reading "
+     "finds no difference. Report it with the message, the kernel's version and the file system: this is an error of "
+     "Cairn's or of the file system's.",
+     "do not rely on the points that are named; please report it", EIO},
     {unknown_error_name, "unknown-error-name", "the catalogue has no such error", "The name is not that of an error.",
      "`cairn explain` lists them all.", "\"cairn explain\" lists them all", EINVAL},
 };

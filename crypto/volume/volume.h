@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "config/base/bytes.h"
 #include "config/base/result.h"
 
 namespace cairn {
@@ -19,11 +20,6 @@ namespace cairn {
 enum class VolumeType { luks1, luks2, bitlocker };
 const char* to_string(VolumeType type);  // "LUKS1", "LUKS2", "BitLocker"
 std::optional<VolumeType> parse_volume_type(std::string_view text);
-
-struct ByteRange {
-  std::uint64_t offset = 0;  // bytes
-  std::uint64_t size = 0;    // bytes
-};
 
 struct KeySlotFacts {
   int number = 0;

@@ -224,6 +224,7 @@ Grammar::Grammar() {
   completes[backup_app->add_option("machines", backup.machines, "Names of machines")->type_name("MACHINE")] =
       Kind::machines;
   backup_app->add_flag("--all", backup.all, "Every machine of the settings");
+  backup_app->add_flag("--full-read", backup.full_read, "Read all of every disk, and check change tracking against it");
 
   CLI::App* points_app = add(app, "points", "List recovery points, or show one",
                              "Examples:\n"

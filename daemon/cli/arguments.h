@@ -51,6 +51,7 @@ struct ConfigCheckCommand {};
 struct BackupCommand {
   std::vector<std::string> machines;
   bool all = false;
+  bool full_read = false;
 };
 struct PointsCommand {
   std::string what;  // empty, a machine, or MACHINE@POINT

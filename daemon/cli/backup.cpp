@@ -14,6 +14,7 @@ Result<ExitCode> run(Context& context, const BackupCommand& command) {
   BackupRequest request;
   request.machines = command.machines;
   request.all = command.all;
+  request.full_read = command.full_read;
   CAIRN_TRY(const nlohmann::json started, service->start_backup(request));
   return finish_jobs(context, started);
 }

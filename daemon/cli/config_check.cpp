@@ -21,6 +21,7 @@
 #include "daemon/cli/table.h"
 #include "daemon/job_record.h"
 #include "fs/image/image_reader.h"
+#include "fs/image/kept_clone.h"
 #include "fs/mount/mount_point.h"
 #include "fs/store/store.h"
 
@@ -100,12 +101,13 @@ nlohmann::json document_of(const VolumeFacts& volume) {
           {"damage", volume.damage}};
 }
 
-void check_disk(const std::string& object, const DiskSettings& disk, nlohmann::json& checks) {
+// False when it cannot be read at all.
+bool check_disk(const std::string& object, const DiskSettings& disk, nlohmann::json& checks) {
   // The image itself is looked at, not a clone: a clone would be a change, if a short one.
   const auto image = open_image(disk.image, CloneMode::never);
   if (!image) {
     checks.push_back(bad("disk", object, image.error()));
-    return;
+    return false;
   }
   std::string detail = disk.image.string() + ", " + (*image)->how() + ", " + format_size((*image)->size());
   nlohmann::json volumes = nlohmann::json::array();
@@ -115,7 +117,7 @@ void check_disk(const std::string& object, const DiskSettings& disk, nlohmann::j
     const auto facts = probe_disk((*image)->fd(), (*image)->size(), object);
     if (!facts) {
       checks.push_back(bad("disk", object, facts.error()));
-      return;
+      return false;
     }
     for (const VolumeFacts& volume : facts->volumes) {
       volumes.push_back(document_of(volume));
@@ -140,11 +142,25 @@ void check_disk(const std::string& object, const DiskSettings& disk, nlohmann::j
     checks.push_back(remark("keys", object,
                             "this version does not escrow keys, and on_missing_keys does not act yet: backups are "
                             "made, and say \"unproved\". Keep the disk's keys safe yourself"));
+  return true;
 }
 
-void check_machine(const MachineSettings& machine, nlohmann::json& checks) {
+void check_tracking(const std::string& object, const DiskSettings& disk, const ChangeTrackingSettings& tracking,
+                    nlohmann::json& checks) {
+  if (!tracking.enabled) return;
+  const std::filesystem::path folder = clone_folder_of(disk.image, tracking.clones);
+  if (const auto why = why_no_clones(disk.image, folder))
+    checks.push_back(remark("tracking", object, "every backup reads all of the disk: " + *why));
+  else
+    checks.push_back(good("tracking", object, "backups read what changed; a clone is kept in " + folder.string()));
+}
+
+void check_machine(const MachineSettings& machine, const ChangeTrackingSettings& tracking, nlohmann::json& checks) {
   if (machine.disks.empty()) checks.push_back(doubtful("machine", machine.name, "it has no disks"));
-  for (const DiskSettings& disk : machine.disks) check_disk(machine.name + "/" + disk.name, disk, checks);
+  for (const DiskSettings& disk : machine.disks) {
+    const std::string object = machine.name + "/" + disk.name;
+    if (check_disk(object, disk, checks)) check_tracking(object, disk, tracking, checks);
+  }
   if (!machine.definition) return;
   const std::string path = machine.definition->string();
   const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
@@ -198,7 +214,8 @@ Result<ExitCode> run(Context& context, const ConfigCheckCommand&) {
   checks.push_back(check_store(context, **settings));
   checks.push_back(check_mount(**settings));
   if ((*settings)->machines.empty()) checks.push_back(doubtful("machines", "settings", "no machine is named"));
-  for (const auto& [name, machine] : (*settings)->machines) check_machine(machine, checks);
+  for (const auto& [name, machine] : (*settings)->machines)
+    check_machine(machine, (*settings)->change_tracking, checks);
 
   nlohmann::json document{{"settings", (*settings)->file.string()}, {"warnings", nlohmann::json::array()}};
   for (const auto& check : checks) {

@@ -59,6 +59,11 @@ std::string render_job(const nlohmann::json& job) {
                       {"new", size_of(result, "new_bytes")},
                       {"stored", size_of(result, "stored_bytes")},
                       {"to", text_of(result, "to")}});
+  for (const auto& disk : member(result, "disks")) {
+    const std::string note = text_of(disk, "note");
+    text += "disk " + printable(text_of(disk, "name")) + ": " + printable(text_of(disk, "how")) +
+            (note.empty() ? "" : "; " + printable(note)) + ", read " + size_of(disk, "read_bytes") + "\n";
+  }
   for (const auto& warning : member(job, "warnings"))
     if (warning.is_string()) text += "warning: " + printable(warning.get<std::string>()) + "\n";
   if (error.is_object())

@@ -16,6 +16,26 @@ std::string due(const nlohmann::json& machine, UtcTime now) {
   return past->count() > 0 ? "overdue" : "in " + format_age(-*past);
 }
 
+// "1.20 GiB", "more than 1.20 GiB"; empty: not known.
+std::string clone_space(const nlohmann::json& disk) {
+  const std::string size = size_of(disk, "clone_bytes");
+  return size.empty() || flag_of(disk, "clone_bytes_complete") ? size : "more than " + size;
+}
+
+std::string render_tracking(const nlohmann::json& machines) {
+  Table table({{"DISK"}, {"TRACKING"}, {"READ WHOLE"}, {"CLONE KEEPS", Align::right}, {"CLONE, OR WHY NOT"}});
+  bool any = false;
+  for (const auto& machine : machines) {
+    for (const auto& disk : member(machine, "disks")) {
+      any = true;
+      const std::string reason = text_of(disk, "reason");
+      table.add({text_of(machine, "machine") + "/" + text_of(disk, "disk"), text_of(disk, "tracking"),
+                 time_of(disk, "last_full_read"), clone_space(disk), reason.empty() ? text_of(disk, "clone") : reason});
+    }
+  }
+  return any ? table.text() : std::string();
+}
+
 std::string last_job(const nlohmann::json& machine) {
   const nlohmann::json& job = member(machine, "last_job");
   const nlohmann::json& error = member(job, "error");
@@ -95,7 +115,8 @@ std::string render_status(const nlohmann::json& document, UtcTime now) {
     table.add({text_of(machine, "machine"), text_of(machine, "policy"), std::to_string(number_of(machine, "points")),
                time_of(machine, "last_point_time"), age ? format_age(*age) : "", due(machine, now), last_job(machine)});
   }
-  return text + "\n" + table.text();
+  text += "\n" + table.text();
+  return text + "\n" + render_tracking(machines);
 }
 
 Result<ExitCode> run(Context& context, const StatusCommand&) {

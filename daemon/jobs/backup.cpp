@@ -15,11 +15,13 @@
 #include <utility>
 #include <vector>
 
+#include "config/base/log.h"
 #include "config/base/unique_fd.h"
 #include "config/base/units.h"
 #include "daemon/jobs/header_image.h"
 #include "daemon/jobs/job.h"
 #include "fs/image/image_reader.h"
+#include "fs/image/tracked_image.h"
 #include "fs/store/store.h"
 #include "fs/store/store_writer.h"
 
@@ -33,6 +35,7 @@ constexpr std::uint64_t kMaxDefinition = kMiB;
 struct OpenDisk {
   const DiskSettings* settings = nullptr;
   std::unique_ptr<ImageReader> image;
+  DiskPlan plan;
 };
 
 // All missing disks in one error, before a clone is made of any.
@@ -48,12 +51,14 @@ Result<void> check_disks(const MachineSettings& machine) {
   return fail(ErrorCode::image_missing, "back up", machine.name, fmt::format("there is no image for {}", missing));
 }
 
-Result<std::vector<OpenDisk>> open_disks(const MachineSettings& machine, const BackupInputs& inputs) {
+Result<std::vector<OpenDisk>> open_disks(const MachineSettings& machine, const BackupInputs& inputs,
+                                         const Tracking& tracking) {
   std::vector<OpenDisk> disks;
   for (const DiskSettings& disk : machine.disks) {
-    auto image = inputs.open_image ? inputs.open_image(disk.image) : open_image(disk.image);
+    auto image = inputs.open_image ? inputs.open_image(disk.image)
+                                   : open_image(disk.image, CloneMode::try_clone, tracking.clone_folder(disk));
     if (!image) return pass_on(std::move(image).error());
-    disks.push_back({&disk, *std::move(image)});
+    disks.push_back({&disk, *std::move(image), {}});
   }
   return disks;
 }
@@ -162,7 +167,8 @@ class Backup {
     CAIRN_CHECK(check_disks(machine_));
     CAIRN_TRY(writer_, inputs_.store.begin_writing("backup of " + machine_.name));
     const UtcTime now = inputs_.clock.now();
-    CAIRN_TRY(std::vector<OpenDisk> disks, open_disks(machine_, inputs_));
+    Tracking tracking(inputs_.tracking, inputs_.store, *writer_, machine_.name, now, job_);
+    CAIRN_TRY(std::vector<OpenDisk> disks, open_disks(machine_, inputs_, tracking));
     CAIRN_TRY(const UtcTime time, free_time(inputs_.store, machine_.name, now, job_));
     point_.name = PointName{machine_.name, time};
     job_.set_point(point_.name.text());
@@ -173,14 +179,36 @@ class Backup {
     read_definition(machine_, point_, job_);
     json rows = json::array();
     for (OpenDisk& disk : disks) {
-      CAIRN_TRY(json row, take_disk(disk));
+      CAIRN_TRY(json row, take_disk(disk, tracking));
       rows.push_back(std::move(row));
     }
-    return commit(std::move(rows), began);
+    CAIRN_TRY(json result, commit(std::move(rows), began));
+    // The point is there. Nothing from here on can fail the job.
+    for (OpenDisk& disk : disks) tracking.keep(*disk.settings, *disk.image, disk.plan, point_.name);
+    tracking.sweep();
+    return result;
   }
 
  private:
-  Result<json> take_disk(OpenDisk& disk) {
+  // Reads what changed when that can be told, else all of it.
+  Result<IngestReport> read_disk(OpenDisk& disk, Tracking& tracking, IngestOptions options) {
+    DiskPlan& plan = disk.plan;
+    if (plan.only_changes()) {
+      TrackedImage changes(*disk.image, *plan.tracker);
+      options.base = plan.base;
+      auto report = writer_->ingest(changes, options);
+      if (report || report.error().code != ErrorCode::tracking_base_lost) return report;
+      log_error("tracking-base-lost", fmt::format("{}/{}", machine_.name, disk.settings->name), report.error());
+      plan.give_up("what the recovery point before has cannot be read: " + report.error().because);
+      options.base.reset();
+      return writer_->ingest(*disk.image, options);
+    }
+    CAIRN_TRY(const IngestReport report, writer_->ingest(*disk.image, options));
+    CAIRN_CHECK(tracking.compare(*disk.settings, plan, report.map));
+    return report;
+  }
+
+  Result<json> take_disk(OpenDisk& disk, Tracking& tracking) {
     if (job_.stop().stop_requested()) return cancelled();
     ImageReader& image = *disk.image;
     DiskRecord record;
@@ -204,7 +232,8 @@ class Backup {
     options.ciphertext = ciphertext_of(record.facts, image.size());
     options.progress = [this](std::uint64_t bytes) { job_.add_done(bytes); };
     options.stop = job_.stop();
-    CAIRN_TRY(const IngestReport report, writer_->ingest(image, options));
+    disk.plan = tracking.plan(*disk.settings, image);
+    CAIRN_TRY(const IngestReport report, read_disk(disk, tracking, std::move(options)));
     record.map = report.map;
     count(report);
 
@@ -217,10 +246,22 @@ class Backup {
              {"read_bytes", report.read_bytes},
              {"new_bytes", report.new_bytes},
              {"stored_bytes", report.stored_bytes},
-             {"how", image.how()}};
-    if (const std::string note = image.note(); !note.empty()) row["note"] = note;
+             {"carried_bytes", report.carried_bytes},
+             {"how", disk.plan.only_changes() ? "changes between reflink clones" : image.how()}};
+    if (const std::string note = note_of(disk); !note.empty()) row["note"] = note;
     point_.disks.push_back(std::move(record));
     return row;
+  }
+
+  // Why it was not read in a better way; empty: it was read in the best.
+  [[nodiscard]] std::string note_of(const OpenDisk& disk) const {
+    if (!disk.plan.only_changes()) {
+      // Why there is no clone is said already.
+      if (const std::string note = disk.image->note(); !note.empty()) return note;
+      return inputs_.tracking.enabled ? "read whole: " + disk.plan.why_all : std::string();
+    }
+    if (disk.plan.tracker->trouble().empty()) return disk.image->note();
+    return "a part was read whole: " + disk.plan.tracker->trouble();
   }
 
   Result<void> take_header(ImageReader& image, const VolumeFacts& volume, DiskRecord& record) {

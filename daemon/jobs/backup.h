@@ -11,6 +11,7 @@
 #include "config/base/clock.h"
 #include "config/base/result.h"
 #include "config/settings.h"
+#include "daemon/jobs/tracking.h"
 
 namespace cairn {
 
@@ -24,6 +25,7 @@ struct BackupInputs {
   Store& store;
   const Clock& clock;
   OpenImage open_image = {};  // empty: open_image() of fs/image; tests give their own
+  TrackingInputs tracking = {};
 };
 
 // The job's result (daemon/API.md). Warnings go to `job`.

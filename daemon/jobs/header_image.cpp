@@ -28,10 +28,11 @@ HeaderImage::HeaderImage(ImageReader& disk, const VolumeFacts& volume) : disk_(d
 
 Result<ImageExtent> HeaderImage::extent_at(std::uint64_t offset) {
   for (const ByteRange& area : areas_) {
-    if (offset < area.offset) return ImageExtent{offset, area.offset - offset, false};
-    if (offset < area.offset + area.size) return ImageExtent{offset, area.offset + area.size - offset, true};
+    if (offset < area.offset) return ImageExtent{offset, area.offset - offset, ExtentKind::hole};
+    if (offset < area.offset + area.size)
+      return ImageExtent{offset, area.offset + area.size - offset, ExtentKind::data};
   }
-  return ImageExtent{offset, size_ - offset, false};
+  return ImageExtent{offset, size_ - offset, ExtentKind::hole};
 }
 
 Result<void> HeaderImage::read(std::uint64_t offset, MutableBytes to) {
@@ -39,7 +40,7 @@ Result<void> HeaderImage::read(std::uint64_t offset, MutableBytes to) {
     CAIRN_TRY(const ImageExtent extent, extent_at(offset));
     const std::size_t length = static_cast<std::size_t>(std::min<std::uint64_t>(extent.size, to.size()));
     if (length == 0) return fail(ErrorCode::image_shrank, "read header areas", how(), "read beyond their end");
-    if (extent.data)
+    if (extent.kind == ExtentKind::data)
       CAIRN_CHECK(disk_.read(start_ + offset, to.first(length)));
     else
       std::memset(to.data(), 0, length);

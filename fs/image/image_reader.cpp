@@ -40,11 +40,17 @@ class FdImageReader : public ImageReader {
     static_cast<void>(::posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_SEQUENTIAL));
   }
 
+  void set_clone_folder(std::filesystem::path folder, std::string why_not) {
+    clone_folder_ = std::move(folder);
+    why_not_keepable_ = std::move(why_not);
+  }
   void watch_with(std::unique_ptr<ChangeWatch> watch) { watch_ = std::move(watch); }
 
   [[nodiscard]] std::uint64_t size() const override { return size_; }
   [[nodiscard]] int fd() const override { return fd_.get(); }
   [[nodiscard]] std::string note() const override { return note_; }
+  [[nodiscard]] std::filesystem::path clone_folder() const override { return clone_folder_; }
+  [[nodiscard]] std::string why_not_keepable() const override { return why_not_keepable_; }
   [[nodiscard]] std::string how() const override {
     switch (kind_) {
       case Kind::file:
@@ -59,14 +65,14 @@ class FdImageReader : public ImageReader {
 
   Result<ImageExtent> extent_at(std::uint64_t offset) override {
     CAIRN_ASSERT(offset < size_);
-    const ImageExtent rest_is_data{offset, size_ - offset, true};
+    const ImageExtent rest_is_data{offset, size_ - offset, ExtentKind::data};
     if (!holes_are_told_) return rest_is_data;
 
     const off_t data = ::lseek(fd_.get(), static_cast<off_t>(offset), SEEK_DATA);
     if (data < 0 && errno == ENXIO) {
       // No data from here to the end: a hole, unless the end has come nearer.
       CAIRN_CHECK(check_not_shrunk());
-      return ImageExtent{offset, size_ - offset, false};
+      return ImageExtent{offset, size_ - offset, ExtentKind::hole};
     }
     if (data < 0) {
       if (errno != EINVAL && errno != EOPNOTSUPP) return unreadable(errno, offset);
@@ -74,7 +80,7 @@ class FdImageReader : public ImageReader {
       return rest_is_data;
     }
     const auto data_at = static_cast<std::uint64_t>(data);
-    if (data_at > offset) return ImageExtent{offset, std::min(data_at, size_) - offset, false};
+    if (data_at > offset) return ImageExtent{offset, std::min(data_at, size_) - offset, ExtentKind::hole};
     const off_t hole = ::lseek(fd_.get(), data, SEEK_HOLE);
     if (hole < 0) {
       if (errno == ENXIO) CAIRN_CHECK(check_not_shrunk());
@@ -82,7 +88,7 @@ class FdImageReader : public ImageReader {
     }
     // The end of a file counts as a hole; at least the byte asked for is data, so this never stands still.
     const std::uint64_t end = std::clamp(static_cast<std::uint64_t>(hole), offset + 1, size_);
-    return ImageExtent{offset, end - offset, true};
+    return ImageExtent{offset, end - offset, ExtentKind::data};
   }
 
   Result<void> read(std::uint64_t offset, MutableBytes to) override {
@@ -127,6 +133,8 @@ class FdImageReader : public ImageReader {
   bool holes_are_told_;
   DirectReads reads_;
   std::unique_ptr<ChangeWatch> watch_;
+  std::filesystem::path clone_folder_;
+  std::string why_not_keepable_;
 };
 
 const char* kind_in_words(mode_t mode) {
@@ -169,16 +177,19 @@ std::unexpected<Error> cannot_open(int error, const std::filesystem::path& image
   }
 }
 
-Result<std::unique_ptr<ImageReader>> open_file(const std::filesystem::path& image, UniqueFd fd, CloneMode mode) {
+Result<std::unique_ptr<ImageReader>> open_file(const std::filesystem::path& image, UniqueFd fd, CloneMode mode,
+                                               const std::filesystem::path& clone_folder) {
   std::string note;
   if (mode == CloneMode::try_clone) {
-    ReflinkClone clone = clone_image(fd.get(), image);
+    ReflinkClone clone = clone_image(fd.get(), image, clone_folder);
     if (clone.fd) {
       // The clone's own size: the image's may have changed since it was opened.
       struct stat facts{};
       if (::fstat(clone.fd.get(), &facts) != 0) return cannot_open(errno, image);
-      return std::make_unique<FdImageReader>(image.string(), std::move(clone.fd), Kind::clone,
-                                             static_cast<std::uint64_t>(facts.st_size), std::string());
+      auto reader = std::make_unique<FdImageReader>(image.string(), std::move(clone.fd), Kind::clone,
+                                                    static_cast<std::uint64_t>(facts.st_size), std::string());
+      reader->set_clone_folder(std::move(clone.folder), std::move(clone.why_not_keepable));
+      return reader;
     }
     note = std::move(clone.reason);
   }
@@ -188,6 +199,7 @@ Result<std::unique_ptr<ImageReader>> open_file(const std::filesystem::path& imag
   if (::fstat(fd.get(), &facts) != 0) return cannot_open(errno, image);
   auto reader = std::make_unique<FdImageReader>(image.string(), std::move(fd), Kind::file,
                                                 static_cast<std::uint64_t>(facts.st_size), std::move(note));
+  reader->set_clone_folder({}, reader->note());
   reader->watch_with(std::move(watch));
   return reader;
 }
@@ -197,13 +209,15 @@ Result<std::unique_ptr<ImageReader>> open_block_device(const std::filesystem::pa
   std::uint64_t size = 0;
   if (::ioctl(fd.get(), BLKGETSIZE64, &size) != 0) return cannot_open(errno, image);
   auto reader = std::make_unique<FdImageReader>(image.string(), std::move(fd), Kind::block_device, size, std::string());
+  reader->set_clone_folder({}, "it is a block device, which cannot be cloned by reflinks");
   reader->watch_with(std::move(watch));
   return reader;
 }
 
 }  // namespace
 
-Result<std::unique_ptr<ImageReader>> open_image(const std::filesystem::path& image, CloneMode mode) {
+Result<std::unique_ptr<ImageReader>> open_image(const std::filesystem::path& image, CloneMode mode,
+                                                const std::filesystem::path& clone_folder) {
   // Looked at before it is opened: opening a pipe waits for its other end, and opening a device can do things.
   struct stat facts{};
   if (::stat(image.c_str(), &facts) != 0) return cannot_open(errno, image);
@@ -213,7 +227,7 @@ Result<std::unique_ptr<ImageReader>> open_image(const std::filesystem::path& ima
   if (!fd) return cannot_open(errno, image);
   // It may have been replaced between the two looks.
   if (::fstat(fd.get(), &facts) != 0) return cannot_open(errno, image);
-  if (S_ISREG(facts.st_mode)) return open_file(image, std::move(fd), mode);
+  if (S_ISREG(facts.st_mode)) return open_file(image, std::move(fd), mode, clone_folder);
   if (S_ISBLK(facts.st_mode)) return open_block_device(image, std::move(fd));
   return fail(ErrorCode::image_not_a_disk, "open image", image.string(), kind_in_words(facts.st_mode));
 }

@@ -14,11 +14,14 @@
 
 namespace cairn {
 
-// A run of the disk that holds data, or one that is a hole. Bytes.
+// as_before: the same bytes as in the clone that the reader compares with (TrackedImage); they may be data or holes.
+enum class ExtentKind { hole, data, as_before };
+
+// A run of the disk that is all of one kind. Bytes.
 struct ImageExtent {
   std::uint64_t offset = 0;
   std::uint64_t size = 0;
-  bool data = true;
+  ExtentKind kind = ExtentKind::data;
 };
 
 class ImageReader {
@@ -40,19 +43,19 @@ class ImageReader {
   [[nodiscard]] virtual std::string how() const = 0;
   // Why it is read that way where a better one exists ("no clone: the file system has no reflinks"); empty: none does.
   [[nodiscard]] virtual std::string note() const { return {}; }
+  // Where keep_clone() (fs/image/kept_clone.h) can give fd() a name; empty: it cannot, and why_not_keepable() says why.
+  [[nodiscard]] virtual std::filesystem::path clone_folder() const { return {}; }
+  [[nodiscard]] virtual std::string why_not_keepable() const { return "it is not read from a clone"; }
 };
 
 enum class CloneMode { try_clone, never };
 
-// The seam for change tracking (what differs from the last clone need not even be read): a reader that is made from the
-// clone of this run and the kept clone of the last one answers extent_at() with a third kind of extent, "as before",
-// and hands its clone over to be kept. Nothing here stands in its way: a clone has a descriptor (fd()) that FIEMAP
-// takes.
-
 // Opens the image read-only. A regular file on a file system with reflinks is cloned first (ioctl_ficlonerange(2)) into
-// an unnamed file (O_TMPFILE) beside it, and the clone is read. Errors: image_missing, image_not_a_disk (directory,
-// socket, ...), permission_denied, image_unreadable.
+// an unnamed file (O_TMPFILE), and the clone is read. The unnamed file is made in `clone_folder`, which is made when it
+// is not there, so that it can be kept; without one (empty), or where that fails, beside the image. Errors:
+// image_missing, image_not_a_disk (directory, socket, ...), permission_denied, image_unreadable.
 Result<std::unique_ptr<ImageReader>> open_image(const std::filesystem::path& image,
-                                                CloneMode mode = CloneMode::try_clone);
+                                                CloneMode mode = CloneMode::try_clone,
+                                                const std::filesystem::path& clone_folder = {});
 
 }  // namespace cairn

@@ -13,12 +13,17 @@
 #include <cerrno>
 #include <cstring>
 
+#include "fs/image/kept_clone.h"
+
 namespace cairn {
 
 namespace {
 
 ReflinkClone no_clone(std::string reason) {
-  return {UniqueFd(), "no clone: " + std::move(reason)};
+  ReflinkClone none;
+  none.reason = "no clone: " + std::move(reason);
+  none.why_not_keepable = none.reason;
+  return none;
 }
 
 std::string why_no_temporary_file(int error, const std::filesystem::path& directory) {
@@ -44,7 +49,7 @@ std::string why_no_reflink(int error) {
     case ENOSYS:
       return "the file system has no reflinks";
     case EXDEV:
-      return "the image is mounted from another file system than its directory";
+      return "the image lies on another file system";
     case EROFS:
       return "the file system is read-only";
     case ENOSPC:
@@ -57,27 +62,24 @@ std::string why_no_reflink(int error) {
   }
 }
 
-// btrfs shares extents only between files that are both checksummed or both not, and images often are not (chattr +C).
+// btrfs shares extents only between files that are both checksummed or both not, and images often are not (chattr +C);
+// a new file is as its directory is.
 void follow_copy_on_write_setting(int source, int clone) {
   int flags = 0;
-  if (::ioctl(source, FS_IOC_GETFLAGS, &flags) != 0 || (flags & FS_NOCOW_FL) == 0) return;
+  if (::ioctl(source, FS_IOC_GETFLAGS, &flags) != 0) return;
   int clone_flags = 0;
-  if (::ioctl(clone, FS_IOC_GETFLAGS, &clone_flags) != 0 || (clone_flags & FS_NOCOW_FL) != 0) return;
-  clone_flags |= FS_NOCOW_FL;
+  if (::ioctl(clone, FS_IOC_GETFLAGS, &clone_flags) != 0) return;
+  if (((flags ^ clone_flags) & FS_NOCOW_FL) == 0) return;
+  clone_flags ^= FS_NOCOW_FL;
   // Where this fails FICLONE does too, and says so.
   static_cast<void>(::ioctl(clone, FS_IOC_SETFLAGS, &clone_flags));
 }
 
-}  // namespace
+enum class Linkable { yes, no };
 
-ReflinkClone clone_image(int source, const std::filesystem::path& image) {
-  // The directory of the file itself: a link to it may lie on another file system.
-  std::error_code ignored;
-  std::filesystem::path real = std::filesystem::canonical(image, ignored);
-  if (ignored) real = image;
-  const std::filesystem::path directory = real.has_parent_path() ? real.parent_path() : std::filesystem::path(".");
-
-  UniqueFd writable(::open(directory.c_str(), O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC, 0600));
+ReflinkClone clone_into(int source, const std::filesystem::path& directory, Linkable linkable) {
+  const int flags = O_TMPFILE | O_RDWR | O_CLOEXEC | (linkable == Linkable::yes ? 0 : O_EXCL);
+  UniqueFd writable(::open(directory.c_str(), flags, 0400));
   if (!writable) return no_clone(why_no_temporary_file(errno, directory));
   follow_copy_on_write_setting(source, writable.get());
   if (::ioctl(writable.get(), FICLONE, source) != 0) return no_clone(why_no_reflink(errno));
@@ -85,7 +87,35 @@ ReflinkClone clone_image(int source, const std::filesystem::path& image) {
   // From here on nobody can write to it, not even by mistake.
   UniqueFd read_only(::open(fmt::format("/proc/self/fd/{}", writable.get()).c_str(), O_RDONLY | O_CLOEXEC));
   if (!read_only) return no_clone(fmt::format("opening it for reading failed: {}", std::strerror(errno)));
-  return {std::move(read_only), {}};
+  ReflinkClone clone;
+  clone.fd = std::move(read_only);
+  if (linkable == Linkable::yes) clone.folder = directory;
+  return clone;
+}
+
+}  // namespace
+
+ReflinkClone clone_image(int source, const std::filesystem::path& image, const std::filesystem::path& clone_folder) {
+  std::string why_not_keepable = "no clone is to be kept";
+  if (!clone_folder.empty()) {
+    if (auto prepared = prepare_clone_folder(source, clone_folder)) {
+      why_not_keepable = *std::move(prepared);
+    } else if (ReflinkClone clone = clone_into(source, clone_folder, Linkable::yes); clone.fd) {
+      return clone;
+    } else {
+      why_not_keepable = fmt::format("no clone in {}: {}", clone_folder.string(),
+                                     clone.reason.substr(std::string_view("no clone: ").size()));
+      remove_clone_folder(clone_folder);
+    }
+  }
+  // The directory of the file itself: a link to it may lie on another file system.
+  std::error_code ignored;
+  std::filesystem::path real = std::filesystem::canonical(image, ignored);
+  if (ignored) real = image;
+  ReflinkClone clone =
+      clone_into(source, real.has_parent_path() ? real.parent_path() : std::filesystem::path("."), Linkable::no);
+  if (clone.fd) clone.why_not_keepable = std::move(why_not_keepable);
+  return clone;
 }
 
 }  // namespace cairn

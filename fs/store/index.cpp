@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "fs/store/index.h"
 
+#include <sodium.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <condition_variable>
@@ -25,6 +27,8 @@ constexpr std::uint32_t kFirstVersion = 1;  // one table of chunks, no runs: it 
 constexpr std::size_t kEntryBytes = 24;
 constexpr std::string_view kAboutKey = "about";
 constexpr std::string_view kNextPackKey = "next-pack";
+constexpr std::string_view kEpochKey = "epoch";
+constexpr std::size_t kEpochBytes = 16;
 
 std::array<std::uint8_t, kEntryBytes> encode(const IndexEntry& entry) {
   std::array<std::uint8_t, kEntryBytes> bytes{};
@@ -231,6 +235,14 @@ Result<std::optional<PackNumber>> Index::State::number_of(MDB_txn* txn, const st
   return std::optional(get_le<PackNumber>(view_of(value)));
 }
 
+int Index::State::put_new_epoch(MDB_txn* txn) const {
+  std::array<std::uint8_t, kEpochBytes> epoch{};
+  randombytes_buf(epoch.data(), epoch.size());
+  MDB_val key = value_of(as_bytes(kEpochKey));
+  MDB_val value = value_of(epoch);
+  return mdb_put(txn, about, &key, &value, 0);
+}
+
 Index::Index(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 Index::~Index() {
@@ -256,6 +268,7 @@ Result<void> Index::create(const std::filesystem::path& folder, const StoreId& s
   Transaction txn;
   CAIRN_CHECK(check(txn.begin(state.env, 0)));
   CAIRN_CHECK(check(state.make_current(txn.get(), store)));
+  CAIRN_CHECK(check(state.put_new_epoch(txn.get())));
   return check(txn.commit());
 }
 
@@ -408,6 +421,27 @@ Result<void> Index::State::add_run(MDB_txn* txn, const RunSet& runs, std::vector
   return list_runs(txn, facts);
 }
 
+Result<std::string> Index::epoch() {
+  CAIRN_TRY(MDB_txn * txn, state_->begin_read());
+  const ReadScope scope(*state_, txn);
+  MDB_val key = value_of(as_bytes(kEpochKey));
+  MDB_val value{};
+  const int code = mdb_get(txn, state_->about, &key, &value);
+  if (code == MDB_NOTFOUND) return std::string();
+  if (code != 0) return lmdb_error(code, "read index", state_->folder);
+  if (value.mv_size != kEpochBytes) return state_->damaged("its epoch has a wrong length");
+  return to_hex(view_of(value));
+}
+
+Result<void> Index::renew_epoch() {
+  Transaction txn;
+  int code = txn.begin(state_->env, 0);
+  if (code == 0) code = state_->put_new_epoch(txn.get());
+  if (code == 0) code = txn.commit();
+  if (code != 0) return lmdb_error(code, "write index", state_->folder);
+  return {};
+}
+
 Result<void> Index::add(std::span<const IndexedPack> packs) {
   const auto check = [&](int code) { return state_->written(code); };
   CAIRN_CHECK(state_->drop_unfinished());
@@ -481,6 +515,7 @@ Result<void> Index::forget(std::span<const std::string> pack_names) {
     }
     if (code != MDB_NOTFOUND) return lmdb_error(code, "write index", state_->folder);
   }
+  CAIRN_CHECK(check(state_->put_new_epoch(txn.get())));
   return check(txn.commit());
 }
 

@@ -58,7 +58,11 @@ class Index {
   // Adds all records of these packs, in one transaction; durable on return. Records that another pack has already stay
   // with that pack. Errors: index_damaged, no_space, io_error.
   Result<void> add(std::span<const IndexedPack> packs);
-  // Forgets these packs and all records in them: reads the whole index.
+  // A random text that changes when the index loses something it had: made with the index, and anew by forget().
+  // Empty: an index of an earlier version; renew_epoch() gives it one. Errors: index_damaged.
+  Result<std::string> epoch();
+  Result<void> renew_epoch();  // durable on return
+  // Forgets these packs, which are gone, and all records in them: reads the whole index. A new epoch begins.
   Result<void> forget(std::span<const std::string> pack_names);
   // True when the folder now holds another index than the one that is open (it was rebuilt): open it again.
   [[nodiscard]] bool replaced() const;

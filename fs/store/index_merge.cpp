@@ -12,6 +12,8 @@ namespace {
 
 // Names written in one transaction: 3,300 pages of memory until it is committed.
 constexpr std::uint64_t kSliceNames = 200'000;
+// LMDB gives values larger than half a page (of 4096 bytes) pages of their own; with a margin for larger pages.
+constexpr std::size_t kOwnPagesBytes = 32768;
 constexpr std::uintptr_t kPageBytes = 4096;
 constexpr std::size_t kReadAheadBytes = std::size_t{8} << 20U;  // of each source: what a slice takes of it, or more
 constexpr std::string_view kRunsKey = "runs";
@@ -101,7 +103,11 @@ Result<std::shared_ptr<const RunSet>> Index::State::runs(MDB_txn* txn) {
       const int code = mdb_get(txn, filters, &key, &value);
       if (code != 0 && code != MDB_NOTFOUND) return lmdb_error(code, "read index", folder);
       if (code != 0 || value.mv_size != piece_bytes(facts.blocks, piece)) return damaged("a run's filter is not whole");
-      run.pieces.push_back(view_of(value).data());
+      // A large piece has pages of its own, which stay as they are as long as the run is listed. A small one lies on
+      // a page with others, which is written anew elsewhere when a merge adds to them.
+      ByteView bytes = view_of(value);
+      if (bytes.size() < kOwnPagesBytes) bytes = fresh->copies.emplace_back(bytes.begin(), bytes.end());
+      run.pieces.push_back(bytes.data());
     }
     fresh->runs.push_back(std::move(run));
   }

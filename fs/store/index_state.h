@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <array>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -63,6 +64,7 @@ struct OpenRun {
 struct RunSet {
   Buffer listed;              // as `about` has them
   std::vector<OpenRun> runs;  // the largest first
+  std::deque<Buffer> copies;  // of pieces that could move; what `runs` point to
   [[nodiscard]] std::vector<RunFacts> facts() const;
 };
 
@@ -96,6 +98,7 @@ struct Index::State {
   int open_first_tables(MDB_txn* txn, unsigned flags);  // those of version 1
   Result<void> open_version(const StoreId& store);
   int make_current(MDB_txn* txn, const StoreId& store);
+  int put_new_epoch(MDB_txn* txn) const;
 
   Result<MDB_txn*> begin_read();
   void end_read(MDB_txn* txn);

@@ -38,11 +38,12 @@ struct Block {
 class Ingest {
  public:
   Ingest(RecordSink& sink, const ChunkNamer& namer, std::uint32_t chunk_size, ImageReader& image,
-         const IngestOptions& options)
+         const IngestOptions& options, CarryOver* carry_over)
       : sink_(sink),
         namer_(namer),
         image_(image),
         options_(options),
+        carry_over_(carry_over),
         geometry_(image.size(), chunk_size),
         block_bytes_(std::max<std::uint64_t>(kBlockBytes, chunk_size)),
         workers_(options.workers != 0 ? options.workers
@@ -61,6 +62,7 @@ class Ingest {
     }
     if (failure_) return pass_on(*failure_);
     if (current_leaf_) CAIRN_CHECK(leave(std::exchange(current_leaf_, nullptr), 0));
+    CAIRN_CHECK(count_carried());
     CAIRN_CHECK(store_upper_levels());
     return report_;
   }
@@ -99,6 +101,8 @@ class Ingest {
   Result<void> read_image();
   Result<std::optional<Block>> next_block();
   Result<void> enter_leaf(std::uint64_t index);
+  Result<void> carry(std::uint64_t offset, std::uint64_t end);
+  Result<void> count_carried();
 
   // --- the workers' side
   void work(unsigned worker);
@@ -118,6 +122,7 @@ class Ingest {
   const ChunkNamer& namer_;
   ImageReader& image_;
   const IngestOptions& options_;
+  CarryOver* carry_over_;
   MapGeometry geometry_;
   std::uint64_t block_bytes_;
   unsigned workers_;
@@ -146,7 +151,28 @@ Result<void> Ingest::enter_leaf(std::uint64_t index) {
   return {};
 }
 
-// The next piece of the disk that must be read; nothing at its end. Passes holes over.
+// Takes chunks over from the earlier point.
+Result<void> Ingest::carry(std::uint64_t offset, std::uint64_t end) {
+  advance(end - offset);
+  return carry_over_->carry(
+      offset, end, [&](std::uint64_t leaf, std::size_t first, std::span<const ChunkName> names) -> Result<void> {
+        CAIRN_CHECK(enter_leaf(leaf));
+        // Workers fill in other chunks of this leaf meanwhile.
+        std::copy(names.begin(), names.end(), current_leaf_->names.begin() + static_cast<std::ptrdiff_t>(first));
+        return {};
+      });
+}
+
+Result<void> Ingest::count_carried() {
+  if (carry_over_ == nullptr) return {};
+  CAIRN_TRY(const std::uint64_t data_bytes, carry_over_->data_bytes());
+  report_.map.data_bytes += data_bytes;
+  report_.carried_bytes = carry_over_->carried_bytes();
+  return {};
+}
+
+// The next piece of the disk that must be read; nothing at its end. Passes over holes and what is as before. The plan
+// is held while extents are asked for and nodes of the earlier point are read: nobody can go on before that is known.
 Result<std::optional<Block>> Ingest::next_block() {
   const std::lock_guard plan(plan_mutex_);
   const std::uint64_t size = geometry_.size();
@@ -156,7 +182,15 @@ Result<std::optional<Block>> Ingest::next_block() {
     CAIRN_TRY(const ImageExtent extent, image_.extent_at(offset_));
     const std::uint64_t extent_end = extent.offset + extent.size;
     CAIRN_ASSERT(extent.offset <= offset_ && extent_end > offset_);
-    if (!extent.data) {
+    if (extent.kind == ExtentKind::as_before) {
+      CAIRN_ASSERT(carry_over_ != nullptr);
+      if (const std::uint64_t end = carry_over_->end_of(offset_, extent_end); end > offset_) {
+        CAIRN_CHECK(carry(offset_, end));
+        offset_ = end;
+        continue;
+      }
+    }
+    if (extent.kind == ExtentKind::hole) {
       const std::uint64_t end = extent_end >= size ? size : extent_end / chunk * chunk;
       if (end > offset_) {
         advance(end - offset_);
@@ -164,7 +198,7 @@ Result<std::optional<Block>> Ingest::next_block() {
         continue;
       }
     }
-    // A chunk that is partly a hole is read whole.
+    // A chunk that is partly a hole, or partly as before, is read whole.
     const std::uint64_t data_end = std::min(size, (extent_end + chunk - 1) / chunk * chunk);
     const std::uint64_t end = std::min(data_end, (offset_ / block_bytes_ + 1) * block_bytes_);
     CAIRN_CHECK(enter_leaf(offset_ / chunk / kNodeNames));
@@ -268,8 +302,10 @@ Result<ChunkName> Ingest::store_node(const MapNode& node, unsigned lane) {
 Result<void> Ingest::store_upper_levels() {
   report_.map.size = geometry_.size();
   std::map<std::uint64_t, ChunkName> below = std::move(leaf_names_);
+  if (carry_over_ != nullptr) below.insert(carry_over_->nodes(0).begin(), carry_over_->nodes(0).end());
   for (unsigned level = 1; level <= geometry_.root_level(); ++level) {
     std::map<std::uint64_t, ChunkName> here;
+    if (carry_over_ != nullptr) here = carry_over_->nodes(level);
     for (auto child = below.begin(); child != below.end();) {
       const std::uint64_t index = child->first / kNodeNames;
       MapNode node{level, std::vector<ChunkName>(geometry_.name_count(level, index))};
@@ -294,8 +330,8 @@ bool Ingest::is_ciphertext(std::uint64_t offset, std::uint64_t size) const {
 }  // namespace
 
 Result<IngestReport> ingest_disk(RecordSink& sink, const ChunkNamer& namer, std::uint32_t chunk_size,
-                                 ImageReader& image, const IngestOptions& options) {
-  return Ingest(sink, namer, chunk_size, image, options).run();
+                                 ImageReader& image, const IngestOptions& options, CarryOver* carry_over) {
+  return Ingest(sink, namer, chunk_size, image, options, carry_over).run();
 }
 
 }  // namespace cairn

@@ -295,6 +295,11 @@ Result<RecoveryPoint> Store::load_point(const PointName& name) {
                     state_->backend->location() + "/" + point_object(name));
 }
 
+Result<std::string> Store::point_hash(const PointName& name) {
+  CAIRN_TRY(const Buffer bytes, state_->read_point_file(name));
+  return Blake3::hex_of(bytes);
+}
+
 Result<PointName> Store::find_point(std::string_view text) {
   const std::size_t at = text.find('@');
   if (at == std::string_view::npos || at == 0 || at + 1 == text.size())

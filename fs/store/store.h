@@ -86,6 +86,8 @@ class Store : public ChunkSource {
   Result<std::optional<std::uint64_t>> points_token();
   // Errors: point_missing, point_damaged.
   Result<RecoveryPoint> load_point(const PointName& name);
+  // BLAKE3, hex, of the point as stored: what the next point's `previous` will say. Errors: point_missing, io_error.
+  Result<std::string> point_hash(const PointName& name);
   // `text`: MACHINE@POINT with POINT a full stamp, a unique prefix of one, or "latest".
   // Errors: used_wrongly, no_such_machine, no_such_point (both with the nearest), ambiguous_point.
   Result<PointName> find_point(std::string_view text);

@@ -57,7 +57,11 @@ Result<void> StoreWriter::State::reconcile(Store::State& store, Index& index) {
     }
   }
   CAIRN_CHECK(index.add(found));
-  if (gone.empty()) return {};
+  if (gone.empty()) {
+    // An index of an earlier version has none yet.
+    CAIRN_TRY(const std::string epoch, index.epoch());
+    return epoch.empty() ? index.renew_epoch() : Result<void>();
+  }
   // New points must not build on what is not there any more.
   for (const std::string& name : gone)
     log_event(LogLevel::error, "pack-missing", store.directory.string(),
@@ -102,7 +106,19 @@ StoreWriter::~StoreWriter() {
 }
 
 Result<IngestReport> StoreWriter::ingest(ImageReader& image, const IngestOptions& options) {
-  return ingest_disk(state_->sink, state_->store.keys.namer(), state_->store.document.chunk_size, image, options);
+  const std::uint32_t chunk_size = state_->store.document.chunk_size;
+  std::optional<CarryOver> carry_over;
+  if (options.base) carry_over.emplace(*options.base->source, options.base->map, image.size(), chunk_size);
+  return ingest_disk(state_->sink, state_->store.keys.namer(), chunk_size, image, options,
+                     carry_over ? &*carry_over : nullptr);
+}
+
+Result<void> StoreWriter::flush() {
+  return state_->sink.flush();
+}
+
+Result<std::string> StoreWriter::epoch() {
+  return state_->index->epoch();
 }
 
 Result<void> StoreWriter::commit(RecoveryPoint& point) {

@@ -8,16 +8,26 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stop_token>
+#include <string>
 #include <vector>
 
 #include "config/base/result.h"
 #include "fs/image/image_reader.h"
+#include "fs/store/disk_reader.h"
 #include "fs/store/recovery_point.h"
 
 namespace cairn {
 
 class Store;
+
+// An earlier point's disk, for images that say "as before" (TrackedImage): what is as before is taken over from it by
+// name and not read. `source` (the store) must outlive the ingest.
+struct IngestBase {
+  ChunkSource* source = nullptr;
+  MapRecord map;
+};
 
 struct IngestOptions {
   // Ranges known to be ciphertext (sorted): never offered to the compressor.
@@ -25,26 +35,36 @@ struct IngestOptions {
   unsigned workers = 0;                               // 0: as many as cores
   std::function<void(std::uint64_t bytes)> progress;  // bytes of the disk done since the last call; any thread
   std::stop_token stop;                               // stops at the next chunk: cancelled
+  // Must be there when the image says "as before". The base must have been committed under the epoch() that this
+  // writer has: then everything that it names is still there.
+  std::optional<IngestBase> base;
 };
 
 struct IngestReport {
   MapRecord map;
-  std::uint64_t read_bytes = 0;    // read from the image
-  std::uint64_t new_bytes = 0;     // of chunks that the store did not have
-  std::uint64_t stored_bytes = 0;  // what they take in packs
+  std::uint64_t read_bytes = 0;     // read from the image
+  std::uint64_t new_bytes = 0;      // of chunks that the store did not have
+  std::uint64_t stored_bytes = 0;   // what they take in packs
+  std::uint64_t carried_bytes = 0;  // of the disk, taken over from the base and not read
 };
 
 class StoreWriter {
  public:
   ~StoreWriter();  // gives the lock back
 
-  // Stores the disk. Errors: cancelled, image_shrank, image_unreadable, no_space, io_error.
+  // Stores the disk. Errors: cancelled, image_shrank, image_unreadable, no_space, io_error, tracking_base_lost (the
+  // base's map cannot be read: ingest the image as it is, without the base).
   // What was stored before a failure is found again by the next run.
   Result<IngestReport> ingest(ImageReader& image, const IngestOptions& options);
 
   // Makes everything ingested durable and found, then publishes the point: the last, atomic step. Fills in
   // `previous`, `previous_name`. Errors: point_exists, no_space, io_error.
   Result<void> commit(RecoveryPoint& point);
+  // Makes everything ingested so far durable and found, as commit() does before it publishes.
+  Result<void> flush();
+  // Changes whenever something was lost that the store had: a pack is gone, or the index was made anew. As long as it
+  // is the same, everything that a point named when it was committed is still there.
+  Result<std::string> epoch();
   // Errors: point_missing.
   Result<void> remove_point(const PointName& name);
 

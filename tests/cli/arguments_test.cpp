@@ -36,6 +36,8 @@ std::string refused(const Words& words) {
 TEST(Arguments, BackupTakesMachinesOrAll) {
   EXPECT_THAT(parsed<BackupCommand>({"backup", "web-01", "db-01"}).machines, ElementsAre("web-01", "db-01"));
   EXPECT_TRUE(parsed<BackupCommand>({"backup", "--all"}).all);
+  EXPECT_FALSE(parsed<BackupCommand>({"backup", "--all"}).full_read);
+  EXPECT_TRUE(parsed<BackupCommand>({"backup", "--full-read", "web-01"}).full_read);
   EXPECT_THAT(refused({"backup"}), HasSubstr("no machine is named"));
   EXPECT_THAT(refused({"backup", "--all", "web-01"}), HasSubstr("both --all"));
 }

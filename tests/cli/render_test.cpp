@@ -112,6 +112,22 @@ TEST(RenderStatus, ShowsTheMachines) {
   EXPECT_THAT(text, HasSubstr("/srv/p (mounted)"));
 }
 
+TEST(RenderStatus, ShowsHowDisksAreTracked) {
+  json document = status();
+  EXPECT_THAT(render_status(document, kNow), Not(HasSubstr("TRACKING")));
+  document["machines"][0]["disks"] = json::parse(R"([
+      {"disk":"root","tracking":"on","reason":null,"last_full_read":"2026-11-20T02:00:00Z",
+       "clone":"/img/.cairn-clones/web-01@root.x.y","clone_bytes":1048576,"clone_bytes_complete":true},
+      {"disk":"data","tracking":"starting","reason":"no clone is kept yet","last_full_read":null,"clone":null,
+       "clone_bytes":null,"clone_bytes_complete":null},
+      {"disk":"logs","tracking":"on","reason":null,"last_full_read":null,"clone":"/c","clone_bytes":4096,
+       "clone_bytes_complete":false}])");
+  const std::string text = render_status(document, kNow);
+  EXPECT_THAT(text, testing::ContainsRegex("web-01/root +on +2026-11-20 02:00:00 +1.00 MiB +/img/.cairn-clones/"));
+  EXPECT_THAT(text, testing::ContainsRegex("web-01/data +starting +- +- +no clone is kept yet"));
+  EXPECT_THAT(text, HasSubstr("more than 4.00 KiB"));
+}
+
 TEST(RenderStatus, WarningsComeFirst) {
   json document = status();
   document["mount"] = {{"path", "/srv/p"}, {"state", "failed"}, {"error", {{"message", "cannot mount: busy"}}}};

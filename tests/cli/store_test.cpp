@@ -328,7 +328,7 @@ TEST_F(WithStore, ConfigCheckLooksAtEverythingAndChangesNothing) {
   const json document = json_of(sound);
   std::vector<std::string> objects;
   for (const auto& check : document["checks"]) objects.push_back(check["check"].get<std::string>());
-  EXPECT_THAT(objects, ElementsAre("store", "mount", "disk", "disk"));
+  EXPECT_THAT(objects, ElementsAre("store", "mount", "disk", "tracking", "disk", "tracking"));
   EXPECT_TRUE(files::is_empty(path("points")));
   EXPECT_FALSE(files::exists(path("state")));
 

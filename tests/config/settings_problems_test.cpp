@@ -192,6 +192,19 @@ TEST(SettingsProblems, DurationsOutOfRange) {
                           "h, d or w"));
 }
 
+TEST(SettingsProblems, ChangeTracking) {
+  EXPECT_THAT(problems_after_store("change_tracking: { enable: true }\n"), ElementsAre(HasSubstr("\"enabled\"")));
+  EXPECT_THAT(problems_after_store("change_tracking: { enabled: 5 }\n"),
+              ElementsAre(HasSubstr("change_tracking.enabled: found")));
+  for (const char* wrong : {"a/b", "..", ".", "./x"})
+    EXPECT_THAT(problems_after_store(fmt::format("change_tracking: {{ clones: {} }}\n", wrong)),
+                ElementsAre(HasSubstr("expected the name of a folder beside each image, such as .cairn-clones, or an "
+                                      "absolute path")));
+  // The mount would hide the clones.
+  EXPECT_THAT(problems_after_store("mount: { path: /srv/points }\nchange_tracking: { clones: /srv/points/c }\n"),
+              ElementsAre(HasSubstr("which the mount on /srv/points would hide")));
+}
+
 TEST(SettingsProblems, ARetentionThatKeepsNothing) {
   for (const char* rule : {"{}", "{ last: 0, daily: 0 }", ""})
     EXPECT_THAT(problems_after_store(fmt::format("policies:\n  p:\n    retention: {}\n", rule)),

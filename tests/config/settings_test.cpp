@@ -123,6 +123,17 @@ TEST(Settings, NeedOnlyTheStore) {
   EXPECT_TRUE(settings.machines.empty());
 }
 
+TEST(Settings, ChangeTrackingIsOnUnlessItIsSaid) {
+  const std::string store = "store: { path: s, key_file: k }\n";
+  EXPECT_TRUE(parsed(store).change_tracking.enabled);
+  EXPECT_EQ(parsed(store).change_tracking.clones, ".cairn-clones");
+  EXPECT_FALSE(parsed(store + "change_tracking: { enabled: false }").change_tracking.enabled);
+  // A name is one beside each image, not beside the settings.
+  EXPECT_EQ(parsed(store + "change_tracking: { clones: kept }").change_tracking.clones, "kept");
+  EXPECT_EQ(parsed(store + "change_tracking: { clones: /srv/images/kept/ }").change_tracking.clones,
+            "/srv/images/kept");
+}
+
 TEST(Settings, TheDefaultPolicyIsThereUnwritten) {
   const Settings settings = parsed("store: { path: s, key_file: k }\nmachines: { m: { disks: { d: { image: i } } } }");
   const Policy& policy = settings.policy_of(settings.machines.at("m"));
@@ -355,17 +366,18 @@ TEST_F(SettingsFile, ProblemsAreListedALineEach) {
   ASSERT_FALSE(settings);
   EXPECT_EQ(settings.error().code, ErrorCode::settings_invalid);
   const std::string f = file.string();
-  EXPECT_EQ(settings.error().message(), fmt::format("cannot use settings {0}: there are problems in it:\n"
-                                                    "{0}:1:1: store.key_file: found nothing, expected exactly one of "
-                                                    "key_file, passphrase_file, passphrase_command\n"
-                                                    "{0}:1:19: store.keyfile: found the unknown key \"keyfile\", "
-                                                    "expected one of path, key_file, passphrase_file, "
-                                                    "passphrase_command; did you mean \"key_file\"?\n"
-                                                    "{0}:2:1: sockets: found the unknown key \"sockets\", expected one "
-                                                    "of store, state_dir, socket, mount, daemon, "
-                                                    "key_vaults, policies, machines; did you mean \"socket\"?\n"
-                                                    "3 problems; mend it and run \"cairn config check\"",
-                                                    f));
+  EXPECT_EQ(settings.error().message(),
+            fmt::format("cannot use settings {0}: there are problems in it:\n"
+                        "{0}:1:1: store.key_file: found nothing, expected exactly one of "
+                        "key_file, passphrase_file, passphrase_command\n"
+                        "{0}:1:19: store.keyfile: found the unknown key \"keyfile\", "
+                        "expected one of path, key_file, passphrase_file, "
+                        "passphrase_command; did you mean \"key_file\"?\n"
+                        "{0}:2:1: sockets: found the unknown key \"sockets\", expected one "
+                        "of store, state_dir, socket, mount, daemon, "
+                        "change_tracking, key_vaults, policies, machines; did you mean \"socket\"?\n"
+                        "3 problems; mend it and run \"cairn config check\"",
+                        f));
 }
 
 TEST_F(SettingsFile, OverAMebibyteIsRefused) {

@@ -94,12 +94,13 @@ TEST_F(ControlApiTest, EveryRequestReachesTheService) {
   EXPECT_EQ(ask("POST", "/v1/jobs/j1/cancel").status, 200);
   EXPECT_EQ(ask("POST", "/v1/backups", R"({"machines":["a","b"]})").status, 202);
   EXPECT_EQ(ask("POST", "/v1/backups", R"({"all":true})").status, 202);
+  EXPECT_EQ(ask("POST", "/v1/backups", R"({"machines":["a"],"full_read":true})").status, 202);
   EXPECT_EQ(ask("POST", "/v1/restores", R"({"point":"web@latest","to":"/out"})").status, 202);
   EXPECT_EQ(ask("POST", "/v1/restores", R"({"point":"w@l","to":"/o","disk":"root","force":true})").status, 202);
   EXPECT_THAT(service_.asked(),
               testing::ElementsAre("status", "points -", "points web 01", "point web@latest", "jobs 50", "jobs 7",
-                                   "job j1", "cancel j1", "backup a b", "backup all", "restore web@latest /out -",
-                                   "restore w@l /o root force"));
+                                   "job j1", "cancel j1", "backup a b", "backup all", "backup a full-read",
+                                   "restore web@latest /out -", "restore w@l /o root force"));
 }
 
 TEST_F(ControlApiTest, RefusesBodiesThatAreNotWhatIsAsked) {
@@ -110,6 +111,7 @@ TEST_F(ControlApiTest, RefusesBodiesThatAreNotWhatIsAsked) {
       {"/v1/backups", "{}"},
       {"/v1/backups", R"({"machines":[]})"},
       {"/v1/backups", R"({"machines":"web"})"},
+      {"/v1/backups", R"({"all":true,"full_read":1})"},
       {"/v1/backups", R"({"machines":[1]})"},
       {"/v1/backups", R"({"all":1})"},
       {"/v1/backups", R"({"all":true,"machines":["a"]})"},
@@ -263,12 +265,13 @@ TEST_F(ControlApiTest, RemoteServiceGivesTheSameResults) {
   EXPECT_EQ(value_of(remote->job("j1"))["id"], "j1");
   EXPECT_EQ(value_of(remote->start_backup({{"a", "b"}, false})), (json{{"jobs", json::array()}}));
   EXPECT_EQ(value_of(remote->start_backup({{}, true})), (json{{"jobs", json::array()}}));
+  EXPECT_EQ(value_of(remote->start_backup({{"c"}, false, true})), (json{{"jobs", json::array()}}));
   EXPECT_EQ(value_of(remote->start_restore({"web@latest", "/out", "root", true}))["id"], "r1");
   EXPECT_EQ(value_of(remote->cancel_job("j1"))["id"], "j1");
   EXPECT_EQ(value_of(remote->wait_job("j1", 0, milliseconds(60'000)))["revision"], 1);
   EXPECT_THAT(service_.asked(),
               testing::IsSupersetOf({"points we/b ?&", "point web@la?t/e st#%", "jobs 3", "backup a b", "backup all",
-                                     "restore web@latest /out root force", "cancel j1"}));
+                                     "backup c full-read", "restore web@latest /out root force", "cancel j1"}));
 }
 
 TEST_F(ControlApiTest, RemoteServiceGivesTheSameErrors) {

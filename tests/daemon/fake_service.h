@@ -29,6 +29,7 @@ class FakeService final : public Service {
   Result<json> start_backup(const BackupRequest& request) override {
     std::string text = request.all ? "backup all" : "backup";
     for (const std::string& machine : request.machines) text += " " + machine;
+    if (request.full_read) text += " full-read";
     return told(text, {{"jobs", json::array()}});
   }
   Result<json> start_restore(const RestoreRequest& request) override {

@@ -33,9 +33,9 @@ TEST(HeaderImage, ShowsTheAreasAndZerosBetweenThem) {
   std::copy(second.begin(), second.end(), expected.begin() + 10'000);
   EXPECT_EQ(bytes, expected);
 
-  EXPECT_TRUE(value_of(header.extent_at(0)).data);
+  EXPECT_EQ(value_of(header.extent_at(0)).kind, ExtentKind::data);
   EXPECT_EQ(value_of(header.extent_at(4096)).size, 10'000U - 4096U);
-  EXPECT_FALSE(value_of(header.extent_at(4096)).data);
+  EXPECT_EQ(value_of(header.extent_at(4096)).kind, ExtentKind::hole);
   EXPECT_EQ(value_of(header.extent_at(12'000)).size, 3000U);
 }
 

@@ -11,6 +11,7 @@
 #include "config/settings.h"
 #include "crypto/key_slots.h"
 #include "crypto/volume/volume.h"
+#include "daemon/jobs/tracking_record.h"
 #include "fs/store/disk_map.h"
 #include "fs/store/pack.h"
 #include "fs/store/point_file.h"
@@ -76,6 +77,11 @@ void fuzz_recovery_key(ByteView input) {
   static_cast<void>(parse_recovery_key(input, "fuzz").has_value());
 }
 
+void fuzz_tracking_record(ByteView input) {
+  const auto record = read_record(as_text(input));
+  if (record && !read_record(write_record(*record))) std::abort();
+}
+
 void fuzz_volume(ByteView input) {
   const UniqueFd disk(::memfd_create("fuzz", MFD_CLOEXEC));
   static constexpr std::uint64_t kDiskBytes = 4 * 1024 * 1024;
@@ -93,6 +99,7 @@ constexpr FuzzTarget kTargets[] = {
     {"point-file", fuzz_point_file},
     {"point-document", fuzz_point_document},
     {"recovery-key", fuzz_recovery_key},
+    {"tracking-record", fuzz_tracking_record},
     {"volume", fuzz_volume},
 };
 

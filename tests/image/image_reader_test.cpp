@@ -44,7 +44,7 @@ std::vector<ImageExtent> extents(ImageReader& reader) {
     const auto extent = reader.extent_at(at);
     EXPECT_TRUE(extent && extent->offset == at && extent->size > 0 && at + extent->size <= reader.size());
     if (!extent || extent->size == 0) break;
-    if (!all.empty() && all.back().data == extent->data)
+    if (!all.empty() && all.back().kind == extent->kind)
       all.back().size += extent->size;
     else
       all.push_back(*extent);
@@ -57,7 +57,7 @@ std::vector<ImageExtent> extents(ImageReader& reader) {
 Buffer read_by_extents(ImageReader& reader) {
   Buffer bytes(reader.size());
   for (const ImageExtent& extent : extents(reader)) {
-    if (!extent.data) continue;
+    if (extent.kind == ExtentKind::hole) continue;
     const auto done = reader.read(extent.offset, MutableBytes(bytes).subspan(extent.offset, extent.size));
     EXPECT_TRUE(done) << done.error().message();
   }
@@ -100,13 +100,13 @@ TEST(ImageReader, TellsHolesAtStartMiddleAndEnd) {
   const auto found = extents(*reader);
   if (found.size() == 1) GTEST_SKIP() << "the file system tells no holes";
   ASSERT_EQ(found.size(), 5U);
-  EXPECT_FALSE(found[0].data);
+  EXPECT_EQ(found[0].kind, ExtentKind::hole);
   EXPECT_EQ(found[0].size, 1 * kMiB);
-  EXPECT_TRUE(found[1].data);
+  EXPECT_EQ(found[1].kind, ExtentKind::data);
   EXPECT_GE(found[1].size, 64 * kKiB);
-  EXPECT_TRUE(found[3].data);
+  EXPECT_EQ(found[3].kind, ExtentKind::data);
   EXPECT_EQ(found[3].offset, 10 * kGiB);
-  EXPECT_FALSE(found[4].data);
+  EXPECT_EQ(found[4].kind, ExtentKind::hole);
   EXPECT_EQ(found[4].offset + found[4].size, 1 * kTiB + 17);
   Buffer hole(5000, 0xFF);
   ASSERT_TRUE(reader->read(5 * kGiB, hole));
@@ -114,7 +114,7 @@ TEST(ImageReader, TellsHolesAtStartMiddleAndEnd) {
   // From the middle of a run to its end.
   const auto middle = reader->extent_at(1 * kMiB + 100);
   ASSERT_TRUE(middle);
-  EXPECT_TRUE(middle->data);
+  EXPECT_EQ(middle->kind, ExtentKind::data);
   EXPECT_EQ(middle->offset, 1 * kMiB + 100);
 }
 
@@ -123,7 +123,7 @@ TEST(ImageReader, TellsThatItWasAllAHole) {
   const auto reader = open_ok(box.sparse_file("disk", 3 * kMiB));
   const auto found = extents(*reader);
   ASSERT_EQ(found.size(), 1U);
-  EXPECT_FALSE(found[0].data);
+  EXPECT_EQ(found[0].kind, ExtentKind::hole);
 }
 
 TEST(ImageReader, SeesAWriteWhileItReads) {

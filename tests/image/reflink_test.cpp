@@ -116,7 +116,7 @@ TEST_P(OnFileSystem, HolesStayHoles) {
   for (std::uint64_t at = 0; at < reader->size();) {
     const auto extent = reader->extent_at(at);
     ASSERT_TRUE(extent);
-    if (extent->data) data += extent->size;
+    if (extent->kind == ExtentKind::data) data += extent->size;
     at += extent->size;
   }
   EXPECT_GE(data, 64 * kKiB);
@@ -203,7 +203,7 @@ TEST_F(OnLoopDevice, ABlockDeviceIsReadAsItIs) {
   EXPECT_EQ(reader_->size(), 16 * kMiB);
   const auto extent = reader_->extent_at(4096);
   ASSERT_TRUE(extent);
-  EXPECT_TRUE(extent->data);
+  EXPECT_EQ(extent->kind, ExtentKind::data);
   EXPECT_EQ(extent->size, 16 * kMiB - 4096);
   Buffer bytes(16 * kMiB);
   ASSERT_TRUE(reader_->read(0, bytes));

@@ -57,7 +57,7 @@ class MemoryImage final : public ImageReader {
       const auto next = runs_.upper_bound(run);
       end = next == runs_.end() ? (size_ + kRun - 1) / kRun : next->first;
     }
-    return ImageExtent{offset, std::min(end * kRun, size_) - offset, data};
+    return ImageExtent{offset, std::min(end * kRun, size_) - offset, data ? ExtentKind::data : ExtentKind::hole};
   }
   Result<void> read(std::uint64_t offset, MutableBytes to) override {
     const std::lock_guard lock(*mutex_);
