@@ -10,8 +10,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <map>
 #include <random>
+#include <thread>
 
 #include "fs/store/index_runs.h"
 #include "tests/support/temporary_store.h"
@@ -161,6 +163,33 @@ TEST_F(Indexing, AReaderSeesWhatIsAddedMeanwhile) {
     expect_ok(index->add({&pack, 1}));
     EXPECT_EQ(missing(*index, 0, (i + 1) * 10), 0U);
   }
+}
+
+// The filters of small runs share pages with what a merge writes over several transactions.
+TEST_F(Indexing, AReaderMissesNothingWhileRunsAreMerged) {
+  const auto index = make();
+  constexpr std::uint64_t kSmall = 10, kLarge = 200'000;
+  std::uint64_t next = 1'000'000;
+  for (std::uint64_t run = 0; run < 3; ++run, next += kLarge) {
+    const IndexedPack pack = pack_of(100 + run, next, kLarge);
+    expect_ok(index->add({&pack, 1}));
+  }
+  const IndexedPack small = pack_of(1, 0, kSmall);
+  expect_ok(index->add({&small, 1}));
+  ASSERT_EQ(missing(*index, 0, kSmall), 0U);
+  std::atomic<std::uint64_t> lost = 0, looks = 0;
+  {
+    std::jthread reader([&](const std::stop_token& stop) {
+      while (!stop.stop_requested() || looks < 100) {
+        lost += missing(*index, 0, kSmall);
+        ++looks;
+      }
+    });
+    const IndexedPack last = pack_of(200, next, kLarge);
+    expect_ok(index->add({&last, 1}));  // four of a size: merged
+  }
+  EXPECT_EQ(lost, 0U) << "in " << looks << " looks";
+  EXPECT_EQ(missing(*index, 1'000'000, 4 * kLarge), 0U);
 }
 
 TEST_F(Indexing, TakesAwayWhatAnInterruptedMergeLeft) {

@@ -476,13 +476,14 @@ TEST(Store, PassesOverFilesThatAreNotItsOwn) {
   MemoryImage image(kMiB);
   image.fill_random(0, kMiB, 1);
   const auto point = value_of(take_backup(*store, image, "web..01", test_time()));
+  const std::uint64_t packs = value_of(store->usage()).packs;
   std::filesystem::create_directory(place.path() / "packs" / "zz");
   for (const char* stray :
        {"packs/zz/x..y", "packs/README", "points/..hidden", "points/a..b@20261121T020000Z", "points/x"})
     std::ofstream(place.path() / stray) << "not ours";
   const auto again = place.open();
-  EXPECT_EQ(value_of(again->usage()).packs, 1U);
-  EXPECT_EQ(value_of(again->rebuild_index()).packs, 1U);
+  EXPECT_EQ(value_of(again->usage()).packs, packs);
+  EXPECT_EQ(value_of(again->rebuild_index()).packs, packs);
   value_of(again->begin_writing("test"));
   EXPECT_THAT(value_of(again->list_points()), SizeIs(2));  // the damaged one is named, not hidden
   EXPECT_EQ(again->load_point({"a..b", *parse_compact_time("20261121T020000Z")}).error().code,
