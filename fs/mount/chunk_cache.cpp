@@ -65,14 +65,13 @@ class Segment {
   std::unordered_map<ChunkName, std::list<Entry>::iterator, ChunkNameHash> table_;
 };
 
+}  // namespace
+
 // One decode under way; threads that want the same wait here.
-struct Flight {
+struct ChunkCache::Flight {
   std::optional<Result<SharedBuffer>> outcome;  // guarded by the shard's mutex
   std::condition_variable landed;
 };
-using Flights = std::unordered_map<ChunkName, std::shared_ptr<Flight>, ChunkNameHash>;
-
-}  // namespace
 
 struct alignas(64) ChunkCache::Shard {
   std::mutex mutex;  // guards all of this
@@ -83,6 +82,9 @@ struct alignas(64) ChunkCache::Shard {
   std::uint64_t hits = 0;
   std::uint64_t misses = 0;
   std::uint64_t waits = 0;
+
+  Segment& segment(RecordKind kind) { return kind == RecordKind::node ? nodes : chunks; }
+  Flights& flights(RecordKind kind) { return kind == RecordKind::node ? node_flights : chunk_flights; }
 };
 
 ChunkCache::ChunkCache(ChunkSource& source, std::uint64_t limit_bytes, std::uint32_t chunk_size)
@@ -99,46 +101,104 @@ ChunkCache::ChunkCache(ChunkSource& source, std::uint64_t limit_bytes, std::uint
 
 ChunkCache::~ChunkCache() = default;
 
-Result<SharedBuffer> ChunkCache::fetch(RecordKind kind, const ChunkName& name) {
+ChunkCache::Shard& ChunkCache::shard_of(const ChunkName& name) const {
   // Names are hashes: any bits will do. The table uses the first eight bytes, so the shard takes another.
-  Shard& shard = shards_[name.bytes[kChunkNameBytes - 1] & shard_mask_];
-  const bool node = kind == RecordKind::node;
-  Segment& segment = node ? shard.nodes : shard.chunks;
-  Flights& flights = node ? shard.node_flights : shard.chunk_flights;
+  return shards_[name.bytes[kChunkNameBytes - 1] & shard_mask_];
+}
 
-  std::unique_lock lock(shard.mutex);
-  if (SharedBuffer found = segment.find(name)) {
+ChunkCache::Found ChunkCache::look_up(RecordKind kind, const ChunkName& name) {
+  Shard& shard = shard_of(name);
+  const std::lock_guard lock(shard.mutex);
+  if (SharedBuffer found = shard.segment(kind).find(name)) {
     ++shard.hits;
-    return found;
+    return {std::move(found), nullptr, false};
   }
+  Flights& flights = shard.flights(kind);
   if (const auto under_way = flights.find(name); under_way != flights.end()) {
-    const std::shared_ptr<Flight> flight = under_way->second;
     ++shard.waits;
-    flight->landed.wait(lock, [&] { return flight->outcome.has_value(); });
-    return *flight->outcome;
+    return {nullptr, under_way->second, false};
   }
   ++shard.misses;
-  const auto flight = std::make_shared<Flight>();
+  auto flight = std::make_shared<Flight>();
   flights.emplace(name, flight);
-  lock.unlock();
+  return {nullptr, std::move(flight), true};
+}
 
+void ChunkCache::land(RecordKind kind, const ChunkName& name, Flight& flight, const Result<SharedBuffer>& outcome) {
+  Shard& shard = shard_of(name);
   std::list<Segment::Entry> pushed_out;
-  const auto land = [&](Result<SharedBuffer> outcome) -> Result<SharedBuffer> {
-    lock.lock();
-    if (outcome && *outcome) segment.keep(name, *outcome, pushed_out);
-    flight->outcome = outcome;
-    flights.erase(name);
-    lock.unlock();
-    flight->landed.notify_all();
-    return outcome;
-  };
+  {
+    const std::lock_guard lock(shard.mutex);
+    if (flight.outcome) return;
+    if (outcome && *outcome) shard.segment(kind).keep(name, *outcome, pushed_out);
+    flight.outcome = outcome;
+    shard.flights(kind).erase(name);
+  }
+  flight.landed.notify_all();
+}
+
+Result<SharedBuffer> ChunkCache::wait_for(const ChunkName& name, Flight& flight) {
+  std::unique_lock lock(shard_of(name).mutex);
+  flight.landed.wait(lock, [&] { return flight.outcome.has_value(); });
+  return *flight.outcome;
+}
+
+Result<SharedBuffer> ChunkCache::fetch(RecordKind kind, const ChunkName& name) {
+  Found found = look_up(kind, name);
+  if (found.bytes) return std::move(found.bytes);
+  if (!found.is_mine) return wait_for(name, *found.flight);
   try {
-    return land(source_.fetch(kind, name));
+    auto outcome = source_.fetch(kind, name);
+    land(kind, name, *found.flight, outcome);
+    return outcome;
   } catch (const std::exception& problem) {
     // Whoever waits must not wait for ever.
-    if (lock.owns_lock()) lock.unlock();
-    return land(fail(ErrorCode::out_of_memory, "open chunk", name.hex(), problem.what()));
+    land(kind, name, *found.flight, fail(ErrorCode::out_of_memory, "open chunk", name.hex(), problem.what()));
+    return *found.flight->outcome;
   }
+}
+
+void ChunkCache::fetch_all(RecordKind kind, std::span<const ChunkName> names, const Deliver& deliver) {
+  struct Awaited {
+    std::size_t index;
+    std::shared_ptr<Flight> flight;
+  };
+  std::vector<Awaited> mine;
+  std::vector<Awaited> others;  // a name that is asked for twice is one of these the second time
+  std::vector<ChunkName> missing;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    Found found = look_up(kind, names[i]);
+    if (found.bytes) {
+      deliver(i, std::move(found.bytes));
+    } else if (found.is_mine) {
+      mine.push_back({i, std::move(found.flight)});
+      missing.push_back(names[i]);
+    } else {
+      others.push_back({i, std::move(found.flight)});
+    }
+  }
+  try {
+    if (!missing.empty())
+      source_.fetch_all(kind, missing, [&](std::size_t i, Result<SharedBuffer> outcome) {
+        land(kind, missing[i], *mine[i].flight, outcome);
+        deliver(mine[i].index, std::move(outcome));
+      });
+  } catch (const std::exception& problem) {
+    for (const Awaited& open : mine) {
+      const ChunkName& name = names[open.index];
+      const Result<SharedBuffer> outcome = fail(ErrorCode::out_of_memory, "open chunk", name.hex(), problem.what());
+      const bool was_delivered = wait_is_over(name, *open.flight);
+      land(kind, name, *open.flight, outcome);
+      if (!was_delivered) deliver(open.index, outcome);
+    }
+  }
+  // Only now: what others wait for of ours has landed, so nobody waits in a ring.
+  for (const Awaited& other : others) deliver(other.index, wait_for(names[other.index], *other.flight));
+}
+
+bool ChunkCache::wait_is_over(const ChunkName& name, const Flight& flight) {
+  const std::lock_guard lock(shard_of(name).mutex);
+  return flight.outcome.has_value();
 }
 
 ChunkCache::Counters ChunkCache::counters() const {

@@ -7,6 +7,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
+#include <unordered_map>
 
 #include "fs/store/disk_reader.h"
 
@@ -31,6 +33,8 @@ class ChunkCache : public ChunkSource {
   ChunkCache& operator=(const ChunkCache&) = delete;
 
   Result<SharedBuffer> fetch(RecordKind kind, const ChunkName& name) override;
+  // What is missing is asked of the source at once.
+  void fetch_all(RecordKind kind, std::span<const ChunkName> names, const Deliver& deliver) override;
 
   // Sums over the shards, one after the other.
   [[nodiscard]] Counters counters() const;
@@ -38,6 +42,20 @@ class ChunkCache : public ChunkSource {
 
  private:
   struct Shard;
+  struct Flight;
+  using Flights = std::unordered_map<ChunkName, std::shared_ptr<Flight>, ChunkNameHash>;
+  // The bytes; or the flight to wait for; or one that is the caller's to land.
+  struct Found {
+    SharedBuffer bytes;
+    std::shared_ptr<Flight> flight;
+    bool is_mine = false;
+  };
+  [[nodiscard]] Shard& shard_of(const ChunkName& name) const;
+  Found look_up(RecordKind kind, const ChunkName& name);
+  void land(RecordKind kind, const ChunkName& name, Flight& flight, const Result<SharedBuffer>& outcome);
+  Result<SharedBuffer> wait_for(const ChunkName& name, Flight& flight);
+  bool wait_is_over(const ChunkName& name, const Flight& flight);
+
   ChunkSource& source_;
   const std::uint64_t limit_bytes_;
   std::size_t shard_mask_ = 0;

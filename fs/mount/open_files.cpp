@@ -48,18 +48,25 @@ void gather(DiskReader& disk, std::uint64_t offset, std::uint64_t size, ReadPiec
   if (offset >= disk_size) return;
   size = std::min(size, disk_size - offset);
   const std::uint64_t chunk_size = disk.chunk_size();
+  const std::uint64_t first = offset / chunk_size;
+  thread_local std::vector<Result<SharedBuffer>> chunks;  // so that it is allocated once a thread
+  const std::uint64_t last = (offset + size - 1) / chunk_size;
+  if (first == last)
+    chunks.assign(1, disk.chunk(first));
+  else
+    disk.chunks(first, last - first + 1, chunks);
   while (size > 0) {
     const std::uint64_t index = offset / chunk_size;
     const std::uint64_t start = offset % chunk_size;
     std::uint64_t wanted = std::min(size, chunk_size - start);
-    auto chunk = disk.chunk(index);
+    Result<SharedBuffer>& chunk = chunks[static_cast<std::size_t>(index - first)];
     if (chunk && *chunk && (*chunk)->size() < start + wanted)
       chunk = fail(ErrorCode::chunk_damaged, "read disk", disk.object(), "a chunk is shorter than it must be");
     if (!chunk) {
       answer.failure = std::move(chunk).error();
       answer.failed_chunk = index;
       answer.failed_offset = offset;
-      return;
+      break;
     }
     offset += wanted;
     size -= wanted;
@@ -76,6 +83,7 @@ void gather(DiskReader& disk, std::uint64_t offset, std::uint64_t size, ReadPiec
       wanted -= some;
     }
   }
+  chunks.clear();  // what is held is the answer's to let go
 }
 
 }  // namespace cairn

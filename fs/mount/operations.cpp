@@ -13,6 +13,7 @@
 #include <new>
 
 #include "config/base/log.h"
+#include "config/base/units.h"
 
 namespace cairn {
 namespace {
@@ -181,15 +182,20 @@ void on_release(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
   fuse_reply_err(request, 0);
 }
 
+// What one thread opens ahead at once: large enough that its packs are read in large runs.
+constexpr std::uint64_t kReadAheadPart = kMiB;
+
 // Has the range opened into the cache, in parts that several threads can share.
 void ask_ahead(Served& served, const OpenFile& file, ByteSpan span) {
   const std::uint64_t chunk_size = file.disk->reader->chunk_size();
   const std::uint64_t count = file.disk->reader->chunk_count();
-  const std::uint64_t part = std::max<std::uint64_t>(1, 256 * 1024 / chunk_size);
+  const std::uint64_t part = std::max<std::uint64_t>(1, kReadAheadPart / chunk_size);
   const std::uint64_t end = std::min(count, (span.offset + span.size + chunk_size - 1) / chunk_size);
   for (std::uint64_t first = span.offset / chunk_size; first < end; first += part) {
     const bool taken = served.read_ahead.ask([disk = file.disk, first, last = std::min(end, first + part)] {
-      for (std::uint64_t index = first; index < last; ++index) (void)disk->reader->chunk(index);
+      thread_local std::vector<Result<SharedBuffer>> chunks;  // allocated once a thread
+      disk->reader->chunks(first, last - first, chunks);
+      chunks.clear();  // the cache has them
     });
     if (!taken) return;
   }

@@ -106,6 +106,8 @@ def measure_rounds(samples, work, image, options, programs):
                 must_equal(image, mount.found, "the mounted disk")
         shutil.rmtree(cairn.out)
         for readers in (1, 8):
+            cool_down()  # what the disk below gives without any of us
+            samples.add(f"plain image: random reads by {readers}, cold", random_reads(image, options.read_seconds, readers))
             for warm in (False, True):
                 samples.add(f"random reads by {readers}, {'warm' if warm else 'cold'}", cairn.random_reads(warm, readers))
         measure_upkeep(samples, cairn, programs)

@@ -110,7 +110,9 @@ def random_row(samples, work):
         return f"{rate:,.0f}/s" if rate else ""
     _, most, aim = GOALS.get(work, (None, "", ""))
     p50, p99 = (samples.median(work, f"{p}_us") for p in ("p50", "p99"))
-    return [work, f"p50 {p50:,.0f} us, p99 {p99:,.0f} us", show(work), "", most, aim, memory_of(samples, work), *peer_cells(samples, work, show)]
+    plain = samples.median("plain image: " + work, "reads_per_second")
+    beside = f"{samples.median(work, 'reads_per_second') / plain:.2f} x the plain image's {plain:,.0f}/s" if plain else ""
+    return [work, f"p50 {p50:,.0f} us, p99 {p99:,.0f} us", show(work), beside, most, aim, memory_of(samples, work), *peer_cells(samples, work, show)]
 
 
 def space_rows(samples, options):

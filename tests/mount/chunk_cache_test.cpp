@@ -4,7 +4,10 @@
 
 #include <gmock/gmock.h>
 
+#include <atomic>
 #include <condition_variable>
+#include <map>
+#include <new>
 #include <random>
 #include <thread>
 
@@ -38,6 +41,70 @@ TEST(ChunkCache, AnswersAgainWithoutAskingTheStore) {
   EXPECT_EQ((**first)[0], 7);
   EXPECT_EQ(t.chunks.fetches, 1);
   EXPECT_EQ(t.cache.counters().hits, 1U);
+}
+
+TEST(ChunkCache, ManyAtOnceAreEachDeliveredOnceAndAskedForOnce) {
+  Cache t(1 << 20);
+  ASSERT_TRUE(t.get(3));
+  t.chunks.damage(FakeChunks::name(5));
+  std::vector<ChunkName> names;
+  for (const std::uint64_t i : {3, 4, 5, 6, 4, 5, 500}) names.push_back(FakeChunks::name(i));
+  std::map<std::size_t, std::string> seen;
+  t.cache.fetch_all(RecordKind::chunk, names, [&](std::size_t i, Result<SharedBuffer> outcome) {
+    EXPECT_FALSE(seen.contains(i)) << i;
+    seen[i] = outcome ? std::to_string((**outcome)[0]) : std::string(outcome.error().name());
+  });
+  EXPECT_THAT(seen,
+              testing::ElementsAre(testing::Pair(0, "3"), testing::Pair(1, "4"), testing::Pair(2, "chunk-damaged"),
+                                   testing::Pair(3, "6"), testing::Pair(4, "4"), testing::Pair(5, "chunk-damaged"),
+                                   testing::Pair(6, "chunk-missing")));
+  EXPECT_EQ(t.chunks.fetches, 1 + 4);  // 4, 5, 6, 500
+  // What failed is asked for again, what is there is not.
+  t.chunks.mend(FakeChunks::name(5));
+  EXPECT_TRUE(t.get(5));
+  EXPECT_TRUE(t.get(6));
+  EXPECT_EQ(t.chunks.fetches, 1 + 4 + 1);
+}
+
+TEST(ChunkCache, ManyAtOnceByManyThreadsNeverWaitInARing) {
+  Cache t(1 << 20);
+  std::atomic<int> wrong = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (unsigned thread = 0; thread < 8; ++thread)
+      threads.emplace_back([&, thread] {
+        std::mt19937 random(thread);
+        for (int round = 0; round < 300; ++round) {
+          std::vector<ChunkName> names;
+          std::vector<std::uint64_t> numbers;
+          for (int i = 0; i < 20; ++i) names.push_back(FakeChunks::name(numbers.emplace_back(random() % 200)));
+          std::size_t delivered = 0;
+          t.cache.fetch_all(RecordKind::chunk, names, [&](std::size_t i, Result<SharedBuffer> outcome) {
+            ++delivered;
+            if (!outcome || (**outcome)[0] != static_cast<std::uint8_t>(numbers[i])) ++wrong;
+          });
+          if (delivered != names.size()) ++wrong;
+        }
+      });
+  }
+  EXPECT_EQ(wrong, 0);
+}
+
+TEST(ChunkCache, ManyAtOnceAreAllDeliveredWhenTheSourceThrows) {
+  Cache t(1 << 20);
+  int calls = 0;
+  t.chunks.while_fetching = [&] {
+    if (++calls == 2) throw std::bad_alloc();
+  };
+  std::vector<ChunkName> names;
+  for (std::uint64_t i = 0; i < 4; ++i) names.push_back(FakeChunks::name(i));
+  std::vector<std::string> seen(4);
+  t.cache.fetch_all(RecordKind::chunk, names, [&](std::size_t i, Result<SharedBuffer> outcome) {
+    EXPECT_EQ(seen[i], "");
+    seen[i] = outcome ? "there" : std::string(outcome.error().name());
+  });
+  EXPECT_THAT(seen, testing::ElementsAre("there", "out-of-memory", "out-of-memory", "out-of-memory"));
+  EXPECT_TRUE(t.get(3));
 }
 
 TEST(ChunkCache, NeverKeepsMoreThanItsLimit) {
