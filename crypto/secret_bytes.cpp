@@ -9,6 +9,7 @@
 #include <cstdlib>
 
 #include "config/base/result.h"
+#include "crypto/chunk_name.h"
 
 namespace cairn {
 namespace {
@@ -62,6 +63,8 @@ void start_crypto() {
     std::fputs("cairn: libsodium did not start\n", stderr);
     std::abort();
   }
+  // BLAKE3 looks at the CPU on its first use and notes it without a lock: that must not be in several threads at once.
+  static_cast<void>(Blake3::hex_of({}));
 }
 
 void harden_process() {
