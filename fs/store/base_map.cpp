@@ -25,7 +25,8 @@ Result<std::shared_ptr<const MapNode>> BaseMap::node(unsigned level, std::uint64
   CAIRN_TRY(const ChunkName name, node_name(level, index));
   if (name.is_zero()) return std::shared_ptr<const MapNode>();
   CAIRN_TRY(const SharedBuffer bytes, source_.fetch(RecordKind::node, name));
-  CAIRN_TRY(MapNode decoded, decode_node(bytes->view(), level, geometry_.name_count(level, index), name.hex().substr(0, 16)));
+  CAIRN_TRY(MapNode decoded,
+            decode_node(bytes->view(), level, geometry_.name_count(level, index), name.hex().substr(0, 16)));
   kept.index = index;
   kept.node = std::make_shared<const MapNode>(std::move(decoded));
   return kept.node;
