@@ -247,7 +247,7 @@ class Backup {
              {"new_bytes", report.new_bytes},
              {"stored_bytes", report.stored_bytes},
              {"carried_bytes", report.carried_bytes},
-             {"how", disk.plan.only_changes() ? "changes between reflink clones" : image.how()}};
+             {"how", disk.plan.only_changes() ? TrackedImage(image, *disk.plan.tracker).how() : image.how()}};
     if (const std::string note = note_of(disk); !note.empty()) row["note"] = note;
     point_.disks.push_back(std::move(record));
     return row;
@@ -260,8 +260,7 @@ class Backup {
       if (const std::string note = disk.image->note(); !note.empty()) return note;
       return inputs_.tracking.enabled ? "read whole: " + disk.plan.why_all : std::string();
     }
-    if (disk.plan.tracker->trouble().empty()) return disk.image->note();
-    return "a part was read whole: " + disk.plan.tracker->trouble();
+    return TrackedImage(*disk.image, *disk.plan.tracker).note();
   }
 
   Result<void> take_header(ImageReader& image, const VolumeFacts& volume, DiskRecord& record) {

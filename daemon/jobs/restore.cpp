@@ -20,6 +20,7 @@
 #include "daemon/jobs/job.h"
 #include "daemon/jobs/restore_target.h"
 #include "fs/io/direct_io.h"
+#include "fs/store/disk_map.h"
 #include "fs/store/disk_reader.h"
 #include "fs/store/store.h"
 
@@ -155,11 +156,7 @@ class DiskWriter {
     const std::uint64_t chunk_size = disk_.chunk_size();
     const std::uint64_t first = claim.offset / chunk_size;
     CAIRN_TRY(std::vector<ChunkName> names, disk_.chunk_names(first, (claim.size + chunk_size - 1) / chunk_size));
-    std::vector<std::size_t> places;  // of the chunks that hold data, counted from `first`
-    for (std::size_t i = 0; i < names.size(); ++i)
-      if (!names[i].is_zero()) places.push_back(i);
-    for (std::size_t i = 0; i < places.size(); ++i) names[i] = names[places[i]];
-    names.resize(places.size());
+    const std::vector<std::size_t> places = drop_zero_names(names);  // counted from `first`
     const MutableBytes buffer = room_in(memory, direct_ceiling(claim.size));
     // The disk's end may lie within a block: the target writes whole ones.
     std::ranges::fill(buffer.subspan(claim.size), std::uint8_t{0});

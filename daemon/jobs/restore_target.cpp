@@ -14,6 +14,7 @@
 
 #include "config/base/units.h"
 #include "fs/io/direct_io.h"
+#include "fs/io/rename.h"
 
 namespace cairn {
 
@@ -129,15 +130,12 @@ bool RestoreTarget::link_as_temporary() {
 }
 
 bool RestoreTarget::rename_to_final(IfExists if_exists) {
-  const bool replace = if_exists == IfExists::replace;
-  // RENAME_NOREPLACE closes the gap between looking and renaming; where it is not known, link(2) does the same.
-  int done = replace ? rename(temporary_.c_str(), path_.c_str())
-                     : renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, path_.c_str(), RENAME_NOREPLACE);
-  if (done != 0 && !replace && (errno == EINVAL || errno == ENOSYS)) {
-    done = link(temporary_.c_str(), path_.c_str());
-    if (done == 0) unlink(temporary_.c_str());
+  if (if_exists == IfExists::replace) {
+    if (rename(temporary_.c_str(), path_.c_str()) != 0) return false;
+  } else if (const int problem = rename_no_replace(temporary_.c_str(), path_.c_str()); problem != 0) {
+    errno = problem;
+    return false;
   }
-  if (done != 0) return false;
   temporary_.clear();
   return true;
 }

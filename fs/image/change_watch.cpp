@@ -10,10 +10,9 @@
 
 #include <array>
 #include <cerrno>
-#include <chrono>
-#include <ctime>
 #include <fstream>
-#include <thread>
+
+#include "fs/image/file_times.h"
 
 namespace cairn {
 
@@ -28,20 +27,6 @@ Result<struct statx> look_at(int fd, const std::filesystem::path& image) {
   if (::statx(fd, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &now) != 0)
     return fail_errno(errno, "read image", image.string(), ErrorCode::image_unreadable);
   return now;
-}
-
-// Waits until the clock that file times are taken from (current_time(): the coarse one) has left the image's last
-// change behind. Else a write right after this would carry the same time, and go unnoticed.
-void leave_behind(const struct statx_timestamp& last) {
-  constexpr auto kStep = std::chrono::milliseconds(1);
-  for (int i = 0; i < 50; ++i) {
-    struct timespec now{};
-    if (::clock_gettime(CLOCK_REALTIME_COARSE, &now) != 0) return;
-    const bool behind = now.tv_sec > last.tv_sec || (now.tv_sec == last.tv_sec && now.tv_nsec > last.tv_nsec);
-    // A change in the future: the clock was set back, and waiting would not help.
-    if (behind || last.tv_sec > now.tv_sec + 1) return;
-    std::this_thread::sleep_for(kStep);
-  }
 }
 
 class FileWatch : public ChangeWatch {
@@ -153,7 +138,7 @@ class BlockDeviceWatch : public ChangeWatch {
 
 Result<std::unique_ptr<ChangeWatch>> watch_file(int fd, const std::filesystem::path& image) {
   CAIRN_TRY(const struct statx before, look_at(fd, image));
-  leave_behind(before.stx_mtime);
+  leave_behind(nanoseconds(before.stx_mtime));
   return std::make_unique<FileWatch>(fd, image, before);
 }
 

@@ -11,12 +11,10 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
 #include <cstring>
-#include <ctime>
-#include <thread>
 
 #include "fs/image/extent_map.h"
+#include "fs/image/file_times.h"
 
 namespace cairn {
 
@@ -79,27 +77,12 @@ OpenFolder open_folder(const std::filesystem::path& folder) {
   return {std::move(fd), {}};
 }
 
-std::int64_t nanoseconds(const struct statx_timestamp& time) {
-  return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-}
-
 std::optional<CloneIdentity> identity_of(int fd) {
   struct statx facts{};
   if (::statx(fd, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS | STATX_BTIME, &facts) != 0)
     return std::nullopt;
   return CloneIdentity{facts.stx_ino, facts.stx_size, nanoseconds(facts.stx_mtime), nanoseconds(facts.stx_ctime),
                        (facts.stx_mask & STATX_BTIME) != 0 ? nanoseconds(facts.stx_btime) : 0};
-}
-
-// Waits until the clock that file times are taken from has left `changed_ns` behind: a write right after this must not
-// carry the time that we remember.
-void leave_behind(std::int64_t changed_ns) {
-  for (int i = 0; i < 50; ++i) {
-    struct timespec now{};
-    if (::clock_gettime(CLOCK_REALTIME_COARSE, &now) != 0) return;
-    if (std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec > changed_ns) return;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 
 #include "config/base/unique_fd.h"
 #include "fs/io/direct_io.h"
+#include "fs/io/rename.h"
 
 namespace cairn {
 namespace {
@@ -76,15 +77,6 @@ std::string random_name() {
   std::uint8_t bytes[12];
   if (::getrandom(bytes, sizeof(bytes), 0) != sizeof(bytes)) std::abort();
   return to_hex(bytes);
-}
-
-// rename(2) that never replaces; some file systems lack RENAME_NOREPLACE, link(2) does the same there.
-int rename_no_replace(const char* from, const char* to) {
-  if (::renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return 0;
-  if (errno != EINVAL && errno != ENOSYS) return errno;
-  if (::link(from, to) != 0) return errno;
-  ::unlink(from);
-  return 0;
 }
 
 // Removes the temporary file unless it has been renamed.

@@ -124,17 +124,18 @@ ChunkCache::Found ChunkCache::look_up(RecordKind kind, const ChunkName& name) {
   return {nullptr, std::move(flight), true};
 }
 
-void ChunkCache::land(RecordKind kind, const ChunkName& name, Flight& flight, const Result<SharedBuffer>& outcome) {
+bool ChunkCache::land(RecordKind kind, const ChunkName& name, Flight& flight, const Result<SharedBuffer>& outcome) {
   Shard& shard = shard_of(name);
   std::list<Segment::Entry> pushed_out;
   {
     const std::lock_guard lock(shard.mutex);
-    if (flight.outcome) return;
+    if (flight.outcome) return false;
     if (outcome && *outcome) shard.segment(kind).keep(name, *outcome, pushed_out);
     flight.outcome = outcome;
     shard.flights(kind).erase(name);
   }
   flight.landed.notify_all();
+  return true;
 }
 
 Result<SharedBuffer> ChunkCache::wait_for(const ChunkName& name, Flight& flight) {
@@ -187,18 +188,11 @@ void ChunkCache::fetch_all(RecordKind kind, std::span<const ChunkName> names, co
     for (const Awaited& open : mine) {
       const ChunkName& name = names[open.index];
       const Result<SharedBuffer> outcome = fail(ErrorCode::out_of_memory, "open chunk", name.hex(), problem.what());
-      const bool was_delivered = wait_is_over(name, *open.flight);
-      land(kind, name, *open.flight, outcome);
-      if (!was_delivered) deliver(open.index, outcome);
+      if (land(kind, name, *open.flight, outcome)) deliver(open.index, outcome);
     }
   }
   // Only now: what others wait for of ours has landed, so nobody waits in a ring.
   for (const Awaited& other : others) deliver(other.index, wait_for(names[other.index], *other.flight));
-}
-
-bool ChunkCache::wait_is_over(const ChunkName& name, const Flight& flight) {
-  const std::lock_guard lock(shard_of(name).mutex);
-  return flight.outcome.has_value();
 }
 
 ChunkCache::Counters ChunkCache::counters() const {

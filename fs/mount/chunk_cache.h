@@ -52,9 +52,9 @@ class ChunkCache : public ChunkSource {
   };
   [[nodiscard]] Shard& shard_of(const ChunkName& name) const;
   Found look_up(RecordKind kind, const ChunkName& name);
-  void land(RecordKind kind, const ChunkName& name, Flight& flight, const Result<SharedBuffer>& outcome);
+  // False when it has landed already; that outcome stays.
+  bool land(RecordKind kind, const ChunkName& name, Flight& flight, const Result<SharedBuffer>& outcome);
   Result<SharedBuffer> wait_for(const ChunkName& name, Flight& flight);
-  bool wait_is_over(const ChunkName& name, const Flight& flight);
 
   ChunkSource& source_;
   const std::uint64_t limit_bytes_;

@@ -33,6 +33,17 @@ bool MapNode::is_zero() const {
   return std::all_of(names.begin(), names.end(), [](const ChunkName& name) { return name.is_zero(); });
 }
 
+std::vector<std::size_t> drop_zero_names(std::vector<ChunkName>& names) {
+  std::vector<std::size_t> places;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (names[i].is_zero()) continue;
+    names[places.size()] = names[i];
+    places.push_back(i);
+  }
+  names.resize(places.size());
+  return places;
+}
+
 Buffer encode_node(const MapNode& node) {
   Buffer bytes;
   bytes.reserve(kNodeHeaderBytes + node.names.size() * kChunkNameBytes);

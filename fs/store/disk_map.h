@@ -48,6 +48,9 @@ struct MapNode {
   [[nodiscard]] bool is_zero() const;
 };
 
+// Takes the zero names out of `names`; the places of those that are left, ascending.
+std::vector<std::size_t> drop_zero_names(std::vector<ChunkName>& names);
+
 Buffer encode_node(const MapNode& node);
 // Errors: map_damaged, also when level or count are not those expected.
 Result<MapNode> decode_node(ByteView bytes, unsigned level, std::uint32_t name_count, const std::string& object);

@@ -174,15 +174,11 @@ void DiskReader::chunks(std::uint64_t first, std::uint64_t count, std::vector<Re
     return;
   }
   chunks.assign(names->size(), SharedBuffer());
-  std::vector<std::size_t> wanted;  // places of the names that are left when the zero names are taken out
-  for (std::size_t i = 0; i < names->size(); ++i)
-    if (!(*names)[i].is_zero()) wanted.push_back(i);
-  for (std::size_t i = 0; i < wanted.size(); ++i) (*names)[i] = (*names)[wanted[i]];
-  state_->source.fetch_all(RecordKind::chunk, std::span(*names).first(wanted.size()),
-                           [&](std::size_t i, Result<SharedBuffer> outcome) {
-                             if (outcome) outcome = state_->check_length(first + wanted[i], *std::move(outcome));
-                             chunks[wanted[i]] = std::move(outcome);
-                           });
+  const std::vector<std::size_t> wanted = drop_zero_names(*names);
+  state_->source.fetch_all(RecordKind::chunk, *names, [&](std::size_t i, Result<SharedBuffer> outcome) {
+    if (outcome) outcome = state_->check_length(first + wanted[i], *std::move(outcome));
+    chunks[wanted[i]] = std::move(outcome);
+  });
 }
 
 Result<std::size_t> DiskReader::read(std::uint64_t offset, MutableBytes to) {
