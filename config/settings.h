@@ -21,7 +21,7 @@ namespace cairn {
 
 inline constexpr const char* kDefaultSettingsPath = "/etc/cairn/cairn.yaml";
 
-// How the daemon and the commands unlock the store. Exactly one is given.
+// How a store or a key vault is unlocked. Exactly one is given.
 struct KeySettings {
   std::optional<std::filesystem::path> key_file;
   std::optional<std::filesystem::path> passphrase_file;
@@ -38,15 +38,28 @@ struct MountSettings {
   bool allow_other = false;
 };
 
+// The commands of a vault with provider `command`, as argv; "{name}" and "{version}" in a word are replaced. What goes
+// in and out of each: crypto/vault/VAULT.md "command".
+struct VaultCommands {
+  std::vector<std::string> list;
+  std::vector<std::string> get_secret;
+  std::vector<std::string> wrap;
+  std::vector<std::string> unwrap;
+  std::vector<std::string> backup;      // empty: the vault makes no backups of its keys
+  std::vector<std::string> set_secret;  // empty: secrets are put there by other means
+};
+
 struct KeyVaultSettings {
   enum class Provider { local, pkcs11, command };
   Provider provider = Provider::local;
-  std::filesystem::path path;                     // local: the vault's directory
-  std::optional<std::filesystem::path> key_file;  // local
-  std::filesystem::path module;                   // pkcs11: the library that speaks to the HSM
-  std::string token;                              // pkcs11: the token's label
-  std::optional<std::filesystem::path> pin_file;  // pkcs11
-  std::vector<std::string> command;               // command: argv
+  std::filesystem::path path;        // local: the vault's directory; pkcs11: that of the secrets beside the HSM
+  KeySettings key;                   // local, pkcs11: opens that directory
+  std::filesystem::path module;      // pkcs11: the library that speaks to the HSM
+  std::string token;                 // pkcs11: the token's label
+  std::filesystem::path pin_file;    // pkcs11
+  VaultCommands commands;            // command
+  std::chrono::seconds timeout{30};  // command: what each may take
+  bool escrow_beks = true;           // pkcs11, command: points hold the BEK itself too, sealed for the store's owners
   std::string principal = "cairn-backup";
 };
 
@@ -67,12 +80,14 @@ struct Policy {
 struct VaultReference {
   std::string vault;
   std::string name;
+  [[nodiscard]] std::string text() const { return vault + "/" + name; }
+  bool operator==(const VaultReference&) const = default;
 };
 
 struct DiskSettings {
   std::string name;
   std::filesystem::path image;
-  std::optional<VaultReference> bek;
+  std::vector<VaultReference> beks;  // more than one: for disks with several encrypted volumes
   std::optional<VaultReference> kek;
 };
 

@@ -8,6 +8,7 @@
 #include <array>
 #include <iterator>
 
+#include "config/base/text.h"
 #include "config/settings.h"
 #include "config/settings_fields.h"
 #include "config/time_zone.h"
@@ -29,6 +30,9 @@ constexpr std::size_t kLongestSocketPath = sizeof(sockaddr_un::sun_path) - 1;
 constexpr DurationLimits kJitter = {seconds{0}, days{1} - seconds{1}, "a duration below 1d, such as 10m"};
 constexpr DurationLimits kSoftDelete = {days{14}, days{180}, "a duration from 14d to 180d"};
 constexpr DurationLimits kImmutable = {minutes{1}, days{36500}, "a duration from 1m to 36500d, such as 30d"};
+constexpr DurationLimits kVaultTimeout = {seconds{1}, hours{1}, "a duration from 1s to 1h, such as 30s"};
+constexpr const char* kReference = "VAULT/NAME, such as main/web-01-root";
+constexpr const char* kName = "a name: 1 to 64 of a-z A-Z 0-9 . _ -, beginning with a letter or digit";
 constexpr DurationLimits kFullRead = {minutes{1}, days{3650}, "a duration from 1m to 3650d, such as 30d"};
 
 // A path of the settings, kept until all are known: the mount must not hide the others.
@@ -82,21 +86,25 @@ class SettingsReader {
     else if (store.take("path") == nullptr)
       store.missing("path", "the store's directory");
 
-    KeySettings& key = settings_.store.key;
+    read_key(store, settings_.store.key);
+    store.finish();
+  }
+
+  // The three ways to name a key, of which exactly one is given.
+  void read_key(MapReader& map, KeySettings& key) {
     static constexpr std::array<std::string_view, 3> kWays = {"key_file", "passphrase_file", "passphrase_command"};
-    key.key_file = named_path(store, kWays[0]);
-    key.passphrase_file = named_path(store, kWays[1]);
-    key.passphrase_command = store.command(kWays[2]).value_or(std::vector<std::string>{});
+    key.key_file = named_path(map, kWays[0]);
+    key.passphrase_file = named_path(map, kWays[1]);
+    key.passphrase_command = map.command(kWays[2]).value_or(std::vector<std::string>{});
     std::vector<const YamlEntry*> given;
     for (const std::string_view way : kWays)
-      if (const YamlEntry* entry = store.take(way)) given.push_back(entry);
+      if (const YamlEntry* entry = map.take(way)) given.push_back(entry);
     static constexpr const char* kExactlyOne = "exactly one of key_file, passphrase_file, passphrase_command";
-    if (given.empty()) store.missing("key_file", kExactlyOne);
+    if (given.empty()) map.missing("key_file", kExactlyOne);
     std::ranges::sort(given, {},
                       [](const YamlEntry* entry) { return std::pair(entry->key_at.line, entry->key_at.column); });
     for (std::size_t i = 1; i < given.size(); ++i)
-      store.key_problem(*given[i], fmt::format("{} beside {}", given[i]->key, given[0]->key), kExactlyOne);
-    store.finish();
+      map.key_problem(*given[i], fmt::format("{} beside {}", given[i]->key, given[0]->key), kExactlyOne);
   }
 
   void read_places(MapReader& top) {
@@ -150,41 +158,77 @@ class SettingsReader {
     const auto provider = map.choice("provider", kProviders);
     if (provider) vault.provider = static_cast<Provider>(*provider);
     if (!provider_given) map.missing("provider", "local, pkcs11 or command");
+    check_vault_keys(map, provider ? std::optional(vault.provider) : std::nullopt, kProviders);
 
-    if (const auto path = map.path("path")) vault.path = *path;
-    vault.key_file = map.path("key_file");
+    if (const auto path = named_path(map, "path")) vault.path = *path;
+    if (provider && vault.provider != Provider::command) read_key(map, vault.key);
     if (const auto path = map.path("module")) vault.module = *path;
     if (const auto token = map.text("token", "the token's label")) vault.token = *token;
-    vault.pin_file = map.path("pin_file");
-    if (auto command = map.command("command")) vault.command = *std::move(command);
-    if (const auto principal = map.text("principal", "a principal's name")) vault.principal = *principal;
-    if (provider) check_vault_keys(map, vault.provider, kProviders);
+    if (const auto path = map.path("pin_file")) vault.pin_file = *path;
+    if (provider && vault.provider == Provider::command && map.take("commands") != nullptr)
+      read_vault_commands(map, vault.commands);
+    if (const auto timeout = map.duration("timeout", kVaultTimeout)) vault.timeout = *timeout;
+    if (const auto escrow = map.boolean("escrow_beks")) vault.escrow_beks = *escrow;
+    if (const auto principal = map.text("principal", kName)) {
+      vault.principal = *principal;
+      if (!is_valid_name(*principal)) map.problem(*map.take("principal"), in_quotes(*principal), kName);
+    }
     map.finish();
     return vault;
   }
 
-  // Each provider needs its own keys and knows no other's.
-  static void check_vault_keys(MapReader& map, KeyVaultSettings::Provider provider,
+  static void read_vault_commands(MapReader& vault_map, VaultCommands& commands) {
+    struct CommandOf {
+      std::string_view key;
+      std::vector<std::string> VaultCommands::* words;
+      bool needed;
+    };
+    static constexpr CommandOf kCommands[] = {
+        {"list", &VaultCommands::list, true},      {"get_secret", &VaultCommands::get_secret, true},
+        {"wrap", &VaultCommands::wrap, true},      {"unwrap", &VaultCommands::unwrap, true},
+        {"backup", &VaultCommands::backup, false}, {"set_secret", &VaultCommands::set_secret, false}};
+    MapReader map = vault_map.map("commands");
+    for (const CommandOf& known : kCommands) {
+      if (auto words = map.command(known.key)) commands.*known.words = *std::move(words);
+      if (known.needed && map.take(known.key) == nullptr && map.is_readable())
+        map.missing(known.key, "the command that does it");
+    }
+    map.finish();
+  }
+
+  // Each provider needs its own keys and knows no other's. Of a provider that is not known nothing can be said.
+  static void check_vault_keys(MapReader& map, std::optional<KeyVaultSettings::Provider> provider,
                                const std::vector<std::string>& provider_names) {
     struct KeyOf {
       std::string_view key;
-      KeyVaultSettings::Provider provider;
+      std::vector<KeyVaultSettings::Provider> providers;
+      bool needed;
       std::string_view meaning;
     };
     using enum KeyVaultSettings::Provider;
-    static constexpr KeyOf kKeys[] = {{"path", local, "the vault's directory"},
-                                      {"key_file", local, "the file with the vault's key"},
-                                      {"module", pkcs11, "the PKCS #11 library of the HSM"},
-                                      {"token", pkcs11, "the token's label"},
-                                      {"pin_file", pkcs11, "the file with the token's PIN"},
-                                      {"command", command, "the command that speaks for the vault"}};
+    static const KeyOf kKeys[] = {{"path", {local, pkcs11}, true, "the vault's directory"},
+                                  {"key_file", {local, pkcs11}, false, ""},
+                                  {"passphrase_file", {local, pkcs11}, false, ""},
+                                  {"passphrase_command", {local, pkcs11}, false, ""},
+                                  {"module", {pkcs11}, true, "the PKCS #11 library of the HSM"},
+                                  {"token", {pkcs11}, true, "the token's label"},
+                                  {"pin_file", {pkcs11}, true, "the file with the token's PIN"},
+                                  {"escrow_beks", {pkcs11, command}, false, ""},
+                                  {"commands", {command}, true, "the commands that speak for the vault"},
+                                  {"timeout", {command}, false, ""}};
+    const auto name_of = [&](KeyVaultSettings::Provider which) {
+      return provider_names[static_cast<std::size_t>(which)];
+    };
     for (const KeyOf& known : kKeys) {
       const YamlEntry* entry = map.take(known.key);
-      if (known.provider == provider && entry == nullptr) map.missing(known.key, std::string(known.meaning));
-      if (known.provider != provider && entry != nullptr)
-        map.key_problem(
-            *entry, fmt::format("{} with provider {}", known.key, provider_names[static_cast<std::size_t>(provider)]),
-            fmt::format("it only with provider {}", provider_names[static_cast<std::size_t>(known.provider)]));
+      if (!provider) continue;
+      const bool fits = std::ranges::find(known.providers, *provider) != known.providers.end();
+      if (fits && known.needed && entry == nullptr) map.missing(known.key, std::string(known.meaning));
+      if (fits || entry == nullptr) continue;
+      std::string others = name_of(known.providers.front());
+      for (std::size_t i = 1; i < known.providers.size(); ++i) others += " or " + name_of(known.providers[i]);
+      map.key_problem(*entry, fmt::format("{} with provider {}", known.key, name_of(*provider)),
+                      fmt::format("it only with provider {}", others));
     }
   }
 
@@ -302,14 +346,12 @@ class SettingsReader {
       } else if (image == nullptr) {
         map.missing("image", "the image file or block device of the disk");
       }
-      disk.bek = read_reference(map, "bek");
-      disk.kek = read_reference(map, "kek");
-      const YamlEntry* bek = map.take("bek");
-      const YamlEntry* kek = map.take("kek");
-      if (bek != nullptr && kek == nullptr)
-        map.key_problem(*bek, "a bek without a kek",
-                        "the kek that wraps it too (or neither, for a disk that is not encrypted)");
-      if (kek != nullptr && bek == nullptr)
+      read_references(map, "bek", disk.beks);
+      if (std::vector<VaultReference> keks; read_references(map, "kek", keks) && keks.size() == 1)
+        disk.kek = keks.front();
+      // A bek without a kek is not refused here: it stops the backups of this machine, with an error of its own, and
+      // not those of all the others.
+      if (const YamlEntry* kek = map.take("kek"); kek != nullptr && map.take("bek") == nullptr)
         map.key_problem(*kek, "a kek without a bek",
                         "the bek that it wraps too (or neither, for a disk that is not encrypted)");
       map.finish();
@@ -317,22 +359,33 @@ class SettingsReader {
     }
   }
 
-  std::optional<VaultReference> read_reference(MapReader& map, std::string_view key) {
-    static constexpr const char* kExpected = "VAULT/NAME, such as main/web-01-root";
-    const auto text = map.text(key, kExpected);
-    if (!text) return std::nullopt;
-    const YamlEntry& entry = *map.take(key);
-    const std::size_t slash = text->find('/');
-    const auto is_allowed = [](char c) {
-      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
-             c == '-';
-    };
-    if (slash == std::string::npos || slash == 0 || slash + 1 == text->size() || text->size() - slash > 128 ||
-        !std::ranges::all_of(std::string_view(*text).substr(slash + 1), is_allowed)) {
-      map.problem(entry, in_quotes(*text), kExpected);
+  // VAULT/NAME; for a bek also a list of them. False when the key is not there or wrong.
+  bool read_references(MapReader& map, std::string_view key, std::vector<VaultReference>& to) {
+    const YamlEntry* entry = map.take(key);
+    if (entry == nullptr) return false;
+    if (key == "bek" && entry->value->kind == YamlNode::Kind::sequence) {
+      for (const auto& item : entry->value->items) {
+        const auto reference = reference_from(map, *entry, item->kind == YamlNode::Kind::scalar ? item->text : "");
+        if (!reference) return false;
+        to.push_back(*reference);
+      }
+      if (to.empty()) map.problem(*entry, "an empty list", kReference);
+      return !to.empty();
+    }
+    const auto text = map.text(key, kReference);
+    if (!text) return false;
+    const auto reference = reference_from(map, *entry, *text);
+    if (reference) to.push_back(*reference);
+    return reference.has_value();
+  }
+
+  std::optional<VaultReference> reference_from(MapReader& map, const YamlEntry& entry, const std::string& text) {
+    const std::size_t slash = text.find('/');
+    if (slash == std::string::npos || slash == 0 || !is_vault_name(std::string_view(text).substr(slash + 1))) {
+      map.problem(entry, in_quotes(text), kReference);
       return std::nullopt;
     }
-    VaultReference reference{text->substr(0, slash), text->substr(slash + 1)};
+    VaultReference reference{text.substr(0, slash), text.substr(slash + 1)};
     if (std::ranges::find(vault_names_, reference.vault) == vault_names_.end()) {
       map.problem(
           entry, fmt::format("the vault {}", in_quotes(reference.vault)),

@@ -8,6 +8,7 @@ namespace {
 
 constexpr std::size_t kLongestFileName = 255;  // of Linux's file systems, bytes
 constexpr std::size_t kLongestName = 64;
+constexpr std::size_t kLongestVaultName = 127;
 
 bool is_alphanumeric(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
@@ -22,6 +23,10 @@ bool is_file_name(std::string_view name) {
 
 bool is_valid_name(std::string_view name) {
   return name.size() <= kLongestName && is_file_name(name);
+}
+
+bool is_vault_name(std::string_view name) {
+  return name.size() <= kLongestVaultName && is_file_name(name);
 }
 
 std::size_t utf8_length(std::string_view text) {

@@ -11,6 +11,8 @@ namespace cairn {
 bool is_file_name(std::string_view name);
 // A file name of at most 64 bytes: what machines, disks, policies and key vaults are called.
 bool is_valid_name(std::string_view name);
+// What secrets and keys in a vault are called: a file name of at most 127 bytes.
+bool is_vault_name(std::string_view name);
 
 // The length of the UTF-8 sequence at the start of `text`; 0: there is none (RFC 3629, table 3-7 of Unicode).
 std::size_t utf8_length(std::string_view text);

@@ -134,7 +134,7 @@ bool check_disk(const std::string& object, const DiskSettings& disk, nlohmann::j
   check["size"] = (*image)->size();
   check["volumes"] = std::move(volumes);
   checks.push_back(std::move(check));
-  if (disk.bek || disk.kek)
+  if (!disk.beks.empty() || disk.kek)
     checks.push_back(doubtful("keys", object,
                               "bek and kek are named, but key escrow is not part of this version yet: the points hold "
                               "the disk and its headers, not its keys. Keep the keys safe yourself"));

@@ -22,6 +22,7 @@ using std::chrono::minutes;
 using testing::ElementsAre;
 using testing::EndsWith;
 using testing::HasSubstr;
+using testing::IsEmpty;
 
 namespace fs = std::filesystem;
 
@@ -78,7 +79,7 @@ TEST(Settings, ReadsEveryKeyOfTheDesign) {
   const KeyVaultSettings& vault = settings.key_vaults.at("main");
   EXPECT_EQ(vault.provider, KeyVaultSettings::Provider::local);
   EXPECT_EQ(vault.path, "/etc/cairn/keyvault");
-  EXPECT_EQ(vault.key_file, "/etc/cairn/keyvault.key");
+  EXPECT_EQ(vault.key.key_file, "/etc/cairn/keyvault.key");
   EXPECT_EQ(vault.principal, "cairn-backup");
   ASSERT_EQ(settings.policies.size(), 2U);
   const Policy& nightly = settings.policies.at("nightly");
@@ -105,11 +106,10 @@ TEST(Settings, ReadsEveryKeyOfTheDesign) {
   const DiskSettings& root = (*machine)->disks[0];
   EXPECT_EQ(root.name, "root");
   EXPECT_EQ(root.image, "/var/lib/libvirt/images/web-01.img");
-  ASSERT_TRUE(root.bek && root.kek);
-  EXPECT_EQ(root.bek->vault, "main");
-  EXPECT_EQ(root.bek->name, "web-01-root");
-  EXPECT_EQ(root.kek->name, "backup");
-  EXPECT_FALSE((*machine)->disks[1].bek || (*machine)->disks[1].kek);
+  EXPECT_THAT(root.beks, ElementsAre(VaultReference{"main", "web-01-root"}));
+  EXPECT_EQ(root.kek, (VaultReference{"main", "backup"}));
+  EXPECT_THAT((*machine)->disks[1].beks, IsEmpty());
+  EXPECT_FALSE((*machine)->disks[1].kek);
 }
 
 TEST(Settings, NeedOnlyTheStore) {
@@ -222,18 +222,34 @@ TEST(Settings, CommandsSplitAsAShellWould) {
 TEST(Settings, OtherVaultProvidersHaveKeysOfTheirOwn) {
   const Settings settings = parsed(R"(store: { path: s, key_file: k }
 key_vaults:
-  hsm: { provider: pkcs11, module: /usr/lib/softhsm/libsofthsm2.so, token: cairn, pin_file: pin }
-  cloud: { provider: command, command: [/usr/bin/vault-tool, --json], principal: backup@host }
+  hsm: { provider: pkcs11, module: /usr/lib/softhsm/libsofthsm2.so, token: cairn, pin_file: pin, path: v,
+         passphrase_file: p, escrow_beks: false }
+  cloud:
+    provider: command
+    commands:
+      list: vault-tool list
+      get_secret: [vault-tool, get, "{name}"]
+      wrap: vault-tool wrap {name} {version}
+      unwrap: vault-tool unwrap {name} {version}
+    timeout: 5s
+    principal: backup
 )");
   const KeyVaultSettings& hsm = settings.key_vaults.at("hsm");
   EXPECT_EQ(hsm.provider, KeyVaultSettings::Provider::pkcs11);
   EXPECT_EQ(hsm.module, "/usr/lib/softhsm/libsofthsm2.so");
   EXPECT_EQ(hsm.token, "cairn");
   EXPECT_EQ(hsm.pin_file, "/etc/cairn/pin");
+  EXPECT_EQ(hsm.path, "/etc/cairn/v");
+  EXPECT_EQ(hsm.key.passphrase_file, "/etc/cairn/p");
+  EXPECT_FALSE(hsm.escrow_beks);
   const KeyVaultSettings& cloud = settings.key_vaults.at("cloud");
   EXPECT_EQ(cloud.provider, KeyVaultSettings::Provider::command);
-  EXPECT_THAT(cloud.command, ElementsAre("/usr/bin/vault-tool", "--json"));
-  EXPECT_EQ(cloud.principal, "backup@host");
+  EXPECT_THAT(cloud.commands.get_secret, ElementsAre("vault-tool", "get", "{name}"));
+  EXPECT_THAT(cloud.commands.unwrap, ElementsAre("vault-tool", "unwrap", "{name}", "{version}"));
+  EXPECT_THAT(cloud.commands.backup, IsEmpty());
+  EXPECT_EQ(cloud.timeout, std::chrono::seconds(5));
+  EXPECT_TRUE(cloud.escrow_beks);
+  EXPECT_EQ(cloud.principal, "backup");
 }
 
 TEST(Settings, AliasesShareAValue) {

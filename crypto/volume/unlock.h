@@ -1,0 +1,31 @@
+// Unlocking: tries a BEK on a volume's header, without device-mapper and without writing anything: libcryptsetup sees a
+// private copy in a memfd. LUKS: key slot and volume-key digest; BitLocker: VMK and FVEK (AES-CCM tags). Any thread,
+// one at a time (CryptDevice's lock); Argon2id takes the time and memory that the slot says (up to 1 GiB by
+// cryptsetup's defaults). SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "config/base/result.h"
+#include "crypto/bek.h"
+#include "crypto/secret_bytes.h"
+#include "crypto/volume/volume.h"
+
+namespace cairn {
+
+struct UnlockedVolume {
+  int slot = -1;           // LUKS: the key slot that opened; BitLocker: -1
+  SecretBytes volume_key;  // in locked memory
+};
+
+// Reads `to.size()` bytes from `offset` of the volume (not of the disk); asked only for facts.header's ranges.
+using ReadHeader = std::function<Result<void>(std::uint64_t offset, MutableBytes to)>;
+
+// `bek` as normal_bek() gives it; `object` names the volume in errors: "web-01/root, partition 2".
+// Errors: bek_does_not_open (also a BEK of another kind of volume), header_damaged (it cannot be loaded),
+// out_of_memory, and those of `read`.
+Result<UnlockedVolume> unlock_volume(const VolumeFacts& facts, const ReadHeader& read, BekType type,
+                                     const SecretBytes& bek, const std::string& object);
+
+}  // namespace cairn
