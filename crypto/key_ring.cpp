@@ -10,7 +10,15 @@ namespace cairn {
 namespace {
 
 // Part of the store format: never renumber.
-enum class SubKey : std::uint64_t { chunk_names = 1, node_names = 2, packs = 3, points = 4, store_document = 5 };
+enum class SubKey : std::uint64_t {
+  chunk_names = 1,
+  node_names = 2,
+  packs = 3,
+  points = 4,
+  store_document = 5,
+  escrow = 6,
+  fingerprints = 7
+};
 
 SecretBytes derive(const SecretBytes& master_key, SubKey which) {
   static_assert(crypto_kdf_KEYBYTES == kMasterKeyBytes && crypto_kdf_CONTEXTBYTES == 8);
@@ -34,7 +42,9 @@ KeyRing::KeyRing(const SecretBytes& master_key)
     : namer_(derive(master_key, SubKey::chunk_names), derive(master_key, SubKey::node_names)),
       pack_root_(derive(master_key, SubKey::packs)),
       point_root_(derive(master_key, SubKey::points)),
-      document_key_(derive(master_key, SubKey::store_document)) {}
+      document_key_(derive(master_key, SubKey::store_document)),
+      escrow_(escrow_keys_of(derive(master_key, SubKey::escrow))),
+      fingerprint_key_(derive(master_key, SubKey::fingerprints)) {}
 
 SecretBytes KeyRing::pack_key(ByteView salt) const {
   return salted(pack_root_, salt);
@@ -48,6 +58,13 @@ Buffer KeyRing::document_mac(ByteView document) const {
   crypto_generichash(mac.data(), mac.size(), document.data(), document.size(), document_key_.reveal().data(),
                      document_key_.size());
   return mac;
+}
+
+Buffer KeyRing::fingerprint(const SecretBytes& volume_key) const {
+  Buffer hash(crypto_generichash_BYTES_MIN);
+  crypto_generichash(hash.data(), hash.size(), volume_key.reveal().data(), volume_key.size(),
+                     fingerprint_key_.reveal().data(), fingerprint_key_.size());
+  return hash;
 }
 
 }  // namespace cairn

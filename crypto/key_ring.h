@@ -4,6 +4,7 @@
 #pragma once
 
 #include "crypto/chunk_name.h"
+#include "crypto/escrow.h"
 #include "crypto/secret_bytes.h"
 
 namespace cairn {
@@ -20,12 +21,18 @@ class KeyRing {
   [[nodiscard]] SecretBytes point_key(ByteView salt) const;
   // Authenticates the store's own document; 32 bytes.
   [[nodiscard]] Buffer document_mac(ByteView document) const;
+  // The pair that stands for the master key among the owners of what is in escrow.
+  [[nodiscard]] const EscrowKeys& escrow_keys() const { return escrow_; }
+  // 16 bytes that are the same for the same key of a volume and tell nothing about it without the master key.
+  [[nodiscard]] Buffer fingerprint(const SecretBytes& volume_key) const;
 
  private:
   ChunkNamer namer_;
   SecretBytes pack_root_;
   SecretBytes point_root_;
   SecretBytes document_key_;
+  EscrowKeys escrow_;
+  SecretBytes fingerprint_key_;
 };
 
 }  // namespace cairn
