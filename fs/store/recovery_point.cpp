@@ -1,32 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "fs/store/recovery_point.h"
 
-#include <sodium.h>
-
 #include <nlohmann/json.hpp>
+
+#include "crypto/base64.h"
 
 namespace cairn {
 namespace {
 
 using nlohmann::json;
 constexpr int kPointVersion = 1;
-
-std::string to_base64(std::string_view text) {
-  std::string encoded(sodium_base64_encoded_len(text.size(), sodium_base64_VARIANT_ORIGINAL), '\0');
-  sodium_bin2base64(encoded.data(), encoded.size(), as_bytes(text).data(), text.size(), sodium_base64_VARIANT_ORIGINAL);
-  encoded.resize(encoded.size() - 1);  // the NUL
-  return encoded;
-}
-
-std::optional<std::string> from_base64(const std::string& encoded) {
-  std::string text(encoded.size(), '\0');
-  std::size_t length = 0;
-  if (sodium_base642bin(reinterpret_cast<unsigned char*>(text.data()), text.size(), encoded.data(), encoded.size(),
-                        nullptr, &length, nullptr, sodium_base64_VARIANT_ORIGINAL) != 0)
-    return std::nullopt;
-  text.resize(length);
-  return text;
-}
 
 json range_json(const ByteRange& range) {
   return {{"offset", range.offset}, {"size", range.size}};
@@ -170,7 +153,7 @@ json to_json(const RecoveryPoint& point) {
                    {"made_by", point.made_by},
                    {"host", point.host}};
   // The definition's bytes need not be UTF-8.
-  if (point.definition) document["definition_base64"] = to_base64(*point.definition);
+  if (point.definition) document["definition_base64"] = to_base64(as_bytes(*point.definition));
   return document;
 }
 
@@ -201,8 +184,9 @@ Result<RecoveryPoint> point_from_json(const json& document, const std::string& o
     point.made_by = document.at("made_by").get<std::string>();
     point.host = document.at("host").get<std::string>();
     if (document.contains("definition_base64")) {
-      point.definition = from_base64(document.at("definition_base64").get<std::string>());
-      if (!point.definition) return damaged("its definition is not base64");
+      const auto bytes = from_base64(document.at("definition_base64").get<std::string>());
+      if (!bytes) return damaged("its definition is not base64");
+      point.definition = std::string(as_text(*bytes));
     }
     return point;
   } catch (const json::exception& problem) {
