@@ -22,6 +22,7 @@
 #include "config/base/log.h"
 #include "config/base/unique_fd.h"
 #include "config/settings.h"
+#include "crypto/unlock_key.h"
 #include "daemon/control_api.h"
 #include "daemon/engine.h"
 #include "daemon/job_queue.h"
@@ -30,7 +31,6 @@
 #include "daemon/scheduler.h"
 #include "daemon/service_manager.h"
 #include "daemon/state_lock.h"
-#include "daemon/unlock.h"
 #include "fs/store/store.h"
 
 namespace cairn {

@@ -7,12 +7,12 @@
 #include <utility>
 
 #include "config/base/log.h"
+#include "crypto/unlock_key.h"
 #include "daemon/job_queue.h"
 #include "daemon/jobs/tracking.h"
 #include "daemon/journal.h"
 #include "daemon/local_service.h"
 #include "daemon/state_lock.h"
-#include "daemon/unlock.h"
 #include "fs/store/store.h"
 
 namespace cairn {

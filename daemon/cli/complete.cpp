@@ -6,12 +6,12 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "crypto/unlock_key.h"
 #include "daemon/cli/commands.h"
 #include "daemon/cli/context.h"
 #include "daemon/cli/documents.h"
 #include "daemon/remote_service.h"
 #include "daemon/service.h"
-#include "daemon/unlock.h"
 #include "fs/store/store.h"
 
 namespace cairn::cli {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/cli/context.h"
 
+#include "crypto/unlock_key.h"
 #include "daemon/cli/prompt.h"
 #include "daemon/engine.h"
 #include "daemon/remote_service.h"
 #include "daemon/service.h"
-#include "daemon/unlock.h"
 #include "fs/store/store.h"
 
 namespace cairn::cli {

@@ -6,11 +6,11 @@
 
 #include "config/base/units.h"
 #include "crypto/key_slots.h"
+#include "crypto/unlock_key.h"
 #include "daemon/cli/commands.h"
 #include "daemon/cli/context.h"
 #include "daemon/cli/prompt.h"
 #include "daemon/cli/undo.h"
-#include "daemon/unlock.h"
 #include "fs/store/store.h"
 
 namespace cairn::cli {

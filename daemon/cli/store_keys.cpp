@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "crypto/key_slots.h"
+#include "crypto/unlock_key.h"
 #include "daemon/cli/commands.h"
 #include "daemon/cli/context.h"
 #include "daemon/cli/documents.h"
@@ -15,7 +16,6 @@
 #include "daemon/cli/prompt.h"
 #include "daemon/cli/table.h"
 #include "daemon/cli/undo.h"
-#include "daemon/unlock.h"
 #include "fs/store/store.h"
 
 namespace cairn::cli {

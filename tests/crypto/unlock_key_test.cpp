@@ -1,6 +1,6 @@
 // Reading the store's key: files and commands, and every way in which a command can go wrong.
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "daemon/unlock.h"
+#include "crypto/unlock_key.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
