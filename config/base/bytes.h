@@ -89,4 +89,7 @@ std::string to_hex(ByteView bytes);
 // Nothing when `text` has an odd length or another character than 0-9 a-f A-F.
 std::optional<Buffer> from_hex(std::string_view text);
 
+// A GUID as Windows stores it (16 bytes, the first three fields little-endian) in text, lower-case.
+std::string guid_text(ByteView guid);
+
 }  // namespace cairn

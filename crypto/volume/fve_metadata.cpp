@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "crypto/volume/volume_source.h"
 
 namespace cairn {
@@ -17,6 +19,11 @@ constexpr std::size_t kMetadataHeader = 48;
 constexpr std::size_t kEntryHeader = 8;
 constexpr std::size_t kVmkHeader = 28;       // GUID, time, two bytes unknown, protection
 constexpr std::size_t kSealedKey = 12 + 16;  // nonce and MAC before the AES-CCM ciphertext
+constexpr std::size_t kUnsealedHeader = 12;  // size, type, version, method before a key that was sealed
+constexpr std::size_t kVmkBytes = 32;        // AES-256, of which libcrypto reads all bytes, whatever the entry's size
+constexpr std::size_t kLargestVolumeKey = 128;
+// More than Windows makes; each costs a second to try, and the volume may be a hostile one.
+constexpr std::size_t kMostProtectors = 64;
 constexpr std::size_t kStretchKey = 4 + 16;  // method and salt
 
 enum EntryType : std::uint16_t { kVmk = 2, kFvek = 3, kDescription = 7, kVolumeHeader = 15 };
@@ -65,27 +72,52 @@ std::string protector_name(std::uint16_t protection) {
   }
 }
 
+// Bytes of the key in an AES-CCM entry that is at least as long as kSealedKey.
+std::size_t sealed_key_bytes(const Entry& entry) {
+  const std::size_t sealed = entry.data.size() - kSealedKey;
+  return sealed < kUnsealedHeader ? 0 : sealed - kUnsealedHeader;
+}
+
+// libcryptsetup 2.6 unseals the first key of each protector that it knows, whether there is one or not, and gives a
+// volume key of any size out into a buffer of the cipher's.
+struct SealedKeys {
+  bool protectors_fit = true;
+  std::size_t least = kLargestVolumeKey;  // of the volume keys, bytes
+  std::size_t most = 0;
+};
+
+bool needs_key(std::uint16_t protection) {
+  return protection == 0x0200 || protection == 0x0800 || protection == 0x2000;
+}
+
 // The properties inside a VMK entry. False: one does not fit.
-bool check_vmk_properties(ByteView properties) {
+bool check_vmk_properties(ByteView properties, std::uint16_t protection, SealedKeys& keys) {
   Entry entry;
   bool broken = false;
+  bool has_key = false;
   while (next_entry(properties, entry, broken)) {
-    if (entry.value == kAesCcm && entry.data.size() < kSealedKey) return false;
+    if (entry.value == kAesCcm) {
+      if (entry.data.size() < kSealedKey) return false;
+      has_key = true;
+      if (sealed_key_bytes(entry) != kVmkBytes) keys.protectors_fit = false;
+    }
     if (entry.value == kStretch && entry.data.size() < kStretchKey) return false;
     if (entry.value == kString && entry.data.size() % 2 != 0) return false;
   }
+  if (needs_key(protection) && !has_key) keys.protectors_fit = false;
   return !broken;
 }
 
 // False: an entry does not fit.
-bool take_entries(ByteView entries, FveBlock& block) {
+bool take_entries(ByteView entries, FveBlock& block, SealedKeys& keys) {
   Entry entry;
   bool broken = false;
   while (next_entry(entries, entry, broken)) {
     switch (entry.type) {
       case kVmk: {
-        if (entry.data.size() < kVmkHeader || !check_vmk_properties(entry.data.subspan(kVmkHeader))) return false;
+        if (entry.data.size() < kVmkHeader) return false;
         const auto protection = get_le<std::uint16_t>(entry.data.subspan(kVmkHeader - 2));
+        if (!check_vmk_properties(entry.data.subspan(kVmkHeader), protection, keys)) return false;
         block.clear_key = block.clear_key || protection == 0;
         block.protectors.push_back({static_cast<int>(block.protectors.size()), protector_name(protection)});
         break;
@@ -93,6 +125,8 @@ bool take_entries(ByteView entries, FveBlock& block) {
       case kFvek:
         if (entry.data.size() < kSealedKey) return false;
         block.has_volume_key = true;
+        keys.least = std::min(keys.least, sealed_key_bytes(entry));
+        keys.most = std::max(keys.most, sealed_key_bytes(entry));
         break;
       case kDescription:
         if (entry.data.size() % 2 != 0) return false;
@@ -128,6 +162,12 @@ std::string check_sum(ByteView block, std::uint16_t version) {
   return {};
 }
 
+// Bytes of the volume key as it is sealed, at least. AES-128 with the diffuser: two keys of 16 bytes, each padded
+// to 32.
+std::size_t sealed_volume_key(std::uint16_t encryption) {
+  return encryption == 0x8000 ? 64 : fve_key_bits(encryption) / 8;
+}
+
 }  // namespace
 
 FveBlock parse_fve_block(ByteView bytes) {
@@ -153,7 +193,9 @@ FveBlock parse_fve_block(ByteView bytes) {
     block.wrong = "its size is impossible";
     return block;
   }
-  block.safe = take_entries(bytes.subspan(kBlockHeader + kMetadataHeader, metadata_size - kMetadataHeader), block);
+  SealedKeys keys;
+  block.safe =
+      take_entries(bytes.subspan(kBlockHeader + kMetadataHeader, metadata_size - kMetadataHeader), block, keys);
   if (!block.safe)
     block.wrong = "an entry reaches beyond its end";
   else if (!block.has_volume_key)
@@ -161,6 +203,9 @@ FveBlock parse_fve_block(ByteView bytes) {
   else
     block.wrong = check_sum(bytes, version);
   block.sound = block.wrong.empty();
+  block.openable = block.safe && block.has_volume_key && keys.protectors_fit &&
+                   block.protectors.size() <= kMostProtectors && keys.least >= sealed_volume_key(block.encryption) &&
+                   keys.most <= kLargestVolumeKey;
   return block;
 }
 
@@ -194,11 +239,6 @@ unsigned fve_key_bits(std::uint16_t encryption) {
     default:
       return 0;
   }
-}
-
-std::string guid_text(ByteView guid) {
-  return fmt::format("{:08x}-{:04x}-{:04x}-{}-{}", get_le<std::uint32_t>(guid), get_le<std::uint16_t>(guid.subspan(4)),
-                     get_le<std::uint16_t>(guid.subspan(6)), to_hex(guid.subspan(8, 2)), to_hex(guid.subspan(10, 6)));
 }
 
 }  // namespace cairn

@@ -19,6 +19,7 @@ struct FveBlock {
   bool present = false;     // the block's signature is there
   bool sound = false;       // checksum and all entries are right
   bool safe = false;        // entries lie within their bounds: libcryptsetup may see it
+  bool openable = false;    // safe, and its sealed keys have sizes that libcryptsetup 2.6 can unseal without harm
   std::string wrong;        // not sound: why, in words
   std::uint16_t state = 0;  // 4: fully encrypted
   std::uint16_t next_state = 0;
@@ -38,8 +39,5 @@ FveBlock parse_fve_block(ByteView block);
 // "aes-xts-plain64" in libcryptsetup's words; empty when unknown.
 std::string fve_cipher(std::uint16_t encryption);
 unsigned fve_key_bits(std::uint16_t encryption);
-
-// A GUID as it lies on the disk (first three fields little-endian) in text.
-std::string guid_text(ByteView sixteen_bytes);
 
 }  // namespace cairn

@@ -74,7 +74,7 @@ Result<HeaderCopy> HeaderCopy::make(const VolumeSource& source) {
   return copy;
 }
 
-Result<void> HeaderCopy::put(std::uint64_t offset, Buffer bytes) {
+Result<void> HeaderCopy::fill(std::uint64_t offset, ByteView bytes) {
   std::size_t done = 0;
   while (done < bytes.size()) {
     const ssize_t wrote =
@@ -83,6 +83,11 @@ Result<void> HeaderCopy::put(std::uint64_t offset, Buffer bytes) {
     if (wrote <= 0) return fail_errno(errno, "copy the volume header of", object_);
     done += static_cast<std::size_t>(wrote);
   }
+  return {};
+}
+
+Result<void> HeaderCopy::put(std::uint64_t offset, Buffer bytes) {
+  CAIRN_CHECK(fill(offset, bytes));
   pieces_.push_back({offset, std::move(bytes)});
   return {};
 }

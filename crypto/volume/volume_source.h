@@ -33,7 +33,9 @@ class HeaderCopy {
  public:
   // A memfd as large as the volume and all holes. Errors: io_error.
   static Result<HeaderCopy> make(const VolumeSource& source);
-  // Puts `bytes` at `offset` and remembers them.
+  // Writes `bytes` at `offset`.
+  Result<void> fill(std::uint64_t offset, ByteView bytes);
+  // The same, and remembers them for unchanged().
   Result<void> put(std::uint64_t offset, Buffer bytes);
   // Whether what was put into [offset, offset + size) is still the same, that is, libcryptsetup has not repaired it.
   [[nodiscard]] bool unchanged(std::uint64_t offset, std::uint64_t size) const;

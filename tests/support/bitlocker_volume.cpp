@@ -25,6 +25,16 @@ constexpr std::uint64_t kTime = 133000000000000000;  // FILETIME, some day in 20
 constexpr std::uint16_t kXts128 = 0x8004;
 using Key = std::array<std::uint8_t, 32>;
 
+Buffer entry(std::uint16_t type, std::uint16_t value, ByteView data) {
+  Buffer bytes;
+  append_le(bytes, static_cast<std::uint16_t>(data.size() + 8));
+  append_le(bytes, type);
+  append_le(bytes, value);
+  append_le(bytes, std::uint16_t{1});
+  append(bytes, data);
+  return bytes;
+}
+
 class Maker {
  public:
   explicit Maker(const BitlockerOptions& options) : options_(options), random_(options.seed) {}
@@ -55,16 +65,6 @@ class Maker {
     header_at_ = quarter + kBlockArea;
     std::ranges::copy(random_bytes(32), vmk_.begin());
     std::ranges::copy(random_bytes(32), fvek_.begin());
-  }
-
-  static Buffer entry(std::uint16_t type, std::uint16_t value, ByteView data) {
-    Buffer bytes;
-    append_le(bytes, static_cast<std::uint16_t>(data.size() + 8));
-    append_le(bytes, type);
-    append_le(bytes, value);
-    append_le(bytes, std::uint16_t{1});
-    append(bytes, data);
-    return bytes;
   }
 
   // A key entry, sealed under `with`: nonce, tag, ciphertext.
@@ -149,6 +149,19 @@ class Maker {
     return protector(0x2000, 0x1001, sha256(sha256(utf16)));
   }
 
+  Buffer startup_protector() {
+    Key key{};
+    std::ranges::copy(random_bytes(32), key.begin());
+    const Buffer guid = random_bytes(16);
+    volume_.startup_key = make_startup_key(guid, key);
+    Buffer data = guid;
+    append_le(data, kTime);
+    append_le(data, std::uint16_t{0});
+    append_le(data, std::uint16_t{0x0200});
+    append(data, sealed_key(0, vmk_, 0x2003, key));
+    return entry(2, 8, data);
+  }
+
   Buffer metadata() {
     Buffer entries;
     Buffer description;
@@ -157,6 +170,7 @@ class Maker {
     append(entries, entry(7, 2, description));
     if (!options_.password.empty()) append(entries, password_protector());
     append(entries, recovery_protector());
+    if (options_.startup_key) append(entries, startup_protector());
     append(entries, sealed_key(3, fvek_, kXts128, vmk_));
     Buffer header;
     append_le(header, header_at_);
@@ -248,6 +262,32 @@ class Maker {
 };
 
 }  // namespace
+
+Buffer make_startup_key(ByteView guid, ByteView key) {
+  Buffer name;
+  for (const char c : std::string_view("ExternalKey")) append_le(name, static_cast<std::uint16_t>(c));
+  append_le(name, std::uint16_t{0});
+  Buffer method;
+  append_le(method, std::uint32_t{0x2002});
+  append(method, key);
+  Buffer data(guid.begin(), guid.end());
+  append_le(data, kTime);
+  append(data, entry(0, 2, name));
+  append(data, entry(0, 1, method));
+  const Buffer whole = entry(6, 9, data);
+  const auto size = static_cast<std::uint32_t>(48 + whole.size());
+  Buffer file;
+  append_le(file, size);
+  append_le(file, std::uint32_t{1});
+  append_le(file, std::uint32_t{48});
+  append_le(file, size);
+  append(file, guid);
+  append_le(file, std::uint32_t{1});  // the next nonce
+  append_le(file, std::uint32_t{0});
+  append_le(file, kTime);
+  append(file, whole);
+  return file;
+}
 
 void mend_checksum(MutableBytes block) {
   const std::size_t size = std::size_t{16} * get_le<std::uint16_t>(block.subspan(8));

@@ -3,8 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-
 #include "config/base/units.h"
 #include "crypto/volume/fve_metadata.h"
 #include "tests/support/bitlocker_volume.h"
@@ -176,11 +174,10 @@ struct WindowsVolume {
 };
 
 TEST(BitlockerOfWindows, IsRecognised) {
-  const char* wanted = std::getenv("CAIRN_TESTDATA");
-  const std::filesystem::path data = wanted != nullptr ? wanted : CAIRN_SOURCE_ROOT "/../shared/testdata";
-  if (!std::filesystem::exists(data / "bitlocker.tar.xz")) GTEST_SKIP() << "no bitlocker.tar.xz in " << data;
   const Sandbox box;
-  ASSERT_EQ(run({"tar", "-C", box.path().string(), "-xJf", (data / "bitlocker.tar.xz").string()}).status, 0);
+  std::string why;
+  const auto data = unpack_windows_volumes(box, why);
+  if (data.empty()) GTEST_SKIP() << why;
   const std::vector<WindowsVolume> volumes = {
       {"aes-xts-128", "aes-xts-plain64", 256, {"password", "recovery-password"}},
       {"aes-xts-256", "aes-xts-plain64", 512, {"password", "recovery-password"}},
@@ -188,7 +185,7 @@ TEST(BitlockerOfWindows, IsRecognised) {
       {"aes-xts-128-startup-key", "aes-xts-plain64", 256, {"password", "recovery-password", "startup-key"}}};
   for (const WindowsVolume& expected : volumes) {
     SCOPED_TRACE(expected.name);
-    const auto image = box / (std::string("bitlocker/") + expected.name + ".img");
+    const auto image = data / (std::string(expected.name) + ".img");
     const DiskFacts facts = probe(image);
     ASSERT_THAT(facts.volumes, SizeIs(1));
     const VolumeFacts& volume = facts.volumes[0];

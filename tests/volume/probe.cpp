@@ -7,6 +7,8 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <cstdlib>
+
 #include "config/base/unique_fd.h"
 #include "config/base/units.h"
 
@@ -47,6 +49,17 @@ void luks_add_key(const std::filesystem::path& image, const std::vector<std::str
 
 bool opens(const std::filesystem::path& image) {
   return run({"cryptsetup", "open", "--test-passphrase", "--key-file", "-", image.string()}, kPassphrase).status == 0;
+}
+
+std::filesystem::path unpack_windows_volumes(const Sandbox& box, std::string& why) {
+  const char* wanted = std::getenv("CAIRN_TESTDATA");
+  const std::filesystem::path data = wanted != nullptr ? wanted : CAIRN_SOURCE_ROOT "/../shared/testdata";
+  if (!std::filesystem::exists(data / "bitlocker.tar.xz")) {
+    why = "no bitlocker.tar.xz in " + data.string();
+    return {};
+  }
+  EXPECT_EQ(run({"tar", "-C", box.path().string(), "-xJf", (data / "bitlocker.tar.xz").string()}).status, 0);
+  return box / "bitlocker";
 }
 
 std::string describe(const VolumeFacts& facts) {

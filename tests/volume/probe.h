@@ -25,6 +25,9 @@ void luks_format(const std::filesystem::path& image, const std::vector<std::stri
 void luks_add_key(const std::filesystem::path& image, const std::vector<std::string>& options);
 // cryptsetup open --test-passphrase.
 bool opens(const std::filesystem::path& image);
+// The volumes that Windows made ($CAIRN_TESTDATA, else ../shared/testdata beside the repository), unpacked into `box`:
+// their directory. Empty: they are not there, and `why` says where they were looked for.
+std::filesystem::path unpack_windows_volumes(const Sandbox& box, std::string& why);
 // Everything a VolumeFacts says, for comparing.
 std::string describe(const VolumeFacts& facts);
 

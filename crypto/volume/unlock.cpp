@@ -1,0 +1,222 @@
+// Unlocking on a private copy: libcryptsetup repairs what it opens, so it never sees the volume itself.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "crypto/volume/unlock.h"
+
+#include <fmt/format.h>
+#include <libcryptsetup.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "config/base/units.h"
+#include "crypto/volume/crypt_device.h"
+#include "crypto/volume/fve_volume.h"
+#include "crypto/volume/volume_source.h"
+
+namespace cairn {
+
+namespace {
+
+constexpr std::size_t kPiece = 1 * kMiB;
+// AES-256-XTS with HMAC-SHA512 takes 128; a header that asks for more is no honest one.
+constexpr int kLargestKey = 512;
+
+std::unexpected<Error> refuse(ErrorCode code, const VolumeFacts& facts, const std::string& object, std::string because,
+                              std::string resolution = {}) {
+  return fail(code, fmt::format("unlock the {} volume", to_string(facts.type)), object, std::move(because),
+              std::move(resolution));
+}
+
+std::unexpected<Error> damaged(const VolumeFacts& facts, const std::string& object, std::string because) {
+  // What was seen when the disk was probed says more than libcryptsetup does.
+  if (!facts.damage.empty()) because += " (" + facts.damage + ")";
+  return refuse(ErrorCode::header_damaged, facts, object, std::move(because));
+}
+
+std::string in_words(BekType type) {
+  switch (type) {
+    case BekType::luks_key_file:
+      return "a LUKS key file";
+    case BekType::luks_passphrase:
+      return "a LUKS passphrase";
+    case BekType::bitlocker_startup_key:
+      return "a BitLocker startup key (.BEK file)";
+    case BekType::bitlocker_recovery_password:
+      return "a BitLocker recovery password";
+    case BekType::bitlocker_password:
+      return "a BitLocker password";
+  }
+  return {};
+}
+
+Result<HeaderCopy> private_copy(const VolumeFacts& facts, const ReadHeader& read, const std::string& object) {
+  CAIRN_TRY(HeaderCopy copy, HeaderCopy::make({-1, facts.partition, facts.place, object}));
+  Buffer bytes;
+  for (const ByteRange& range : tidy_ranges(facts.header, facts.place.size)) {
+    for (std::uint64_t done = 0; done < range.size; done += bytes.size()) {
+      bytes.resize(static_cast<std::size_t>(std::min<std::uint64_t>(kPiece, range.size - done)));
+      CAIRN_CHECK(read(range.offset + done, bytes));
+      if (!is_all_zero(bytes)) CAIRN_CHECK(copy.fill(range.offset + done, bytes));
+    }
+  }
+  return copy;
+}
+
+// What trying a BEK on the slots came to.
+struct Attempts {
+  unsigned refused = 0;             // slots that it does not open
+  std::vector<int> without_memory;  // slots that need more memory than there is
+  std::vector<std::string> broken;  // slots that could not be tried
+};
+
+std::string join(const std::vector<std::string>& words) {
+  std::string all;
+  for (const std::string& word : words) all += (all.empty() ? "" : "; ") + word;
+  return all;
+}
+
+std::string memory_of(crypt_device* device, int slot) {
+  crypt_pbkdf_type kdf{};
+  if (crypt_keyslot_get_pbkdf(device, slot, &kdf) != 0 || kdf.max_memory_kb == 0) return "more memory";
+  return format_size(std::uint64_t{kdf.max_memory_kb} * kKiB);
+}
+
+// Tries one slot. Nothing: it did not open, and `attempts` has the reason.
+std::optional<SecretBytes> try_slot(crypt_device* device, int slot, std::size_t key_bytes, ByteView bek,
+                                    Attempts& attempts) {
+  SecretBytes key(key_bytes);
+  std::size_t size = key.size();
+  const int result = crypt_volume_key_get(device, slot, reinterpret_cast<char*>(key.reveal().data()), &size,
+                                          reinterpret_cast<const char*>(bek.data()), bek.size());
+  if (result == -EPERM || result == -ENOENT) {
+    ++attempts.refused;
+  } else if (result == -ENOMEM) {
+    attempts.without_memory.push_back(slot);
+  } else if (result < 0) {
+    attempts.broken.push_back(fmt::format("key slot {} cannot be tried: {}", slot, std::strerror(-result)));
+  } else if (size != key_bytes ||
+             crypt_volume_key_verify(device, reinterpret_cast<const char*>(key.reveal().data()), size) < 0) {
+    attempts.broken.push_back(fmt::format("key slot {} opens, but what it holds is not the volume's key", slot));
+  } else {
+    return key;
+  }
+  return std::nullopt;
+}
+
+Result<UnlockedVolume> unlock_luks(const VolumeFacts& facts, const HeaderCopy& copy, ByteView bek,
+                                   const std::string& object) {
+  const char* type = facts.type == VolumeType::luks1 ? CRYPT_LUKS1 : CRYPT_LUKS2;
+  CryptDevice device(copy.path());
+  if (device.load(type) != 0) return damaged(facts, object, "libcryptsetup refuses the header: " + device.why());
+  const int key_bytes = crypt_get_volume_key_size(device.get());
+  if (key_bytes <= 0 || key_bytes > kLargestKey)
+    return damaged(facts, object, fmt::format("the header says that the volume's key has {} bytes", key_bytes));
+
+  Attempts attempts;
+  for (int slot = 0; slot < crypt_keyslot_max(type); ++slot) {
+    // An unbound slot holds a key of something else.
+    const crypt_keyslot_info state = crypt_keyslot_status(device.get(), slot);
+    if (state != CRYPT_SLOT_ACTIVE && state != CRYPT_SLOT_ACTIVE_LAST) continue;
+    auto key = try_slot(device.get(), slot, static_cast<std::size_t>(key_bytes), bek, attempts);
+    if (key) return UnlockedVolume{slot, *std::move(key)};
+  }
+  if (!attempts.without_memory.empty()) {
+    const int slot = attempts.without_memory.front();
+    return refuse(ErrorCode::out_of_memory, facts, object,
+                  fmt::format("key slot {} needs {} to be tried", slot, memory_of(device.get(), slot)));
+  }
+  const std::string broken = join(attempts.broken);
+  if (attempts.refused > 0)
+    return refuse(
+        ErrorCode::bek_does_not_open, facts, object,
+        fmt::format("it opens none of {} key slot{}{}{}", attempts.refused + attempts.broken.size(),
+                    attempts.refused + attempts.broken.size() == 1 ? "" : "s", broken.empty() ? "" : "; ", broken));
+  return damaged(facts, object, broken.empty() ? "no key slot is in use" : broken);
+}
+
+// Makes the copy's first block the one to unlock with. Errors: header_damaged.
+Result<void> put_best_block_first(const VolumeFacts& facts, const std::string& object, HeaderCopy& copy) {
+  CAIRN_TRY(const auto volume, read_fve_volume({copy.fd(), facts.partition, {0, facts.place.size}, object}));
+  if (!volume) return damaged(facts, object, "the boot sector is not BitLocker's any more");
+  if (volume->vista) return damaged(facts, object, "it is of Windows Vista's version, which libcryptsetup cannot open");
+  const auto best = best_block(*volume);
+  if (!best) return damaged(facts, object, "none of the three FVE metadata blocks can be used");
+  if (*best == 0) return {};
+  // libcryptsetup looks at the first block only, and finds it by its offset in the boot sector.
+  Buffer offset;
+  append_le(offset, volume->offsets[*best]);
+  return copy.fill(volume->offsets_at, offset);
+}
+
+// Why a BEK that is one of BitLocker's does not open this volume.
+std::string why_not(const VolumeFacts& facts, BekType type, ByteView bek) {
+  const auto is_there = [&](std::string_view kind) {
+    return std::any_of(facts.slots.begin(), facts.slots.end(),
+                       [&](const KeySlotFacts& slot) { return slot.kind == kind; });
+  };
+  switch (type) {
+    case BekType::bitlocker_startup_key:
+      if (!is_there("startup-key")) return "the volume has no startup key";
+      return "it is the startup key of another volume, or an earlier one of this";
+    case BekType::bitlocker_recovery_password:
+      if (!is_there("recovery-password")) return "the volume has no recovery password";
+      return "it is the recovery password of another volume, or an earlier one of this";
+    default:
+      break;
+  }
+  if (!is_there("password")) return "the volume has no password";
+  // It hashes as many bytes of UTF-16 as if every byte of the UTF-8 were a character.
+  if (std::any_of(bek.begin(), bek.end(), [](std::uint8_t byte) { return byte >= 0x80; }))
+    return "it is not the volume's password, or this version of libcryptsetup cannot use it: the password has letters "
+           "other than ASCII; use the recovery password instead";
+  return "it is not the volume's password";
+}
+
+Result<UnlockedVolume> unlock_bitlocker(const VolumeFacts& facts, HeaderCopy& copy, BekType type,
+                                        const SecretBytes& bek, const std::string& object) {
+  CAIRN_CHECK(put_best_block_first(facts, object, copy));
+  // libcryptsetup takes all kinds as one string of bytes and looks into whatever resembles a .BEK file: only a whole
+  // one.
+  if (bitlocker_bek_type(bek) == BekType::bitlocker_startup_key || type == BekType::bitlocker_startup_key)
+    if (const auto id = startup_key_id(bek, object); !id)
+      return refuse(ErrorCode::bek_does_not_open, facts, object, "it is a damaged .BEK file: " + id.error().because);
+
+  CryptDevice device(copy.path());
+  if (device.load(CRYPT_BITLK) != 0) return damaged(facts, object, "libcryptsetup refuses the header: " + device.why());
+  const int key_bytes = crypt_get_volume_key_size(device.get());
+  if (key_bytes <= 0 || key_bytes > kLargestKey)
+    return damaged(facts, object, fmt::format("the header says that the volume's key has {} bytes", key_bytes));
+  // Version 2.6 gives the key out at the size that it was sealed with, which best_block() has bounded.
+  SecretBytes key(kLargestKey);
+  std::size_t size = key.size();
+  const int result =
+      crypt_volume_key_get(device.get(), CRYPT_ANY_SLOT, reinterpret_cast<char*>(key.reveal().data()), &size,
+                           reinterpret_cast<const char*>(bek.reveal().data()), bek.reveal().size());
+  if (result == -ENOMEM) return refuse(ErrorCode::out_of_memory, facts, object, "");
+  if (result < 0) return refuse(ErrorCode::bek_does_not_open, facts, object, why_not(facts, type, bek.reveal()));
+  if (size != static_cast<std::size_t>(key_bytes))
+    return damaged(facts, object, fmt::format("its key has {} bytes, and its cipher takes {}", size, key_bytes));
+  key.shrink_to(size);
+  return UnlockedVolume{-1, std::move(key)};
+}
+
+}  // namespace
+
+Result<UnlockedVolume> unlock_volume(const VolumeFacts& facts, const ReadHeader& read, BekType type,
+                                     const SecretBytes& bek, const std::string& object) {
+  const bool bitlocker = facts.type == VolumeType::bitlocker;
+  if (is_bitlocker(type) != bitlocker)
+    return refuse(ErrorCode::bek_does_not_open, facts, object,
+                  fmt::format("the BEK is {}, and the volume is {}", in_words(type), to_string(facts.type)),
+                  fmt::format("name the BEK of this {} volume", to_string(facts.type)));
+  if (bek.empty()) return refuse(ErrorCode::bek_does_not_open, facts, object, "the BEK is empty");
+  CAIRN_TRY(HeaderCopy copy, private_copy(facts, read, object));
+  if (bitlocker) return unlock_bitlocker(facts, copy, type, bek, object);
+  return unlock_luks(facts, copy, bek.reveal(), object);
+}
+
+}  // namespace cairn
