@@ -11,6 +11,10 @@
 #include <cstring>
 #include <functional>
 #include <mutex>
+#include <optional>
+
+#include "config/base/result.h"
+#include "crypto/locked_arena.h"
 
 namespace cairn::locked_heap {
 namespace {
@@ -18,6 +22,8 @@ namespace {
 // A context takes two: its outer part (some 200 bytes) and the cipher's (about 700, with the key schedule).
 constexpr std::size_t kSlotBytes = 1024;
 constexpr std::size_t kSlots = 128;  // of 64 threads
+
+constexpr std::size_t kPrivateKeyBytes = std::size_t{128} * 1024;
 
 // Fixed slots in one region. Never destroyed: threads may end after everything else.
 struct Region {
@@ -67,7 +73,18 @@ Region& region() {
   return *made;
 }
 
-thread_local unsigned scopes = 0;
+// The same for private keys. Never destroyed.
+std::atomic<LockedArena*> the_arena = nullptr;
+LockedArena& arena() {
+  static LockedArena* const made = [] {
+    auto* fresh = new LockedArena(kPrivateKeyBytes);
+    the_arena.store(fresh, std::memory_order_release);
+    return fresh;
+  }();
+  return *made;
+}
+
+thread_local std::optional<Room> room_here;
 thread_local unsigned served_here = 0;
 
 // The region that holds this memory, if it is the locked one.
@@ -76,9 +93,14 @@ Region* locked_region_of(const void* memory) {
   return here != nullptr && here->holds(memory) ? here : nullptr;
 }
 
+LockedArena* arena_of(const void* memory) {
+  LockedArena* const here = the_arena.load(std::memory_order_acquire);
+  return here != nullptr && here->holds(memory) ? here : nullptr;
+}
+
 void* allocate(std::size_t size, const char* /*file*/, int /*line*/) {
-  if (scopes == 0) return std::malloc(size);
-  void* memory = region().take(size);
+  if (!room_here) return std::malloc(size);
+  void* memory = *room_here == Room::key_schedules ? region().take(size) : arena().take(size);
   if (memory != nullptr) ++served_here;
   return memory;
 }
@@ -86,15 +108,26 @@ void* allocate(std::size_t size, const char* /*file*/, int /*line*/) {
 void release(void* memory, const char* /*file*/, int /*line*/) {
   if (Region* const locked = locked_region_of(memory))
     locked->give_back(memory);
+  else if (LockedArena* const arena_here = arena_of(memory))
+    arena_here->give_back(memory);
   else
     std::free(memory);
 }
 
+// What lies in locked memory stays there, within a scope or not.
 void* reallocate(void* memory, std::size_t size, const char* file, int line) {
   if (memory == nullptr) return allocate(size, file, line);
-  if (locked_region_of(memory) == nullptr) return std::realloc(memory, size);
   // A slot has room for all that was ever served.
-  return size <= kSlotBytes ? memory : nullptr;
+  if (locked_region_of(memory) != nullptr) return size <= kSlotBytes ? memory : nullptr;
+  LockedArena* const arena_here = arena_of(memory);
+  if (arena_here == nullptr) return std::realloc(memory, size);
+  const std::size_t room = arena_here->room_of(memory);
+  if (size <= room) return memory;
+  void* const larger = arena_here->take(size);
+  if (larger == nullptr) return nullptr;
+  std::memcpy(larger, memory, room);
+  arena_here->give_back(memory);
+  return larger;
 }
 
 bool hooked = false;
@@ -112,21 +145,26 @@ bool is_hooked() {
   return hooked;
 }
 
-LockedScope::LockedScope() {
-  region();
+LockedScope::LockedScope(Room room) {
+  CAIRN_ASSERT(!room_here);
+  if (room == Room::key_schedules)
+    region();
+  else
+    arena();
   served_here = 0;
-  ++scopes;
+  room_here = room;
 }
 
 LockedScope::~LockedScope() {
-  --scopes;
+  room_here.reset();
 }
 
 unsigned LockedScope::served() const {
   return served_here;
 }
 
-std::size_t used_bytes() {
+std::size_t used_bytes(Room room) {
+  if (room == Room::private_keys) return arena().used_bytes();
   Region& here = region();
   const std::lock_guard lock(here.mutex);
   return here.taken.count() * kSlotBytes;

@@ -3,7 +3,7 @@
 //
 // Every call acts as the principal that the vault was opened for, is checked against the access policy where the vault
 // has one, and is audited there: vault_denied names the right, the object and the command that grants it.
-// Errors that any call may have: vault_damaged, vault_permissions, vault_locked, vault_denied, hsm_*,
+// Errors that any call may have: vault_damaged, vault_permissions, vault_locked, vault_denied, audit_damaged, hsm_*,
 // vault_command_failed, io_error, no_space. A call that fails has changed nothing. Any thread.
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once

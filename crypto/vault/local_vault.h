@@ -7,6 +7,7 @@
 
 #include "crypto/key_slots.h"
 #include "crypto/vault/key_vault.h"
+#include "crypto/vault/vault_system.h"
 
 namespace cairn {
 
@@ -28,11 +29,13 @@ class LocalVault : public KeyVault {
   // admin) and `service` with the template backup. `clock` dates what is made.
   // Errors: vault_exists, target_missing (the parent), permission_denied, no_space. Nothing half-made stays.
   static Result<void> create(const std::filesystem::path& path, const NewKeySlot& key, const std::string& administrator,
-                             const std::string& service, const Clock& clock = system_clock());
-  // Errors: those of open_key_vault.
+                             const std::string& service, const Clock& clock = system_clock(),
+                             VaultSystem& system = real_vault_system());
+  // Errors: those of open_key_vault. `clock` and `system` must outlive the vault.
   static Result<std::unique_ptr<LocalVault>> open(std::string name, const std::filesystem::path& path,
                                                   const UnlockKey& key, std::string principal,
-                                                  const Clock& clock = system_clock());
+                                                  const Clock& clock = system_clock(),
+                                                  VaultSystem& system = real_vault_system());
 
   // Rights: policy:get; policy:set.
   virtual Result<AccessPolicy> policy() = 0;
