@@ -6,23 +6,17 @@
 #include <algorithm>
 #include <cstring>
 
+#include "crypto/volume/volume_source.h"
+
 namespace cairn {
 
-HeaderImage::HeaderImage(ImageReader& disk, const VolumeFacts& volume) : disk_(disk), start_(volume.place.offset) {
-  const std::uint64_t room =
-      start_ >= disk.size() ? 0 : std::min<std::uint64_t>(volume.place.size, disk.size() - start_);
-  std::vector<ByteRange> areas = volume.header;
-  std::sort(areas.begin(), areas.end(), [](const ByteRange& a, const ByteRange& b) { return a.offset < b.offset; });
-  for (const ByteRange& area : areas) {
-    if (area.offset >= room || area.size == 0) continue;
-    const std::uint64_t end = area.offset + std::min(area.size, room - area.offset);
-    if (!areas_.empty() && area.offset <= areas_.back().offset + areas_.back().size) {
-      ByteRange& last = areas_.back();
-      last.size = std::max(last.offset + last.size, end) - last.offset;
-    } else {
-      areas_.push_back({area.offset, end - area.offset});
-    }
-  }
+std::vector<ByteRange> header_areas(const VolumeFacts& volume, std::uint64_t disk_size) {
+  const std::uint64_t start = volume.place.offset;
+  return tidy_ranges(volume.header, start >= disk_size ? 0 : std::min(volume.place.size, disk_size - start));
+}
+
+HeaderImage::HeaderImage(ImageReader& disk, const VolumeFacts& volume)
+    : disk_(disk), start_(volume.place.offset), areas_(header_areas(volume, disk.size())) {
   if (!areas_.empty()) size_ = areas_.back().offset + areas_.back().size;
 }
 

@@ -3,10 +3,16 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <vector>
+
 #include "crypto/volume/volume.h"
 #include "fs/image/image_reader.h"
 
 namespace cairn {
+
+// The header areas of a volume of a disk of `disk_size` bytes: from the volume's start, ascending, none empty, none
+// touching the next, all inside the volume and the disk, whatever the facts claim.
+std::vector<ByteRange> header_areas(const VolumeFacts& volume, std::uint64_t disk_size);
 
 class HeaderImage : public ImageReader {
  public:

@@ -42,20 +42,6 @@ fs::path target_of(const RestoreTask& task, const std::string& disk) {
   return task.to / (disk + ".img");
 }
 
-Result<std::vector<const DiskRecord*>> wanted_disks(const RecoveryPoint& point, const RestoreTask& task) {
-  std::vector<const DiskRecord*> disks;
-  std::vector<std::string> names;
-  for (const DiskRecord& disk : point.disks) {
-    names.push_back(disk.name);
-    if (!task.disk || *task.disk == disk.name) disks.push_back(&disk);
-  }
-  if (!disks.empty() || !task.disk) return disks;
-  const auto nearest = nearest_name(*task.disk, names);
-  return fail(ErrorCode::no_such_disk, "restore", fmt::format("{}/{}", task.point.text(), *task.disk),
-              nearest ? fmt::format("the point has no such disk; did you mean \"{}\"?", *nearest)
-                      : fmt::format("the point has no such disk, only: {}", fmt::join(names, ", ")));
-}
-
 // Writes one disk: threads claim pieces of it, in the disk's order, open their chunks straight into a buffer and write
 // from there. So each thread has one request under way, reading or writing, while others decrypt.
 class DiskWriter {
@@ -197,26 +183,12 @@ Result<json> restore_disk(Store& store, const RestoreTask& task, const DiskRecor
 }
 
 Result<void> check_target(const RecoveryPoint& point, const RestoreTask& task) {
-  if (!task.to.is_absolute())
-    return fail(ErrorCode::used_wrongly, "restore to", task.to.string(), "the directory must be an absolute path",
-                "give the whole path, from / on");
-  struct stat facts{};
-  if (stat(task.to.c_str(), &facts) != 0) {
-    if (errno == ENOENT || errno == ENOTDIR)
-      return fail(ErrorCode::target_missing, "restore to", task.to.string(), "there is no such directory");
-    return fail_errno(errno, "restore to", task.to.string());
-  }
-  if (!S_ISDIR(facts.st_mode))
-    return fail(ErrorCode::target_missing, "restore to", task.to.string(), "it is not a directory");
-  CAIRN_TRY(const auto disks, wanted_disks(point, task));
+  CAIRN_CHECK(check_restore_folder(task.to));
+  CAIRN_TRY(const auto disks, wanted_disks(point, task.disk));
   std::uint64_t needed = 0;
   for (const DiskRecord* disk : disks) {
     needed += disk->map.data_bytes;
-    const fs::path target = target_of(task, disk->name);
-    if (lstat(target.c_str(), &facts) != 0) continue;
-    if (S_ISDIR(facts.st_mode))
-      return fail(ErrorCode::target_exists, "restore to", target.string(), "a directory is in its place");
-    if (!task.force) return fail(ErrorCode::target_exists, "restore to", target.string(), "the file is there already");
+    CAIRN_CHECK(check_restore_name(target_of(task, disk->name), task.force ? IfExists::replace : IfExists::fail));
   }
   struct statvfs room{};
   if (statvfs(task.to.c_str(), &room) != 0) return fail_errno(errno, "restore to", task.to.string());
@@ -230,6 +202,21 @@ Result<void> check_target(const RecoveryPoint& point, const RestoreTask& task) {
 
 }  // namespace
 
+Result<std::vector<const DiskRecord*>> wanted_disks(const RecoveryPoint& point,
+                                                    const std::optional<std::string>& disk_name) {
+  std::vector<const DiskRecord*> disks;
+  std::vector<std::string> names;
+  for (const DiskRecord& disk : point.disks) {
+    names.push_back(disk.name);
+    if (!disk_name || *disk_name == disk.name) disks.push_back(&disk);
+  }
+  if (!disks.empty() || !disk_name) return disks;
+  const auto nearest = nearest_name(*disk_name, names);
+  return fail(ErrorCode::no_such_disk, "restore", fmt::format("{}/{}", point.name.text(), *disk_name),
+              nearest ? fmt::format("the point has no such disk; did you mean \"{}\"?", *nearest)
+                      : fmt::format("the point has no such disk, only: {}", fmt::join(names, ", ")));
+}
+
 Result<void> check_restore(Store& store, const RestoreTask& task) {
   CAIRN_TRY(const RecoveryPoint point, store.load_point(task.point));
   return check_target(point, task);
@@ -240,7 +227,7 @@ Result<json> run_restore(Store& store, const RestoreTask& task, JobContext& job)
   job.set_point(task.point.text());
   CAIRN_TRY(const RecoveryPoint point, store.load_point(task.point));
   CAIRN_CHECK(check_target(point, task));
-  CAIRN_TRY(const auto disks, wanted_disks(point, task));
+  CAIRN_TRY(const auto disks, wanted_disks(point, task.disk));
   std::uint64_t total = 0;
   for (const DiskRecord* disk : disks) total += disk->map.size;
   job.set_total(total);

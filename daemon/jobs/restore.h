@@ -8,6 +8,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "config/base/result.h"
 #include "fs/store/recovery_point.h"
@@ -23,6 +24,9 @@ struct RestoreTask {
   std::optional<std::string> disk;  // only this one
   bool force = false;               // replace existing files
 };
+
+// The disks of `point`, or only the one called `disk`; borrowed from it. Errors: no_such_disk (with the nearest).
+Result<std::vector<const DiskRecord*>> wanted_disks(const RecoveryPoint& point, const std::optional<std::string>& disk);
 
 // What can be known before anything is written.
 // Errors: those of Store::load_point, no_such_disk, used_wrongly (path not absolute), target_missing, target_exists.

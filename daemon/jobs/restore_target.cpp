@@ -20,6 +20,31 @@ namespace cairn {
 
 namespace fs = std::filesystem;
 
+Result<void> check_restore_folder(const fs::path& folder) {
+  if (!folder.is_absolute())
+    return fail(ErrorCode::used_wrongly, "restore to", folder.string(), "the directory must be an absolute path",
+                "give the whole path, from / on");
+  struct stat facts{};
+  if (stat(folder.c_str(), &facts) != 0) {
+    if (errno == ENOENT || errno == ENOTDIR)
+      return fail(ErrorCode::target_missing, "restore to", folder.string(), "there is no such directory");
+    return fail_errno(errno, "restore to", folder.string());
+  }
+  if (!S_ISDIR(facts.st_mode))
+    return fail(ErrorCode::target_missing, "restore to", folder.string(), "it is not a directory");
+  return {};
+}
+
+Result<void> check_restore_name(const fs::path& target, IfExists if_exists) {
+  struct stat facts{};
+  if (lstat(target.c_str(), &facts) != 0) return {};
+  if (S_ISDIR(facts.st_mode))
+    return fail(ErrorCode::target_exists, "restore to", target.string(), "a directory is in its place");
+  if (if_exists == IfExists::fail)
+    return fail(ErrorCode::target_exists, "restore to", target.string(), "the file is there already");
+  return {};
+}
+
 RestoreTarget::RestoreTarget(RestoreTarget&& other) noexcept
     : fd_(std::move(other.fd_)),
       final_(std::move(other.final_)),

@@ -17,6 +17,11 @@
 
 namespace cairn {
 
+// Whether something can be restored into `folder`. Errors: used_wrongly (path not absolute), target_missing.
+Result<void> check_restore_folder(const std::filesystem::path& folder);
+// Whether a file of that name may be made there. Errors: target_exists (a directory always, else with IfExists::fail).
+Result<void> check_restore_name(const std::filesystem::path& target, IfExists if_exists);
+
 class RestoreTarget {
  public:
   // A file of `size` bytes, all of it a hole, beside `final_path`.
