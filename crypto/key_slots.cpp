@@ -16,7 +16,6 @@ namespace {
 
 constexpr std::size_t kSlotSaltBytes = 16;
 constexpr std::size_t kMinKeyFileBytes = 32;
-constexpr std::size_t kMaxKeyFileBytes = 8192;
 constexpr std::size_t kNonceBytes = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES;
 constexpr std::size_t kWrappedBytes = kNonceBytes + kMasterKeyBytes + crypto_aead_xchacha20poly1305_ietf_ABYTES;
 constexpr std::uint64_t kMaxMemoryBytes = 4ULL << 30U;
@@ -229,7 +228,7 @@ Result<void> create_key_file(const std::string& path) {
   return {};
 }
 
-Result<SecretBytes> read_key_file(const std::string& path) {
+Result<SecretBytes> read_key_file(const std::string& path, std::size_t longest) {
   const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
   if (!file) {
     if (errno == ENOENT || errno == ENOTDIR) return fail(ErrorCode::key_file_missing, "read key file", path);
@@ -247,9 +246,10 @@ Result<SecretBytes> read_key_file(const std::string& path) {
                 "it belongs to user " + std::to_string(facts.st_uid) + ", who is neither root nor this user",
                 "chown it to the user that runs Cairn");
   if (facts.st_size == 0) return fail(ErrorCode::key_file_invalid, "read key file", path, "it is empty");
-  if (static_cast<std::size_t>(facts.st_size) > kMaxKeyFileBytes)
-    return fail(ErrorCode::key_file_invalid, "read key file", path,
-                "it has " + std::to_string(facts.st_size) + " bytes, at most 8192 are allowed");
+  if (static_cast<std::size_t>(facts.st_size) > longest)
+    return fail(
+        ErrorCode::key_file_invalid, "read key file", path,
+        "it has " + std::to_string(facts.st_size) + " bytes, at most " + std::to_string(longest) + " are allowed");
   SecretBytes bytes(static_cast<std::size_t>(facts.st_size));
   std::size_t have = 0;
   while (have < bytes.size()) {

@@ -74,8 +74,9 @@ Result<KeySlot> key_slot_from_json(const nlohmann::json& document, const std::st
 // Errors: target_exists, io_error.
 Result<void> create_key_file(const std::string& path);
 // Reads a key or passphrase file. Errors: key_file_missing, key_file_permissions (others than the owner may read or
-// write it, or the owner is neither root nor this user), key_file_invalid (empty, or over 8 KiB).
-Result<SecretBytes> read_key_file(const std::string& path);
+// write it, or the owner is neither root nor this user), key_file_invalid (empty, or over `longest` bytes).
+inline constexpr std::size_t kMaxKeyFileBytes = 8192;
+Result<SecretBytes> read_key_file(const std::string& path, std::size_t longest = kMaxKeyFileBytes);
 
 // A printable recovery key: "CAIRN-RECOVERY-" and groups of base32 (RFC 4648) with a checksum.
 struct RecoveryKeyPair {

@@ -75,11 +75,12 @@ Result<BackupRequest> parse_backup_request(std::string_view body) {
 }
 
 Result<RestoreRequest> parse_restore_request(std::string_view body) {
-  CAIRN_TRY(const json document, parse_object(body, {"point", "to", "disk", "force"}));
+  CAIRN_TRY(const json document, parse_object(body, {"point", "to", "disk", "force", "header_only"}));
   RestoreRequest request;
   CAIRN_CHECK(take_text(document, "point", request.point));
   CAIRN_CHECK(take_text(document, "to", request.to));
   CAIRN_CHECK(take_flag(document, "force", request.force));
+  CAIRN_CHECK(take_flag(document, "header_only", request.header_only));
   if (const auto disk = document.find("disk"); disk != document.end() && !disk->is_null()) {
     request.disk.emplace();
     CAIRN_CHECK(take_text(document, "disk", *request.disk));
@@ -106,6 +107,7 @@ int http_status(const Error& error) {
     case ErrorCode::no_such_machine:
     case ErrorCode::no_such_point:
     case ErrorCode::no_such_disk:
+    case ErrorCode::no_such_header:
     case ErrorCode::no_such_job:
     case ErrorCode::point_missing:
       return 404;

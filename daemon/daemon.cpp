@@ -26,6 +26,7 @@
 #include "daemon/control_api.h"
 #include "daemon/engine.h"
 #include "daemon/job_queue.h"
+#include "daemon/key_watch.h"
 #include "daemon/local_service.h"
 #include "daemon/mount_keeper.h"
 #include "daemon/scheduler.h"
@@ -128,9 +129,11 @@ class Daemon {
                                           if (!started) return pass_on(std::move(started).error());
                                           return {};
                                         }});
+    key_watch_.emplace([this] { return engine_->settings(); }, engine_->store(), engine_->clock());
     started_ = engine_->clock().now();
     engine_->set_daemon_view({[this] { return daemon_status(); }, [this] { return mount_->status(); },
-                              [this](const std::string& machine) { return scheduler_->next_run(machine); }});
+                              [this](const std::string& machine) { return scheduler_->next_run(machine); },
+                              [this](const std::string& machine) { return key_watch_->status(machine); }});
     // Before anything is due: a daemon that cannot have its socket must not begin a backup.
     CAIRN_TRY(api_, ControlApi::start(engine_->service(), socket));
     scheduler_->start();
@@ -193,6 +196,7 @@ class Daemon {
       log_event(LogLevel::info, "reloaded", settings_file_.string(),
                 {{"machines", engine_->settings()->machines.size()}});
       scheduler_->poke();
+      key_watch_->poke();
     }
     if (auto mounted = mount_->mount(); !mounted)
       log_error("mount-failed", engine_->settings()->mount.path.string(), mounted.error());
@@ -258,6 +262,7 @@ class Daemon {
   std::unique_ptr<Engine> engine_;
   std::optional<MountKeeper> mount_;
   std::optional<Scheduler> scheduler_;
+  std::optional<KeyWatch> key_watch_;
   std::unique_ptr<ControlApi> api_;
   std::atomic<steady_clock::rep> heartbeat_ = 0;
   std::atomic<bool> stopping_ = false;

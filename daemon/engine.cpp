@@ -36,6 +36,7 @@ namespace {
 // `damage`: why a command that finds a damaged journal gets none. It goes on without: its job matters more than its
 // note of it.
 Result<std::unique_ptr<Journal>> open_journal(const Settings& settings, EngineRole role, std::optional<Error>& damage) {
+  if (settings.state_dir.empty() && role == EngineRole::foreground) return std::unique_ptr<Journal>();
   const std::filesystem::path file = settings.state_dir / "journal.db";
   auto made = make_state_dir(settings.state_dir);
   if (!made) {

@@ -66,11 +66,13 @@ class Engine {
   // Called after a point was committed (the mount looks again). Set before jobs run.
   void on_points_changed(std::function<void()> call);
   void points_changed();
-  // What only the daemon knows, as members of the status document: "daemon", "mount", and next runs by machine.
+  // What only the daemon knows, as members of the status document: "daemon", "mount", and by machine next runs and
+  // keys.
   struct DaemonView {
     std::function<nlohmann::json()> daemon;
     std::function<nlohmann::json()> mount;
     std::function<std::optional<UtcTime>(const std::string& machine)> next_run;
+    std::function<nlohmann::json(const std::string& machine)> keys;
   };
   void set_daemon_view(DaemonView view);
   [[nodiscard]] DaemonView daemon_view() const;

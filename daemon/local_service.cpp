@@ -12,8 +12,11 @@
 #include "daemon/jobs/backup.h"
 #include "daemon/jobs/job.h"
 #include "daemon/jobs/restore.h"
+#include "daemon/jobs/restore_header.h"
 #include "daemon/jobs/tracking_status.h"
 #include "daemon/journal.h"
+#include "daemon/proof_status.h"
+#include "daemon/vault_set.h"
 #include "fs/store/store.h"
 
 namespace cairn {
@@ -62,6 +65,7 @@ JobSpec backup_spec(Engine& engine, const MachineSettings& machine, JobTrigger t
   spec.run = [&engine, machine, reading, settings = engine.settings()](JobContext& job) -> Result<json> {
     BackupInputs inputs{engine.store(), engine.clock(), {}, tracking_inputs(*settings, machine, engine.tracking())};
     inputs.tracking.read_all = reading == Reading::full;
+    inputs.keys = {settings->policy_of(machine).on_missing_keys, vaults_of(settings)};
     auto result = run_backup(machine, inputs, job);
     if (result) engine.points_changed();
     warn_of_journal(engine, job);
@@ -140,17 +144,18 @@ Result<json> LocalService::status() {
   const Engine::DaemonView view = engine_.daemon_view();
   CAIRN_TRY(const std::vector<PointName> points, engine_.store().list_points());
   struct MachinePoints {
-    std::size_t count = 0;
+    std::vector<PointName> points;
     std::optional<PointName> last;
   };
   std::map<std::string, MachinePoints> by_machine;
   for (const auto& entry : settings->machines) by_machine[entry.first];
   for (const PointName& point : points) {
     MachinePoints& of = by_machine[point.machine];
-    ++of.count;
+    of.points.push_back(point);
     if (!of.last || of.last->time < point.time) of.last = point;
   }
   json machines = json::array();
+  std::size_t without_proof = 0;
   for (const auto& [name, of] : by_machine) {
     json row{{"machine", name},
              {"policy", nullptr},
@@ -158,10 +163,11 @@ Result<json> LocalService::status() {
              {"timezone", nullptr},
              {"last_point", of.last ? json(of.last->text()) : json(nullptr)},
              {"last_point_time", of.last ? json(iso_time(of.last->time)) : json(nullptr)},
-             {"points", of.count},
+             {"points", of.points.size()},
              {"next_run", nullptr},
              {"last_job", nullptr},
              {"in_settings", false},
+             {"keys", view.keys ? view.keys(name) : json(nullptr)},
              {"disks", json::array()}};
     if (const auto machine = settings->machines.find(name); machine != settings->machines.end()) {
       const Policy& policy = settings->policy_of(machine->second);
@@ -176,6 +182,11 @@ Result<json> LocalService::status() {
       if (next) row["next_run"] = iso_time(*next);
     }
     row["last_job"] = last_job_of(name);
+    const auto machine = settings->machines.find(name);
+    const Schedule* schedule =
+        machine == settings->machines.end() ? nullptr : &settings->policy_of(machine->second).schedule;
+    row["proof"] = proof_status(newest_rows(of.points), schedule, engine_.clock().now());
+    if (row["proof"]["wanting"] == true) ++without_proof;
     machines.push_back(std::move(row));
   }
   const JobQueue::Counts counts = engine_.queue().counts();
@@ -188,7 +199,18 @@ Result<json> LocalService::status() {
       {"mount", view.mount ? view.mount() : json(nullptr)},
       {"journal", {{"error", journal_error ? to_json(*journal_error) : json(nullptr)}}},
       {"jobs", {{"queued", counts.queued}, {"running", counts.running}}},
+      {"machines_without_recent_proof", without_proof},
       {"machines", std::move(machines)}};
+}
+
+std::function<std::optional<json>()> LocalService::newest_rows(std::vector<PointName> points) {
+  std::ranges::sort(points);
+  return [this, points = std::move(points)]() mutable -> std::optional<json> {
+    if (points.empty()) return std::nullopt;
+    const PointName name = std::move(points.back());
+    points.pop_back();
+    return row_of(name);
+  };
 }
 
 json LocalService::last_job_of(const std::string& machine) {
@@ -263,20 +285,27 @@ Result<json> LocalService::start_machine(const std::string& machine, JobTrigger 
 }
 
 Result<json> LocalService::start_restore(const RestoreRequest& request) {
-  RestoreTask task;
-  CAIRN_TRY(task.point, engine_.store().find_point(request.point));
-  task.to = request.to;
-  task.disk = request.disk;
-  task.force = request.force;
-  CAIRN_CHECK(check_restore(engine_.store(), task));
+  CAIRN_TRY(const PointName point, engine_.store().find_point(request.point));
   JobSpec spec;
   spec.kind = JobKind::restore;
-  spec.object = task.point.text();
-  spec.run = [&engine = engine_, task](JobContext& job) {
-    auto result = run_restore(engine.store(), task, job);
-    warn_of_journal(engine, job);
-    return result;
-  };
+  spec.object = point.text();
+  if (request.header_only) {
+    const HeaderFilesTask task{point, request.to, request.disk, request.force};
+    spec.run = [&engine = engine_, task](JobContext& job) {
+      job.set_point(task.point.text());
+      auto result = restore_header_files(engine.store(), task);
+      warn_of_journal(engine, job);
+      return result;
+    };
+  } else {
+    const RestoreTask task{point, request.to, request.disk, request.force};
+    CAIRN_CHECK(check_restore(engine_.store(), task));
+    spec.run = [&engine = engine_, task](JobContext& job) {
+      auto result = run_restore(engine.store(), task, job);
+      warn_of_journal(engine, job);
+      return result;
+    };
+  }
   CAIRN_TRY(const JobRecord record, engine_.queue().submit(std::move(spec)));
   return to_json(record);
 }

@@ -2,9 +2,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <vector>
 
 #include "daemon/job_record.h"
 #include "daemon/service.h"
@@ -37,6 +40,8 @@ class LocalService : public Service {
  private:
   // The row of points() for one point; points never change, so rows are kept.
   nlohmann::json row_of(const PointName& name);
+  // Gives the points' rows one by one, newest first.
+  std::function<std::optional<nlohmann::json>()> newest_rows(std::vector<PointName> points);
   // The machine's newest backup job, or null.
   nlohmann::json last_job_of(const std::string& machine);
 

@@ -26,6 +26,7 @@ struct RestoreRequest {
   std::string to;                   // absolute path of an existing directory
   std::optional<std::string> disk;  // only this one
   bool force = false;               // replace existing files
+  bool header_only = false;         // only the headers of the encrypted volumes
 };
 
 class Service {

@@ -260,7 +260,8 @@ constexpr CatalogueEntry kCatalogue[] = {
      "Backups of the machines whose keys are in it are refused, since their points could not be unlocked.",
      "Check key_vaults.NAME.path in the settings and that its file system is mounted. For a new vault: `cairn vault "
      "init "
-     "NAME`. A lost vault is made again from the recovery points: `cairn vault init NAME`, then `cairn key restore "
+     "--vault NAME`. A lost vault is made again from the recovery points: `cairn vault init --vault NAME`, then `cairn "
+     "key restore "
      "MACHINE@latest --vault NAME`.",
      "is its file system mounted? \"cairn vault init\" makes a new one, \"cairn key restore\" fills it", ENOENT},
     {vault_exists, "key-vault-exists", "there is a key vault already",
@@ -268,7 +269,8 @@ constexpr CatalogueEntry kCatalogue[] = {
      "Use the vault that is there, or name another, empty directory.", "name an empty directory", EEXIST},
     {vault_damaged, "key-vault-damaged", "the key vault is damaged",
      "The vault's file is truncated or altered, or is no vault. Nothing of it was used.",
-     "Put the file that is named back from a copy. Without a copy: move the directory away, `cairn vault init NAME`, "
+     "Put the file that is named back from a copy. Without a copy: move the directory away, `cairn vault init --vault "
+     "NAME`, "
      "then "
      "`cairn key restore MACHINE@latest --vault NAME` for each machine: the recovery points have the keys.",
      "put it back from a copy, or make a new vault and \"cairn key restore\"", EIO},
@@ -289,12 +291,14 @@ constexpr CatalogueEntry kCatalogue[] = {
      "check that path and key belong together", EACCES},
     {vault_denied, "key-vault-denied", "the key vault's policy does not allow it",
      "The principal that asked lacks a right in the vault's access policy. The vault's audit log has the refusal.",
-     "Grant the right that is named: `cairn vault grant VAULT PRINCIPAL RIGHT`, or for the service `cairn vault grant "
-     "VAULT cairn-backup --template backup`. `cairn vault policy VAULT` shows who may do what.",
+     "Grant the right that is named: `cairn vault grant PRINCIPAL RIGHT --vault VAULT`, or for the service `cairn "
+     "vault grant cairn-backup --template backup --vault VAULT`. `cairn vault policy --vault VAULT` shows who may do "
+     "what.",
      "see \"cairn vault policy\"", EACCES},
     {no_such_principal, "no-such-principal", "the key vault does not know this principal",
      "The access policy of the vault has no rights for a principal of that name.",
-     "`cairn vault policy VAULT` lists the principals; `cairn vault grant VAULT PRINCIPAL --template backup` adds one.",
+     "`cairn vault policy --vault VAULT` lists the principals; `cairn vault grant PRINCIPAL --template backup --vault "
+     "VAULT` adds one.",
      "see \"cairn vault policy\"", ENOENT},
     {last_administrator, "last-administrator", "that would leave the key vault without an administrator",
      "Somebody must be able to change the access policy; the last principal with that right keeps it.",
@@ -309,7 +313,8 @@ constexpr CatalogueEntry kCatalogue[] = {
      "The KEK, or the version of it that is asked for, is not in the vault. Without it the BEKs that it wraps cannot "
      "be "
      "used.",
-     "Check the name in the settings: `cairn key list VAULT`. For a new key: `cairn key create VAULT/NAME`. For one "
+     "Check the name in the settings: `cairn key list --vault VAULT`. For a new key: `cairn key create VAULT/NAME`. "
+     "For one "
      "that "
      "is lost: `cairn key restore MACHINE@POINT --vault VAULT`.",
      "see \"cairn key list\"", ENOENT},
@@ -323,7 +328,8 @@ constexpr CatalogueEntry kCatalogue[] = {
      "Choose another --type, or another key.", "choose another key or --type", EINVAL},
     {secret_missing, "secret-missing", "the vault has no such secret",
      "The BEK that the settings name for the disk, or the version of it that is asked for, is not in the vault.",
-     "`cairn key import MACHINE/DISK --from FILE` puts it there; `cairn key list VAULT` shows what there is. One that "
+     "`cairn key import MACHINE/DISK --from FILE` puts it there; `cairn key list --vault VAULT` shows what there is. "
+     "One that "
      "is "
      "lost comes back with `cairn key restore MACHINE@POINT --vault VAULT`.",
      "\"cairn key import MACHINE/DISK --from FILE\" puts it there", ENOENT},

@@ -134,7 +134,7 @@ Error denied(const std::string& vault, const std::string& principal, Right right
           object,
           "principal " + principal + " has no right " + name + " in key vault " + vault,
           0,
-          "\"cairn vault grant " + vault + " " + principal + " " + name + "\" grants it"};
+          "\"cairn vault grant " + principal + " " + name + " --vault " + vault + "\" grants it"};
 }
 
 }  // namespace cairn

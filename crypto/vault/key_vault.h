@@ -78,6 +78,8 @@ class KeyVault {
 
   // The name in the settings ("main"), for messages.
   [[nodiscard]] virtual const std::string& name() const = 0;
+  // As whom it acts.
+  [[nodiscard]] virtual const std::string& principal() const = 0;
   // False: backups of its KEKs cannot be used without the vault, so points hold the BEK too, sealed for the owners.
   [[nodiscard]] virtual bool keks_are_portable() const = 0;
 

@@ -18,6 +18,7 @@ class OpenLocalVault final : public LocalVault {
       : name_(std::move(name)), principal_(std::move(principal)), access_(std::move(access)) {}
 
   [[nodiscard]] const std::string& name() const override { return name_; }
+  [[nodiscard]] const std::string& principal() const override { return principal_; }
   [[nodiscard]] bool keks_are_portable() const override { return true; }
 
   Result<std::vector<Right>> missing_rights(std::span<const Right> rights) override {
@@ -46,8 +47,8 @@ class OpenLocalVault final : public LocalVault {
   Result<KekFacts> create_kek(const std::string& kek, KekType type) override {
     // Making RSA keys takes seconds: others need not wait for it.
     std::optional<Kek> made;
-    if (auto now = look();
-        now && now->contents.policy.allows(principal_, Right::keys_create) && !now->contents.keks.contains(kek) && is_vault_name(kek))
+    if (auto now = look(); now && now->contents.policy.allows(principal_, Right::keys_create) &&
+                           !now->contents.keks.contains(kek) && is_vault_name(kek))
       made = Kek::generate(type);
     return call(on_kek(Right::keys_create, kek), [&](Step& step) -> Result<KekFacts> {
       auto& keks = step.contents().keks;

@@ -1,4 +1,4 @@
-// Arguments: what the words of a command line ask for, as values. The only file that knows CLI11 is arguments.cpp; the
+// Arguments: what the words of a command line ask for, as values. CLI11 stays behind grammar.h; the
 // completion of words is answered from the same grammar, so that the two cannot disagree. Pure. Any thread.
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -17,6 +17,7 @@ namespace cairn::cli {
 
 struct GlobalOptions {
   std::filesystem::path settings_file;
+  std::filesystem::path store;  // the store itself, for a host without settings; empty: that of the settings
   bool json = false;
   std::string recovery_key;  // a file or "-" (standard input); empty: unlock with the settings' key
   bool no_daemon = false;    // do the work in this process, even when a daemon is there
@@ -69,6 +70,89 @@ struct RestoreCommand {
   std::string to;
   std::string disk;  // empty: all
   bool force = false;
+  bool header_only = false;
+  std::string in_place;  // header_only: the device to write the header onto, instead of `to`
+  bool yes = false;      // in_place: do not ask
+};
+// The vault may be left out where the settings declare only one. `as`: the principal; empty: "admin".
+struct VaultInitCommand {
+  std::string vault;
+  std::string as;
+  bool create_key_file = false;
+};
+struct VaultListCommand {};
+struct VaultPolicyCommand {
+  std::string vault;
+  std::string as;
+};
+struct VaultGrantCommand {
+  std::string vault;
+  std::string as;
+  std::string principal;
+  std::vector<std::string> rights;
+  std::string rights_template;
+};
+struct VaultRevokeCommand {
+  std::string vault;
+  std::string as;
+  std::string principal;
+  std::vector<std::string> rights;
+  bool all = false;
+};
+struct VaultAuditCommand {
+  std::string vault;
+  std::string as;
+  std::size_t limit = 50;
+};
+// Keys and secrets are named NAME or VAULT/NAME.
+struct KeyCreateCommand {
+  std::string key;
+  std::string as;
+  std::string type;  // empty: X25519, or what the vault makes
+};
+struct KeyRotateCommand {
+  std::string key;
+  std::string as;
+  bool keep_wrapped = false;
+};
+struct KeyImportCommand {
+  std::string disk;  // MACHINE/DISK
+  std::string from;  // a file or "-"
+  std::string type;  // empty: found out
+  std::string secret;
+  std::string as;
+};
+struct KeyListCommand {
+  std::string vault;  // empty: all
+  std::string as;
+};
+struct KeyShowCommand {
+  std::string name;
+  std::string as;
+};
+struct KeyDeleteCommand {
+  std::string name;
+  std::string as;
+  bool yes = false;
+};
+struct KeyRestoreCommand {
+  std::string point;
+  std::string vault;
+  std::string disk;  // empty: all
+  std::string as;
+};
+struct KeyExportCommand {
+  std::string what;  // MACHINE/DISK: from the vault; MACHINE@POINT: from the recovery point
+  std::string disk;  // of MACHINE@POINT; empty: its only encrypted one
+  std::string to;    // a new file or "-"
+  std::string as;
+};
+struct KeyDrillCommand {
+  std::string point;  // empty: the newest of every machine
+};
+struct VerifyCommand {
+  bool proof = false;
+  std::string what;  // empty: all points; a machine; MACHINE@POINT
 };
 struct StatusCommand {};
 struct JobsCommand {
@@ -85,10 +169,14 @@ struct CompleteCommand {
   std::vector<std::string> words;  // after "cairn"; the last one is being typed
 };
 
-using Command = std::variant<HelpCommand, VersionCommand, StoreInitCommand, StoreInfoCommand, RebuildIndexCommand,
-                             KeysListCommand, KeysAddCommand, KeysRemoveCommand, ConfigCheckCommand, BackupCommand,
-                             PointsCommand, MountCommand, UmountCommand, RestoreCommand, StatusCommand, JobsCommand,
-                             JobsCancelCommand, ExplainCommand, CompleteCommand>;
+using Command =
+    std::variant<HelpCommand, VersionCommand, StoreInitCommand, StoreInfoCommand, RebuildIndexCommand, KeysListCommand,
+                 KeysAddCommand, KeysRemoveCommand, ConfigCheckCommand, BackupCommand, PointsCommand, MountCommand,
+                 UmountCommand, RestoreCommand, VaultInitCommand, VaultListCommand, VaultPolicyCommand,
+                 VaultGrantCommand, VaultRevokeCommand, VaultAuditCommand, KeyCreateCommand, KeyRotateCommand,
+                 KeyImportCommand, KeyListCommand, KeyShowCommand, KeyDeleteCommand, KeyRestoreCommand,
+                 KeyExportCommand, KeyDrillCommand, VerifyCommand, StatusCommand, JobsCommand, JobsCancelCommand,
+                 ExplainCommand, CompleteCommand>;
 
 struct Arguments {
   GlobalOptions globals;

@@ -28,6 +28,22 @@ Result<ExitCode> run(Context& context, const PointsCommand& command);
 Result<ExitCode> run(Context& context, const MountCommand& command);
 Result<ExitCode> run(Context& context, const UmountCommand& command);
 Result<ExitCode> run(Context& context, const RestoreCommand& command);
+Result<ExitCode> run(Context& context, const VaultInitCommand& command);
+Result<ExitCode> run(Context& context, const VaultListCommand& command);
+Result<ExitCode> run(Context& context, const VaultPolicyCommand& command);
+Result<ExitCode> run(Context& context, const VaultGrantCommand& command);
+Result<ExitCode> run(Context& context, const VaultRevokeCommand& command);
+Result<ExitCode> run(Context& context, const VaultAuditCommand& command);
+Result<ExitCode> run(Context& context, const KeyCreateCommand& command);
+Result<ExitCode> run(Context& context, const KeyRotateCommand& command);
+Result<ExitCode> run(Context& context, const KeyImportCommand& command);
+Result<ExitCode> run(Context& context, const KeyListCommand& command);
+Result<ExitCode> run(Context& context, const KeyShowCommand& command);
+Result<ExitCode> run(Context& context, const KeyDeleteCommand& command);
+Result<ExitCode> run(Context& context, const KeyRestoreCommand& command);
+Result<ExitCode> run(Context& context, const KeyExportCommand& command);
+Result<ExitCode> run(Context& context, const KeyDrillCommand& command);
+Result<ExitCode> run(Context& context, const VerifyCommand& command);
 Result<ExitCode> run(Context& context, const StatusCommand& command);
 Result<ExitCode> run(Context& context, const JobsCommand& command);
 Result<ExitCode> run(Context& context, const JobsCancelCommand& command);
@@ -35,6 +51,10 @@ Result<ExitCode> run(Context& context, const ExplainCommand& command);
 Result<ExitCode> run(Context& context, const VersionCommand& command);
 Result<ExitCode> run(Context& context, const HelpCommand& command);
 Result<ExitCode> run(Context& context, const CompleteCommand& command);
+
+// cairn restore --header-only --in-place DEVICE.
+Result<ExitCode> restore_header_onto(Context& context, const RestoreCommand& command);
+std::string render_header_restore(const nlohmann::json& document);
 
 // The whole program but for hardening: parses, runs, reports; exceptions of libraries end here.
 ExitCode run_command_line(const std::vector<std::string>& words);
@@ -45,6 +65,13 @@ std::string render_key_slots(const nlohmann::json& document);
 std::string render_config_check(const nlohmann::json& document);
 std::string render_points(const nlohmann::json& rows, UtcTime now);
 std::string render_point(const nlohmann::json& document);
+std::string render_vaults(const nlohmann::json& rows);
+std::string render_policy(const nlohmann::json& document);
+std::string render_audit(const nlohmann::json& rows);
+std::string render_keys(const nlohmann::json& document);
+std::string render_key(const nlohmann::json& document);
+std::string render_key_restore(const nlohmann::json& document);
+std::string render_drill(const nlohmann::json& document);
 std::string render_status(const nlohmann::json& document, UtcTime now);
 std::string render_jobs(const nlohmann::json& rows);
 std::string render_job(const nlohmann::json& job);

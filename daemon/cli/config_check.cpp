@@ -1,4 +1,4 @@
-// cairn config check: settings, disks, store and mount point, without changing anything.
+// cairn config check: settings, disks, store, key vaults, keys and mount point, without changing anything.
 // Document:
 // {"settings":FILE,"checks":[{"check","object","state":"ok"|"note"|"warning"|"error","detail","error":Error|null}],
 // "warnings":[TEXT],"error":Error (the first, when there is one)}; disks have "size" and "volumes" too. Settings that
@@ -20,6 +20,8 @@
 #include "daemon/cli/documents.h"
 #include "daemon/cli/table.h"
 #include "daemon/job_record.h"
+#include "daemon/machine_keys.h"
+#include "daemon/vault_set.h"
 #include "fs/image/image_reader.h"
 #include "fs/image/kept_clone.h"
 #include "fs/mount/mount_point.h"
@@ -53,9 +55,8 @@ nlohmann::json bad(const char* check, const std::string& object, const Error& er
           {"error", error_document(error)}};
 }
 
-nlohmann::json check_store(Context& context, const Settings& settings) {
+nlohmann::json check_store(const Result<std::unique_ptr<Store>>& store, const Settings& settings) {
   const std::string object = settings.store.path.string();
-  const auto store = context.open_store();  // reads the key first: its file's permissions are part of that
   if (!store) return bad("store", object, store.error());
   const auto points = (*store)->list_points();
   if (!points) return bad("store", object, points.error());
@@ -112,7 +113,6 @@ bool check_disk(const std::string& object, const DiskSettings& disk, nlohmann::j
   std::string detail = disk.image.string() + ", " + (*image)->how() + ", " + format_size((*image)->size());
   nlohmann::json volumes = nlohmann::json::array();
   std::string remarks;
-  bool encrypted = false;
   if ((*image)->fd() >= 0) {
     const auto facts = probe_disk((*image)->fd(), (*image)->size(), object);
     if (!facts) {
@@ -125,8 +125,7 @@ bool check_disk(const std::string& object, const DiskSettings& disk, nlohmann::j
       if (volume.partition != 0) detail += " on partition " + std::to_string(volume.partition);
       if (!volume.damage.empty()) remarks += (remarks.empty() ? "" : "; ") + volume.damage;
     }
-    encrypted = facts->encrypted();
-    if (!encrypted) detail += ", not encrypted";
+    if (!facts->encrypted()) detail += ", not encrypted";
     for (const std::string& remark : facts->remarks) remarks += (remarks.empty() ? "" : "; ") + remark;
   }
   nlohmann::json check =
@@ -134,14 +133,6 @@ bool check_disk(const std::string& object, const DiskSettings& disk, nlohmann::j
   check["size"] = (*image)->size();
   check["volumes"] = std::move(volumes);
   checks.push_back(std::move(check));
-  if (!disk.beks.empty() || disk.kek)
-    checks.push_back(doubtful("keys", object,
-                              "bek and kek are named, but key escrow is not part of this version yet: the points hold "
-                              "the disk and its headers, not its keys. Keep the keys safe yourself"));
-  else if (encrypted)
-    checks.push_back(remark("keys", object,
-                            "this version does not escrow keys, and on_missing_keys does not act yet: backups are "
-                            "made, and say \"unproved\". Keep the disk's keys safe yourself"));
   return true;
 }
 
@@ -153,6 +144,34 @@ void check_tracking(const std::string& object, const DiskSettings& disk, const C
     checks.push_back(remark("tracking", object, "every backup reads all of the disk: " + *why));
   else
     checks.push_back(good("tracking", object, "backups read what changed; a clone is kept in " + folder.string()));
+}
+
+// Each vault that is declared: whether it opens as the principal that backups have.
+void check_vaults(const Settings& settings, VaultSet& vaults, nlohmann::json& checks) {
+  for (const auto& [name, vault] : settings.key_vaults) {
+    if (const auto opened = vaults.open(name); !opened)
+      checks.push_back(bad("vault", name, opened.error()));
+    else
+      checks.push_back(good("vault", name, "opens; backups act as " + (*opened)->vault->principal()));
+  }
+}
+
+void check_keys(const MachineSettings& machine, OnMissingKeys on_missing_keys, VaultSet& vaults, Store& store,
+                nlohmann::json& checks) {
+  for (const KeyFinding& finding : check_machine_keys(machine, on_missing_keys, vaults, store)) {
+    const std::string object = machine.name + "/" + finding.disk;
+    switch (finding.kind) {
+      case KeyFinding::Kind::good:
+        checks.push_back(good("keys", object, finding.detail));
+        break;
+      case KeyFinding::Kind::warning:
+        checks.push_back(doubtful("keys", object, *finding.error));
+        break;
+      case KeyFinding::Kind::error:
+        checks.push_back(bad("keys", object, *finding.error));
+        break;
+    }
+  }
 }
 
 void check_machine(const MachineSettings& machine, const ChangeTrackingSettings& tracking, nlohmann::json& checks) {
@@ -211,11 +230,16 @@ Result<ExitCode> run(Context& context, const ConfigCheckCommand&) {
     return ExitCode::failed;
   }
   nlohmann::json checks = nlohmann::json::array();
-  checks.push_back(check_store(context, **settings));
+  const auto store = context.open_store();  // reads the key first: its file's permissions are part of that
+  checks.push_back(check_store(store, **settings));
   checks.push_back(check_mount(**settings));
+  VaultSet vaults(vaults_of(std::make_shared<const Settings>(**settings)));
+  check_vaults(**settings, vaults, checks);
   if ((*settings)->machines.empty()) checks.push_back(doubtful("machines", "settings", "no machine is named"));
-  for (const auto& [name, machine] : (*settings)->machines)
+  for (const auto& [name, machine] : (*settings)->machines) {
     check_machine(machine, (*settings)->change_tracking, checks);
+    if (store) check_keys(machine, (*settings)->policy_of(machine).on_missing_keys, vaults, **store, checks);
+  }
 
   nlohmann::json document{{"settings", (*settings)->file.string()}, {"warnings", nlohmann::json::array()}};
   for (const auto& check : checks) {

@@ -15,9 +15,20 @@ Context::Context(GlobalOptions globals)
 Context::~Context() = default;
 
 Result<const Settings*> Context::settings() {
-  if (!settings_) {
+  if (settings_) return &*settings_;
+  if (globals_.store.empty()) {
     CAIRN_TRY(settings_, load_settings(globals_.settings_file));
+    return &*settings_;
   }
+  if (globals_.recovery_key.empty())
+    return fail(ErrorCode::used_wrongly, "use store", globals_.store.string(),
+                "--store goes without settings, and so without the key that they name", "give --recovery-key FILE too");
+  Settings settings;
+  settings.file = "--store";
+  settings.store.path = std::filesystem::absolute(globals_.store).lexically_normal();
+  settings.state_dir.clear();  // this host keeps nothing of it
+  settings.policies["default"].name = "default";
+  settings_ = std::move(settings);
   return &*settings_;
 }
 
@@ -37,8 +48,12 @@ Result<UnlockKey> Context::unlock_key() {
 }
 
 Result<std::unique_ptr<Store>> Context::open_store() {
-  CAIRN_TRY(const Settings* const settings, this->settings());
   CAIRN_TRY(const UnlockKey key, unlock_key());
+  return open_store_with(key);
+}
+
+Result<std::unique_ptr<Store>> Context::open_store_with(const UnlockKey& key) {
+  CAIRN_TRY(const Settings* const settings, this->settings());
   return Store::open(settings->store.path, key);
 }
 

@@ -30,12 +30,14 @@ class Context {
   [[nodiscard]] const GlobalOptions& globals() const { return globals_; }
   Output& output() { return output_; }
 
-  // Errors: those of load_settings.
+  // With --store: settings that name that store and nothing else. Errors: those of load_settings, used_wrongly (--store
+  // without --recovery-key: there is no other key).
   Result<const Settings*> settings();
   // The recovery key of --recovery-key, else the settings' key. Errors: those of read_unlock_key, parse_recovery_key.
   Result<UnlockKey> unlock_key();
   // Opens the store in this process. Errors: also those of Store::open.
   Result<std::unique_ptr<Store>> open_store();
+  Result<std::unique_ptr<Store>> open_store_with(const UnlockKey& key);
   // The daemon's service when one listens (and neither --no-daemon nor --recovery-key is given), else one in this
   // process. Errors: those of connect_to_daemon (but daemon_unreachable) and Engine::open.
   Result<Service*> service();

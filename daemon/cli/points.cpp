@@ -15,6 +15,21 @@ std::uint64_t size_of_disks(const nlohmann::json& row) {
   return size;
 }
 
+// How the volume was unlocked, or why not.
+std::string proof_line(const nlohmann::json& proof) {
+  const std::string where =
+      text_of(proof, "disk") + (number_of(proof, "partition") == 0
+                                    ? std::string()
+                                    : ", partition " + std::to_string(number_of(proof, "partition")));
+  if (!flag_of(proof, "proved")) return printable(where + ": not unlocked: " + text_of(proof, "reason"));
+  std::string line = where + ": unlocked with " + text_of(proof, "secret") + " version " +
+                     text_of(proof, "secret_version") + ", wrapped by " + text_of(proof, "kek") + " version " +
+                     text_of(proof, "kek_version");
+  const nlohmann::json& slot = member(proof, "slot");
+  if (slot.is_number_integer() && slot.get<int>() >= 0) line += ", key slot " + std::to_string(slot.get<int>());
+  return printable(line);
+}
+
 std::string volume_line(const nlohmann::json& volume) {
   std::string line = text_of(volume, "type");
   const std::uint64_t partition = number_of(volume, "partition");
@@ -83,6 +98,7 @@ std::string render_point(const nlohmann::json& document) {
     for (const auto& remark : member(from, "remarks"))
       if (remark.is_string()) text += "  remark: " + printable(remark.get<std::string>()) + "\n";
   }
+  for (const auto& volume : member(proof, "volumes")) text += "proof " + proof_line(volume) + "\n";
   for (const auto& warning : member(document, "warnings"))
     if (warning.is_string()) text += "warning: " + printable(warning.get<std::string>()) + "\n";
   return text;

@@ -9,11 +9,12 @@
 #include <cstdio>
 
 #include "config/base/unique_fd.h"
+#include "config/base/units.h"
 
 namespace cairn::cli {
 namespace {
 
-constexpr std::size_t kLongestSecret = 8 * 1024;
+constexpr std::size_t kLongestTyped = 8 * 1024;
 
 // Echo off for as long as it lives.
 class SilentTerminal {
@@ -38,12 +39,13 @@ class SilentTerminal {
 };
 
 // Up to the end, or the first newline when `one_line`; straight into locked memory.
-Result<SecretBytes> read_secret(int fd, bool one_line, const std::string& object) {
-  SecretBytes secret(kLongestSecret);
+Result<SecretBytes> read_secret(int fd, bool one_line, std::size_t longest, const std::string& object) {
+  SecretBytes secret(longest + 1);  // one more, to see that it is too long
   std::size_t size = 0;
   bool ended = false;
   while (!ended) {
-    if (size == secret.size()) return fail(ErrorCode::key_file_invalid, "read key", object, "it is over 8 KiB");
+    if (size == secret.size())
+      return fail(ErrorCode::key_file_invalid, "read key", object, "it is over " + format_size(longest));
     const ssize_t got = ::read(fd, secret.reveal().data() + size, secret.size() - size);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return fail_errno(errno, "read key", object);
@@ -60,7 +62,7 @@ Result<void> write_all(int fd, ByteView bytes, const std::string& object) {
   while (!bytes.empty()) {
     const ssize_t written = ::write(fd, bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return fail_errno(errno, "write recovery key to", object);
+    if (written < 0) return fail_errno(errno, "write key to", object);
     bytes = bytes.subspan(static_cast<std::size_t>(written));
   }
   return {};
@@ -75,14 +77,18 @@ Result<SecretBytes> ask_secret(const std::string& prompt) {
                 "give it in a file: --passphrase-file FILE");
   const SilentTerminal silent(terminal.get());
   CAIRN_CHECK(write_all(terminal.get(), as_bytes(prompt), "the terminal"));
-  return read_secret(terminal.get(), true, "the terminal");
+  return read_secret(terminal.get(), true, kLongestTyped, "the terminal");
 }
 
-Result<SecretBytes> read_secret_from_input(const std::string& prompt) {
-  if (::isatty(STDIN_FILENO) == 0) return read_secret(STDIN_FILENO, false, "standard input");
+Result<SecretBytes> read_secret_from_input(const std::string& prompt, std::size_t longest) {
+  if (::isatty(STDIN_FILENO) == 0) return read_secret(STDIN_FILENO, false, longest, "standard input");
   const SilentTerminal silent(STDIN_FILENO);
   std::fputs(prompt.c_str(), stderr);
-  return read_secret(STDIN_FILENO, true, "the terminal");
+  return read_secret(STDIN_FILENO, true, longest, "the terminal");
+}
+
+bool is_terminal(int fd) {
+  return ::isatty(fd) != 0;
 }
 
 bool confirm(const std::string& question) {
@@ -92,22 +98,22 @@ bool confirm(const std::string& question) {
   return answer == 'y' || answer == 'Y';
 }
 
-Result<void> write_recovery_key_file(const std::string& path, const SecretBytes& text) {
+Result<void> write_secret_file(const std::string& path, const SecretBytes& secret, std::string_view ending) {
   const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!file && errno == EEXIST)
-    return fail(ErrorCode::target_exists, "write recovery key to", path, "the file exists already", "name a new file");
-  if (!file) return fail_errno(errno, "write recovery key to", path);
-  auto written = write_all(file.get(), text.reveal(), path);
-  if (written) written = write_all(file.get(), as_bytes("\n"), path);
-  if (written && ::fsync(file.get()) != 0) written = fail_errno(errno, "write recovery key to", path);
+    return fail(ErrorCode::target_exists, "write key to", path, "the file exists already", "name a new file");
+  if (!file) return fail_errno(errno, "write key to", path);
+  auto written = write_all(file.get(), secret.reveal(), path);
+  if (written) written = write_all(file.get(), as_bytes(ending), path);
+  if (written && ::fsync(file.get()) != 0) written = fail_errno(errno, "write key to", path);
   if (!written) ::unlink(path.c_str());
   return written;
 }
 
-Result<void> print_recovery_key_text(const SecretBytes& text) {
+Result<void> print_secret(const SecretBytes& secret, std::string_view ending) {
   std::fflush(stdout);
-  CAIRN_CHECK(write_all(STDOUT_FILENO, text.reveal(), "standard output"));
-  return write_all(STDOUT_FILENO, as_bytes("\n"), "standard output");
+  CAIRN_CHECK(write_all(STDOUT_FILENO, secret.reveal(), "standard output"));
+  return write_all(STDOUT_FILENO, as_bytes(ending), "standard output");
 }
 
 }  // namespace cairn::cli

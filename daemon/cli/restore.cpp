@@ -13,6 +13,7 @@
 namespace cairn::cli {
 
 Result<ExitCode> run(Context& context, const RestoreCommand& command) {
+  if (!command.in_place.empty()) return restore_header_onto(context, command);
   RestoreRequest request;
   request.point = command.point;
   // The daemon has another working directory.
@@ -23,6 +24,7 @@ Result<ExitCode> run(Context& context, const RestoreCommand& command) {
                 "its name is not UTF-8 text", "give a directory whose whole path is UTF-8, or a link to it that is");
   if (!command.disk.empty()) request.disk = command.disk;
   request.force = command.force;
+  request.header_only = command.header_only;
   CAIRN_TRY(Service* const service, context.service());
   CAIRN_TRY(nlohmann::json job, service->start_restore(request));
   nlohmann::json started{{"jobs", nlohmann::json::array()}};

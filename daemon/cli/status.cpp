@@ -75,6 +75,15 @@ std::vector<std::string> status_warnings(const nlohmann::json& document, UtcTime
       for (const auto& warning : member(job, "warnings"))
         if (warning.is_string()) warnings.push_back(name + ": " + warning.get<std::string>());
     }
+    for (const auto& finding : member(member(machine, "keys"), "findings"))
+      if (text_of(finding, "state") != "good")
+        warnings.push_back(name + "/" + text_of(finding, "disk") + ": " + text_of(finding, "detail") + " [" +
+                           text_of(member(finding, "error"), "name") + "]");
+    if (const nlohmann::json& proof = member(machine, "proof"); flag_of(proof, "wanting")) {
+      const std::string last = text_of(proof, "last_proved");
+      warnings.push_back(name + (last.empty() ? " has no recovery point that was proved"
+                                              : ": the newest recovery point that was proved is " + last));
+    }
     if (number_of(machine, "points") == 0) warnings.push_back(name + " has no recovery point yet");
     // An hour's grace: jitter and a queue are no reason to wake anybody.
     if (const auto past = since(machine, "next_run", now); running && past && *past > std::chrono::hours(1))
@@ -100,7 +109,8 @@ std::string render_status(const nlohmann::json& document, UtcTime now) {
                       {"store", text_of(store, "path") + ", " + count_of(number_of(store, "points"), "point")},
                       {"mount", mount_text},
                       {"jobs", std::to_string(number_of(jobs, "running")) + " running, " +
-                                   std::to_string(number_of(jobs, "queued")) + " waiting"}});
+                                   std::to_string(number_of(jobs, "queued")) + " waiting"},
+                      {"no recent proof", count_of(number_of(document, "machines_without_recent_proof"), "machine")}});
   const nlohmann::json& machines = member(document, "machines");
   if (!machines.is_array() || machines.empty()) return text + "\nno machines in the settings\n";
   Table table({{"MACHINE"},
@@ -108,12 +118,14 @@ std::string render_status(const nlohmann::json& document, UtcTime now) {
                {"POINTS", Align::right},
                {"LAST POINT"},
                {"AGE", Align::right},
+               {"PROOF"},
                {"NEXT RUN"},
                {"LAST JOB"}});
   for (const auto& machine : machines) {
     const auto age = since(machine, "last_point_time", now);
     table.add({text_of(machine, "machine"), text_of(machine, "policy"), std::to_string(number_of(machine, "points")),
-               time_of(machine, "last_point_time"), age ? format_age(*age) : "", due(machine, now), last_job(machine)});
+               time_of(machine, "last_point_time"), age ? format_age(*age) : "",
+               text_of(member(machine, "proof"), "newest"), due(machine, now), last_job(machine)});
   }
   text += "\n" + table.text();
   return text + "\n" + render_tracking(machines);

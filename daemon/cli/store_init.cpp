@@ -99,7 +99,7 @@ Result<ExitCode> run(Context& context, const StoreInitCommand& command) {
     recovery.label = "recovery";
     recovery.recovery_public = std::move(pair.public_half);
     if (!print_recovery) {
-      CAIRN_CHECK(write_recovery_key_file(command.recovery_key_out, recovery_text));
+      CAIRN_CHECK(write_secret_file(command.recovery_key_out, recovery_text, "\n"));
       undo.add([file = command.recovery_key_out] {
         std::error_code ignored_too;
         std::filesystem::remove(file, ignored_too);
@@ -124,7 +124,7 @@ Result<ExitCode> run(Context& context, const StoreInitCommand& command) {
   if (made_key_file) document["key_file"] = key_file;
   if (!command.recovery_key_out.empty()) document["recovery_key"] = {{"file", command.recovery_key_out}};
   CAIRN_CHECK(context.output().answer(document, text_of_init(*store, key_file, command)));
-  if (print_recovery) CAIRN_CHECK(print_recovery_key_text(recovery_text));  // failing that, nobody has the key
+  if (print_recovery) CAIRN_CHECK(print_secret(recovery_text, "\n"));  // failing that, nobody has the key
   undo.keep();
   if (command.recovery_key_out.empty())
     context.output().note(

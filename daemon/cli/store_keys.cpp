@@ -110,7 +110,7 @@ Result<ExitCode> run(Context& context, const KeysAddCommand& command) {
     slot.recovery_public = std::move(pair.public_half);
     // The paper first: a slot that nobody has the key of would only look like safety.
     if (!print_recovery) {
-      CAIRN_CHECK(write_recovery_key_file(command.recovery_key_out, recovery_text));
+      CAIRN_CHECK(write_secret_file(command.recovery_key_out, recovery_text, "\n"));
       undo.add([file = command.recovery_key_out] {
         std::error_code ignored;
         std::filesystem::remove(file, ignored);
@@ -142,7 +142,7 @@ Result<ExitCode> run(Context& context, const KeysAddCommand& command) {
         "  the store can read every backup.\n";
   }
   CAIRN_CHECK(context.output().answer(document, text));
-  if (print_recovery) CAIRN_CHECK(print_recovery_key_text(recovery_text));
+  if (print_recovery) CAIRN_CHECK(print_secret(recovery_text, "\n"));
   undo.keep();
   return ExitCode::done;
 }

@@ -36,6 +36,7 @@ struct OpenDisk {
   const DiskSettings* settings = nullptr;
   std::unique_ptr<ImageReader> image;
   DiskPlan plan;
+  DiskRecord record;
 };
 
 // All missing disks in one error, before a clone is made of any.
@@ -58,18 +59,30 @@ Result<std::vector<OpenDisk>> open_disks(const MachineSettings& machine, const B
     auto image = inputs.open_image ? inputs.open_image(disk.image)
                                    : open_image(disk.image, CloneMode::try_clone, tracking.clone_folder(disk));
     if (!image) return pass_on(std::move(image).error());
-    disks.push_back({&disk, *std::move(image), {}});
+    disks.push_back({&disk, *std::move(image), {}, {}});
   }
   return disks;
 }
 
+Result<std::set<UtcTime>> times_of_points(Store& store, const std::string& machine) {
+  CAIRN_TRY(const std::vector<PointName> points, store.list_points());
+  std::set<UtcTime> times;
+  for (const PointName& point : points)
+    if (point.machine == machine) times.insert(point.time);
+  return times;
+}
+
+// What the disks and their keys are compared with. One that cannot be read is told of where it is listed.
+std::optional<RecoveryPoint> newest_point(Store& store, const std::string& machine, const std::set<UtcTime>& times) {
+  if (times.empty()) return std::nullopt;
+  auto point = store.load_point(PointName{machine, *times.rbegin()});
+  if (!point) return std::nullopt;
+  return *std::move(point);
+}
+
 // A point's name is its machine and second. Two points cannot share one, so the second backup of a second is dated one
 // later.
-Result<UtcTime> free_time(Store& store, const std::string& machine, UtcTime now, JobContext& job) {
-  CAIRN_TRY(const std::vector<PointName> points, store.list_points());
-  std::set<UtcTime> taken;
-  for (const PointName& point : points)
-    if (point.machine == machine) taken.insert(point.time);
+UtcTime free_time(const std::set<UtcTime>& taken, const std::string& machine, UtcTime now, JobContext& job) {
   if (!taken.empty() && *taken.rbegin() > now + std::chrono::minutes(1))
     job.warn(fmt::format("the newest recovery point {} is dated later than now ({}): this host's clock was or is wrong",
                          PointName{machine, *taken.rbegin()}.text(), iso_time(now)));
@@ -169,13 +182,16 @@ class Backup {
     const UtcTime now = inputs_.clock.now();
     Tracking tracking(inputs_.tracking, inputs_.store, *writer_, machine_.name, now, job_);
     CAIRN_TRY(std::vector<OpenDisk> disks, open_disks(machine_, inputs_, tracking));
-    CAIRN_TRY(const UtcTime time, free_time(inputs_.store, machine_.name, now, job_));
+    CAIRN_TRY(const std::set<UtcTime> taken, times_of_points(inputs_.store, machine_.name));
+    const UtcTime time = free_time(taken, machine_.name, now, job_);
     point_.name = PointName{machine_.name, time};
     job_.set_point(point_.name.text());
     std::uint64_t total = 0;
     for (const OpenDisk& disk : disks) total += disk.image->size();
     job_.set_total(total);
 
+    for (OpenDisk& disk : disks) CAIRN_CHECK(look_at(disk));
+    CAIRN_CHECK(take_keys(disks, newest_point(inputs_.store, machine_.name, taken)));
     read_definition(machine_, point_, job_);
     json rows = json::array();
     for (OpenDisk& disk : disks) {
@@ -208,10 +224,10 @@ class Backup {
     return report;
   }
 
-  Result<json> take_disk(OpenDisk& disk, Tracking& tracking) {
-    if (job_.stop().stop_requested()) return cancelled();
+  // What is on the disk: the facts go into its record.
+  Result<void> look_at(OpenDisk& disk) {
     ImageReader& image = *disk.image;
-    DiskRecord record;
+    DiskRecord& record = disk.record;
     record.name = disk.settings->name;
     if (image.size() == 0)
       job_.warn(
@@ -227,7 +243,32 @@ class Backup {
         job_.warn(fmt::format("disk {}: the {} header{} is damaged: {}", record.name, to_string(volume.type),
                               volume.partition == 0 ? "" : fmt::format(" in partition {}", volume.partition),
                               volume.damage));
+    return {};
+  }
 
+  // The keys first, then the headers, then the keys tried on the headers as they are stored: what is wrong is said
+  // before the first disk is read.
+  Result<void> take_keys(std::vector<OpenDisk>& disks, std::optional<RecoveryPoint> previous) {
+    PointKeys keys(machine_.name, inputs_.keys, inputs_.store, job_, std::move(previous));
+    for (const OpenDisk& disk : disks) keys.gather(*disk.settings, disk.record.facts);
+    CAIRN_CHECK(keys.verdict());
+    for (OpenDisk& disk : disks)
+      for (const VolumeFacts& volume : disk.record.facts.volumes)
+        CAIRN_CHECK(take_header(*disk.image, volume, disk.record));
+    if (!header_names_.empty()) CAIRN_CHECK(writer_->flush());
+    for (OpenDisk& disk : disks) {
+      if (job_.stop().stop_requested()) return cancelled();
+      keys.prove(disk.record);
+    }
+    CAIRN_CHECK(keys.verdict());
+    keys.finish(point_, inputs_.clock.now());
+    return {};
+  }
+
+  Result<json> take_disk(OpenDisk& disk, Tracking& tracking) {
+    if (job_.stop().stop_requested()) return cancelled();
+    ImageReader& image = *disk.image;
+    DiskRecord& record = disk.record;
     IngestOptions options;
     options.ciphertext = ciphertext_of(record.facts, image.size());
     options.progress = [this](std::uint64_t bytes) { job_.add_done(bytes); };
@@ -236,8 +277,6 @@ class Backup {
     CAIRN_TRY(const IngestReport report, read_disk(disk, tracking, std::move(options)));
     record.map = report.map;
     count(report);
-
-    for (const VolumeFacts& volume : record.facts.volumes) CAIRN_CHECK(take_header(image, volume, record));
 
     CAIRN_TRY(const std::optional<std::string> changed, image.changed_underneath());
     if (changed) job_.warn(fmt::format("disk {}: {}", record.name, *changed));
@@ -270,7 +309,7 @@ class Backup {
     options.stop = job_.stop();
     CAIRN_TRY(const IngestReport report, writer_->ingest(header, options));
     count(report);
-    record.headers.push_back({header_name(record.name, volume, header_names_), report.map});
+    record.headers.push_back({header_name(record.name, volume, header_names_), report.map, volume.partition});
     return {};
   }
 
@@ -282,11 +321,7 @@ class Backup {
 
   Result<json> commit(json rows, std::chrono::steady_clock::time_point began) {
     if (job_.stop().stop_requested()) return cancelled();
-    const bool encrypted =
-        std::any_of(point_.disks.begin(), point_.disks.end(), [](const DiskRecord& d) { return d.facts.encrypted(); });
     point_.consistency = "crash";
-    point_.proof = encrypted ? Proof{"unproved", "no key vault is in use yet: keys were not escrowed"}
-                             : Proof{"not-encrypted", ""};
     point_.warnings = job_.view().warnings;
     point_.made_by = "cairn " CAIRN_VERSION;
     char host[256] = {};

@@ -11,6 +11,7 @@
 #include "config/base/clock.h"
 #include "config/base/result.h"
 #include "config/settings.h"
+#include "daemon/jobs/point_keys.h"
 #include "daemon/jobs/tracking.h"
 
 namespace cairn {
@@ -26,10 +27,13 @@ struct BackupInputs {
   const Clock& clock;
   OpenImage open_image = {};  // empty: open_image() of fs/image; tests give their own
   TrackingInputs tracking = {};
+  KeyInputs keys = {};
 };
 
 // The job's result (daemon/API.md). Warnings go to `job`.
-// Errors: image_missing, image_not_a_disk, image_unreadable, image_shrank, store_locked, cancelled, no_space, io_error.
+// Errors: image_missing, image_not_a_disk, image_unreadable, image_shrank, store_locked, cancelled, no_space, io_error;
+// with encrypted disks and on_missing_keys: fail, before any disk is read: those of key_rules.h (several are one
+// error).
 Result<nlohmann::json> run_backup(const MachineSettings& machine, const BackupInputs& inputs, JobContext& job);
 
 }  // namespace cairn

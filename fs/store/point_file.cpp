@@ -35,7 +35,8 @@ Buffer seal_point(const RecoveryPoint& point, const KeyRing& keys, SealAlgorithm
   CAIRN_ASSERT(bytes.size() == kHeaderBytes);
   const Buffer context = context_of(bytes, point.name);
   // Labels on a disk may hold any bytes; the document is UTF-8.
-  const std::string document = to_json(point).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  const std::string document =
+      to_json(point, KeyMaterial::with).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   Sealer(algorithm, keys.point_key(salt)).seal_onto(as_bytes(document), context, bytes);
   return bytes;
 }

@@ -86,10 +86,20 @@ DiskRecord disk_from(const json& document) {
   for (const json& volume : document.at("volumes")) disk.facts.volumes.push_back(volume_from(volume));
   disk.facts.remarks = document.at("remarks").get<std::vector<std::string>>();
   for (const json& header : document.at("headers")) {
-    HeaderRecord record{header.at("name").get<std::string>(), map_from(header)};
+    HeaderRecord record{header.at("name").get<std::string>(), map_from(header), header.value("partition", 0U)};
+    // Earlier versions did not say whose it is: they kept one for each volume, in order.
+    const std::size_t number = disk.headers.size();
+    if (!header.contains("partition") && number < disk.facts.volumes.size())
+      record.partition = disk.facts.volumes[number].partition;
     if (!is_file_name(record.name)) throw BadDocument{"a header's name is not a file name"};
     disk.headers.push_back(std::move(record));
   }
+  if (document.contains("keys"))  // points of before there were key vaults have none
+    for (const json& row : document.at("keys")) {
+      auto record = bek_record_from(row, disk.name);
+      if (!record) throw BadDocument{record.error().because};
+      disk.beks.push_back(*std::move(record));
+    }
   return disk;
 }
 
@@ -113,13 +123,19 @@ std::optional<PointName> PointName::parse(std::string_view text) {
   return PointName{std::string(text.substr(0, at)), *time};
 }
 
+const HeaderRecord* DiskRecord::header_of(const VolumeFacts& volume) const {
+  for (const HeaderRecord& header : headers)
+    if (header.partition == volume.partition) return &header;
+  return nullptr;
+}
+
 const DiskRecord* RecoveryPoint::disk(std::string_view disk_name) const {
   for (const DiskRecord& candidate : disks)
     if (candidate.name == disk_name) return &candidate;
   return nullptr;
 }
 
-json to_json(const RecoveryPoint& point) {
+json to_json(const RecoveryPoint& point, KeyMaterial material) {
   json disks = json::array();
   for (const DiskRecord& disk : point.disks) {
     json document = map_json(disk.map);
@@ -132,8 +148,11 @@ json to_json(const RecoveryPoint& point) {
     for (const HeaderRecord& header : disk.headers) {
       json row = map_json(header.map);
       row["name"] = header.name;
+      row["partition"] = header.partition;
       document["headers"].push_back(std::move(row));
     }
+    document["keys"] = json::array();
+    for (const BekRecord& bek : disk.beks) document["keys"].push_back(to_json(bek, material));
     disks.push_back(std::move(document));
   }
   json document = {{"format", "cairn-recovery-point"},
@@ -144,7 +163,7 @@ json to_json(const RecoveryPoint& point) {
                    {"consistency", point.consistency},
                    {"disks", disks},
                    {"previous", {{"name", point.previous_name}, {"hash", point.previous}}},
-                   {"proof", {{"state", point.proof.state}, {"reason", point.proof.reason}}},
+                   {"proof", to_json(point.proof)},
                    {"warnings", point.warnings},
                    {"read_bytes", point.read_bytes},
                    {"new_bytes", point.new_bytes},
@@ -152,6 +171,8 @@ json to_json(const RecoveryPoint& point) {
                    {"duration_ms", point.duration_ms},
                    {"made_by", point.made_by},
                    {"host", point.host}};
+  document["keks"] = json::array();
+  for (const KekRecord& kek : point.keks) document["keks"].push_back(to_json(kek, material));
   // The definition's bytes need not be UTF-8.
   if (point.definition) document["definition_base64"] = to_base64(as_bytes(*point.definition));
   return document;
@@ -174,8 +195,12 @@ Result<RecoveryPoint> point_from_json(const json& document, const std::string& o
     for (const json& disk : document.at("disks")) point.disks.push_back(disk_from(disk));
     point.previous_name = document.at("previous").at("name").get<std::string>();
     point.previous = document.at("previous").at("hash").get<std::string>();
-    point.proof = {document.at("proof").at("state").get<std::string>(),
-                   document.at("proof").at("reason").get<std::string>()};
+    point.proof = proof_from(document.at("proof"));
+    if (document.contains("keks"))
+      for (const json& row : document.at("keks")) {
+        CAIRN_TRY(KekRecord kek, kek_record_from(row, object));
+        point.keks.push_back(std::move(kek));
+      }
     point.warnings = document.at("warnings").get<std::vector<std::string>>();
     point.read_bytes = document.at("read_bytes").get<std::uint64_t>();
     point.new_bytes = document.at("new_bytes").get<std::uint64_t>();

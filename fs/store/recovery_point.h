@@ -15,6 +15,7 @@
 #include "config/base/text.h"
 #include "crypto/chunk_name.h"
 #include "crypto/volume/volume.h"
+#include "fs/store/key_records.h"
 
 namespace cairn {
 
@@ -36,21 +37,19 @@ struct MapRecord {
 };
 
 struct HeaderRecord {
-  std::string name;  // file name in the mount: "root.luks2", "root-part2.bitlocker"
-  MapRecord map;     // the volume's size up to the end of its last header area; all but the header areas is zero
+  std::string name;        // file name in the mount: "root.luks2", "root-part2.bitlocker"
+  MapRecord map;           // the volume's size up to the end of its last header area; all but the header areas is zero
+  unsigned partition = 0;  // of the volume: 0: the whole disk
 };
 
 struct DiskRecord {
   std::string name;
   MapRecord map;
   DiskFacts facts;
-  std::vector<HeaderRecord> headers;
-};
-
-// Whether the point's escrowed keys were tried on the headers stored in it.
-struct Proof {
-  std::string state = "unproved";  // "proved", "unproved", "not-encrypted"
-  std::string reason;              // why it is unproved
+  std::vector<HeaderRecord> headers = {};  // of its encrypted volumes
+  std::vector<BekRecord> beks = {};
+  // Null: the volume has none.
+  [[nodiscard]] const HeaderRecord* header_of(const VolumeFacts& volume) const;
 };
 
 struct RecoveryPoint {
@@ -58,6 +57,7 @@ struct RecoveryPoint {
   std::string consistency = "crash";  // "crash", "filesystem", "application"
   std::vector<DiskRecord> disks;
   std::optional<std::string> definition;  // bytes of the definition file
+  std::vector<KekRecord> keks;            // those that wrap the disks' BEKs, each version once
   std::string previous;                   // BLAKE3, hex, of the machine's previous point as stored; empty: the first
   std::string previous_name;
   Proof proof;
@@ -71,8 +71,8 @@ struct RecoveryPoint {
   [[nodiscard]] const DiskRecord* disk(std::string_view disk_name) const;
 };
 
-// The document without its seal. to_json is also what the mount shows as recovery-point.json.
-nlohmann::json to_json(const RecoveryPoint& point);
+// The document without its seal; without key material it is what the mount shows as recovery-point.json.
+nlohmann::json to_json(const RecoveryPoint& point, KeyMaterial material = KeyMaterial::without);
 // Errors: point_damaged.
 Result<RecoveryPoint> point_from_json(const nlohmann::json& document, const std::string& object);
 

@@ -259,6 +259,24 @@ Result<void> Store::remove_key_slot(std::string_view id_or_label) {
   return {};
 }
 
+std::vector<EscrowOwner> Store::escrow_owners() {
+  const std::lock_guard lock(state_->document_mutex);
+  // A recovery key that another process has just added matters, but not enough to fail a backup for it.
+  static_cast<void>(state_->reload_document());
+  std::vector<EscrowOwner> owners = {state_->keys.escrow_keys().public_half};
+  for (const KeySlot& slot : state_->document.slots)
+    if (slot.facts.type == KeySlotType::recovery) owners.push_back(slot.recovery_public);
+  return owners;
+}
+
+const EscrowKeys& Store::escrow_keys() const {
+  return state_->keys.escrow_keys();
+}
+
+std::string Store::fingerprint(const SecretBytes& volume_key) const {
+  return to_hex(state_->keys.fingerprint(volume_key));
+}
+
 Result<std::vector<PointName>> Store::list_points() {
   CAIRN_TRY(const auto objects, state_->backend->list("points/"));
   std::vector<PointName> names;

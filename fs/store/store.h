@@ -12,6 +12,7 @@
 
 #include "config/base/clock.h"
 #include "config/base/result.h"
+#include "crypto/escrow.h"
 #include "crypto/key_slots.h"
 #include "crypto/sealer.h"
 #include "fs/io/backend.h"
@@ -79,6 +80,13 @@ class Store : public ChunkSource {
   Result<void> add_key_slot(const NewKeySlot& slot);
   // Errors: no_such_key_slot, last_key_slot, store_locked.
   Result<void> remove_key_slot(std::string_view id_or_label);
+
+  // Whoever may open what is in escrow in the points: the master key's own pair first, then the recovery keys.
+  [[nodiscard]] std::vector<EscrowOwner> escrow_owners();
+  // The master key's own pair.
+  [[nodiscard]] const EscrowKeys& escrow_keys() const;
+  // Hex; see KeyRing::fingerprint.
+  [[nodiscard]] std::string fingerprint(const SecretBytes& volume_key) const;
 
   // Names of all committed points, sorted. Reads names only; objects with other names are passed over.
   Result<std::vector<PointName>> list_points();

@@ -15,7 +15,7 @@ MANY_POINTS = 10000
 
 
 class Cairn:
-    """One store with its settings, in folders of its own below `work`."""
+    """One store with its settings and key vault, in folders of its own below `work`: every point is proved."""
 
     def __init__(self, work, image, options, programs, tracking):
         self.work, self.image, self.options, self.programs = work, image, options, programs
@@ -27,14 +27,16 @@ class Cairn:
                        f"mount: {{ path: {self.points} }}\n"
                        "policies: { default: { retention: { last: 1 }, soft_delete: off } }\n"
                        + (f"change_tracking: {{ enabled: {switch} }}\n" if programs.knows_tracking else "")
-                       + f"machines:\n  web: {{ disks: {{ root: {{ image: {image} }} }} }}\n")
+                       + f"key_vaults: {{ main: {{ provider: local, path: {work}/vault, key_file: {work}/vault.key }} }}\n"
+                       + f"machines:\n  web: {{ disks: {{ root: {{ image: {image}, bek: main/root, kek: main/bench }} }} }}\n")
         self.command = [programs.cairn, "--config", config]
 
     def init(self):
         os.makedirs(self.work + "/state", exist_ok=True)
         size = ["--chunk-size", self.options.chunk_size] if self.options.chunk_size else []
-        subprocess.run(self.command + ["store", "init", "--create-key-file"] + size, check=True,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for words in (["store", "init", "--create-key-file"] + size, ["vault", "init", "--create-key-file"],
+                      ["key", "create", "bench"], ["key", "import", "web/root", "--from", self.image + ".passphrase"]):
+            subprocess.run(self.command + words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def backup(self):
         return measure(self.command + ["backup", "web"], fine=(0, 3))
@@ -67,7 +69,7 @@ class Cairn:
         subprocess.run([self.programs.make_points, self.store, self.work + "/store.key", "web@latest", str(count)], check=True)
 
     def remove(self):
-        for leftover in (self.store, self.out, self.points, self.work + "/state", self.work + "/store.key"):
+        for leftover in (self.store, self.out, self.points, *(self.work + "/" + n for n in ("state", "store.key", "vault", "vault.key"))):
             shutil.rmtree(leftover, ignore_errors=True) if os.path.isdir(leftover) else os.path.exists(leftover) and os.unlink(leftover)
 
 

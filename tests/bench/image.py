@@ -23,7 +23,7 @@ def make_image(path, options):
     with open(path, "wb") as image:
         image.truncate(options.size)
     passphrase = path + ".passphrase"
-    with open(passphrase, "w") as file:
+    with open(passphrase, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
         file.write("bench")
     subprocess.run(["cryptsetup", "luksFormat", "-q", "--type", "luks2", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000",
                     "--key-file", passphrase, path], check=True)

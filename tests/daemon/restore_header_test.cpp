@@ -48,6 +48,7 @@ class HeaderRestore : public ::testing::Test {
     clock_.advance(std::chrono::seconds(10));
     JobContext job;
     BackupInputs inputs{*store_, clock_};
+    inputs.keys.on_missing_keys = OnMissingKeys::warn;  // it is the headers that matter here
     const json result = value_of(run_backup(machine_, inputs, job));
     return *PointName::parse(result.at("name").get<std::string>());
   }

@@ -21,7 +21,7 @@ if [ -r "$archive" ]; then
   done
 fi
 if [ ${#lines[@]} -eq 0 ]; then skip "all of it" "no BitLocker volume to be had"; end; fi
-settings "${lines[@]}"
+EXTRA=$without_keys settings "${lines[@]}"
 new_store
 run cairn backup --all
 if [ $status -eq 0 ] || [ $status -eq 3 ]; then ok "backup"; else not_ok "backup" "$(cat "$stderr")"; fi

@@ -7,9 +7,9 @@ needs root fuse loop cryptsetup
 make_luks "$work/backing.img" 40M luks2
 fill "$work/backing.img" $((16 * MiB)) $((5 * MiB)) block
 device=$(losetup -f --show "$work/backing.img")
-settings "$(one_disk web "$device")"
+EXTRA=$without_keys settings "$(one_disk web "$device")"
 new_store
-check "config check accepts a block device" cairn config check
+exits "config check accepts a block device, and warns of missing keys" 3 cairn config check
 backup web && ok "backup of a block device"
 mount_points
 check "the mounted disk equals the device" cmp "$device" "$(disk web)"

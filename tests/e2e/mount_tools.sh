@@ -8,7 +8,7 @@ make_luks "$work/web.img" 64M luks2
 fill "$work/web.img" $((16 * MiB)) $((6 * MiB)) data
 fill "$work/web.img" $((50 * MiB + 1234)) 70000 more
 printf '<domain><name>web</name></domain>\n' >"$work/web.xml"
-settings "web: { definition: web.xml, disks: { root: { image: web.img } } }"
+EXTRA=$without_keys settings "web: { definition: web.xml, disks: { root: { image: web.img } } }"
 new_store
 backup web
 mount_points

@@ -47,6 +47,7 @@ class FakeVault final : public KeyVault {
   void mend() { inside_->failures.clear(); }
 
   [[nodiscard]] const std::string& name() const override { return name_; }
+  [[nodiscard]] const std::string& principal() const override { return principal_; }
   [[nodiscard]] bool keks_are_portable() const override { return inside_->portable; }
 
   Result<std::vector<Right>> missing_rights(std::span<const Right> rights) override {
