@@ -39,7 +39,7 @@ struct MountSettings {
 };
 
 // The commands of a vault with provider `command`, as argv; "{name}" and "{version}" in a word are replaced. What goes
-// in and out of each: crypto/vault/VAULT.md "command".
+// in and out of each: crypto/vault/COMMAND.md.
 struct VaultCommands {
   std::vector<std::string> list;
   std::vector<std::string> get_secret;

@@ -368,7 +368,7 @@ constexpr CatalogueEntry kCatalogue[] = {
      "A command in key_vaults.NAME.commands ended with an error, took too long, printed too much or printed something "
      "that is no answer.",
      "Run the command by hand as the user that runs Cairn and mend what it reports. What goes in and out of each "
-     "command: crypto/vault/VAULT.md.",
+     "command: crypto/vault/COMMAND.md.",
      "run it by hand to see why", EIO},
 
     {bek_invalid, "bek-invalid", "that is not a BEK of this kind",

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "crypto/vault/rsa_key.h"
 
+#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/params.h>
 #include <openssl/rand.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 #include <sodium.h>
 
+#include <algorithm>
+#include <bit>
 #include <memory>
 #include <mutex>
 
@@ -16,8 +20,6 @@
 
 namespace cairn::rsa_key {
 namespace {
-
-constexpr std::size_t kDigestBytes = 32;  // SHA-256
 
 struct Free {
   void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
@@ -54,18 +56,39 @@ Key decoded(const SecretBytes& pkcs8) {
   return key && from == pkcs8.reveal().data() + pkcs8.size() ? std::move(key) : nullptr;
 }
 
-bool use_oaep(EVP_PKEY_CTX* context) {
+// From big-endian numbers. Nothing when they are no public key.
+Key decoded_public(ByteView modulus, ByteView exponent) {
+  // OSSL_PARAM wants them in the host's order.
+  Buffer n(modulus.rbegin(), modulus.rend());
+  Buffer e(exponent.rbegin(), exponent.rend());
+  if constexpr (std::endian::native == std::endian::big) {
+    std::ranges::reverse(n);
+    std::ranges::reverse(e);
+  }
+  OSSL_PARAM numbers[] = {OSSL_PARAM_construct_BN(OSSL_PKEY_PARAM_RSA_N, n.data(), n.size()),
+                          OSSL_PARAM_construct_BN(OSSL_PKEY_PARAM_RSA_E, e.data(), e.size()),
+                          OSSL_PARAM_construct_end()};
+  const Context context(EVP_PKEY_CTX_new_from_name(nullptr, "RSA", nullptr));
+  EVP_PKEY* made = nullptr;
+  if (!context || EVP_PKEY_fromdata_init(context.get()) != 1 ||
+      EVP_PKEY_fromdata(context.get(), &made, EVP_PKEY_PUBLIC_KEY, numbers) != 1)
+    return nullptr;
+  return Key(made);
+}
+
+bool use_oaep(EVP_PKEY_CTX* context, Hash hash) {
+  const char* const name = hash == Hash::sha256 ? "SHA2-256" : "SHA1";
   return EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_OAEP_PADDING) == 1 &&
-         EVP_PKEY_CTX_set_rsa_oaep_md_name(context, "SHA2-256", nullptr) == 1 &&
-         EVP_PKEY_CTX_set_rsa_mgf1_md_name(context, "SHA2-256", nullptr) == 1;
+         EVP_PKEY_CTX_set_rsa_oaep_md_name(context, name, nullptr) == 1 &&
+         EVP_PKEY_CTX_set_rsa_mgf1_md_name(context, name, nullptr) == 1;
 }
 
 // Empty when libcrypto fails.
-Buffer encrypted(EVP_PKEY* key, ByteView plain) {
+Buffer encrypted(EVP_PKEY* key, Hash hash, ByteView plain) {
   const Context context(EVP_PKEY_CTX_new_from_pkey(nullptr, key, nullptr));
   Buffer sealed(static_cast<std::size_t>(EVP_PKEY_get_size(key)));
   std::size_t size = sealed.size();
-  if (!context || EVP_PKEY_encrypt_init(context.get()) != 1 || !use_oaep(context.get()) ||
+  if (!context || EVP_PKEY_encrypt_init(context.get()) != 1 || !use_oaep(context.get(), hash) ||
       EVP_PKEY_encrypt(context.get(), sealed.data(), &size, plain.data(), plain.size()) != 1 || size != sealed.size())
     return {};
   return sealed;
@@ -75,7 +98,7 @@ std::optional<SecretBytes> decrypted(EVP_PKEY* key, ByteView sealed) {
   const Context context(EVP_PKEY_CTX_new_from_pkey(nullptr, key, nullptr));
   SecretBytes plain(static_cast<std::size_t>(EVP_PKEY_get_size(key)));
   std::size_t size = plain.size();
-  if (!context || EVP_PKEY_decrypt_init(context.get()) != 1 || !use_oaep(context.get()) ||
+  if (!context || EVP_PKEY_decrypt_init(context.get()) != 1 || !use_oaep(context.get(), Hash::sha256) ||
       EVP_PKEY_decrypt(context.get(), plain.reveal().data(), &size, sealed.data(), sealed.size()) != 1)
     return std::nullopt;
   plain.shrink_to(size);
@@ -88,7 +111,8 @@ void warm_up() {
   static const bool warm = [] {
     const Key key = make(1024);
     const std::uint8_t plain[1] = {};
-    return key && decoded(encoded(key.get())) && decrypted(key.get(), encrypted(key.get(), plain));
+    return key && decoded(encoded(key.get())) && decrypted(key.get(), encrypted(key.get(), Hash::sha256, plain)) &&
+           !encrypted(key.get(), Hash::sha1, plain).empty();
   }();
   CAIRN_ASSERT(warm);
   thread_local const bool thread_is_warm = [] {
@@ -148,15 +172,17 @@ Buffer public_half(const SecretBytes& pkcs8) {
   return der;
 }
 
-std::size_t most_plain_bytes(unsigned bits) {
-  return bits / 8 - 2 * kDigestBytes - 2;
+std::size_t most_plain_bytes(unsigned bits, Hash hash) {
+  const std::size_t digest_bytes = hash == Hash::sha256 ? 32 : 20;
+  const std::size_t modulus_bytes = (bits + 7) / 8;
+  return modulus_bytes < 2 * digest_bytes + 2 ? 0 : modulus_bytes - 2 * digest_bytes - 2;
 }
 
 Buffer encrypt(const SecretBytes& pkcs8, ByteView plain) {
   const Work work;
   const Key key = decoded(pkcs8);
   CAIRN_ASSERT(key != nullptr);
-  Buffer sealed = encrypted(key.get(), plain);
+  Buffer sealed = encrypted(key.get(), Hash::sha256, plain);
   CAIRN_ASSERT(!sealed.empty());
   return sealed;
 }
@@ -166,6 +192,14 @@ std::optional<SecretBytes> decrypt(const SecretBytes& pkcs8, ByteView sealed) {
   const Key key = decoded(pkcs8);
   CAIRN_ASSERT(key != nullptr);
   return decrypted(key.get(), sealed);
+}
+
+std::optional<Buffer> encrypt_for(ByteView modulus, ByteView exponent, Hash hash, ByteView plain) {
+  const Work work;
+  const Key key = decoded_public(modulus, exponent);
+  Buffer sealed = key ? encrypted(key.get(), hash, plain) : Buffer();
+  if (sealed.empty()) return std::nullopt;
+  return sealed;
 }
 
 }  // namespace cairn::rsa_key

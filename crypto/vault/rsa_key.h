@@ -17,11 +17,16 @@ bool is_private_key(const SecretBytes& pkcs8, unsigned bits);
 // As SubjectPublicKeyInfo DER (RFC 5280). `pkcs8` is_private_key().
 Buffer public_half(const SecretBytes& pkcs8);
 
-// The longest that encrypt() takes: modulus less 66 bytes (RFC 8017, section 7.1.1).
-std::size_t most_plain_bytes(unsigned bits);
+// Of OAEP and of its MGF1. New keys use SHA-256; SHA-1 is for HSMs that know no other (for OAEP it is not broken).
+enum class Hash { sha1, sha256 };
+// The longest that OAEP takes: modulus less 66 bytes, with SHA-1 less 42 (RFC 8017, section 7.1.1).
+std::size_t most_plain_bytes(unsigned bits, Hash hash = Hash::sha256);
 // RSA-OAEP (RFC 8017, section 7.1): SHA-256 for OAEP and MGF1, no label. As long as the modulus.
 Buffer encrypt(const SecretBytes& pkcs8, ByteView plain);
 // Nothing: it was not made with this key, or is altered.
 std::optional<SecretBytes> decrypt(const SecretBytes& pkcs8, ByteView sealed);
+
+// encrypt() with nothing but a public key: both numbers big-endian. Nothing: libcrypto takes no such key.
+std::optional<Buffer> encrypt_for(ByteView modulus, ByteView exponent, Hash hash, ByteView plain);
 
 }  // namespace cairn::rsa_key

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "config/base/text.h"
+#include "crypto/vault/vault_errors.h"
 
 namespace cairn {
 namespace {
@@ -20,13 +21,6 @@ std::string numbers_in(const Versions& versions) {
   std::string text;
   for (const auto& [number, value] : versions) text += (text.empty() ? "" : ", ") + std::to_string(number);
   return text;
-}
-
-std::unexpected<Error> missing(ErrorCode code, const std::string& what, const std::string& vault,
-                               const std::string& name, const std::vector<std::string>& names) {
-  const auto nearest = nearest_name(name, names);
-  return fail(code, "find " + what, vault + "/" + name, "the vault has no " + what + " of that name",
-              nearest ? "did you mean " + vault + "/" + *nearest + "? See \"cairn key list " + vault + "\"" : "");
 }
 
 // `what`: "key", "secret".
@@ -90,7 +84,7 @@ std::string versions_of(const KeptSecret& secret) {
 
 Result<KeptKek*> find_kek(VaultContents& contents, const std::string& vault, const std::string& kek) {
   const auto found = contents.keks.find(kek);
-  if (found == contents.keks.end()) return missing(ErrorCode::kek_missing, "key", vault, kek, names_in(contents.keks));
+  if (found == contents.keks.end()) return no_such_kek(vault, kek, names_in(contents.keks));
   return &found->second;
 }
 
@@ -105,8 +99,7 @@ Result<VersionNumber> find_version(const KeptKek& kept, const std::string& vault
 
 Result<KeptSecret*> find_secret(VaultContents& contents, const std::string& vault, const std::string& secret) {
   const auto found = contents.secrets.find(secret);
-  if (found == contents.secrets.end())
-    return missing(ErrorCode::secret_missing, "secret", vault, secret, names_in(contents.secrets));
+  if (found == contents.secrets.end()) return no_such_secret(vault, secret, names_in(contents.secrets));
   return &found->second;
 }
 

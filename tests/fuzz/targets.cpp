@@ -10,6 +10,7 @@
 #include "config/schedule.h"
 #include "config/settings.h"
 #include "crypto/key_slots.h"
+#include "crypto/vault/vault_answers.h"
 #include "crypto/volume/volume.h"
 #include "daemon/jobs/tracking_record.h"
 #include "fs/store/disk_map.h"
@@ -82,6 +83,17 @@ void fuzz_tracking_record(ByteView input) {
   if (record && !read_record(write_record(*record))) std::abort();
 }
 
+// What a command of a key vault prints, taken for each of the answers.
+void fuzz_vault_answer(ByteView input) {
+  SecretCommand command;
+  command.failed = ErrorCode::vault_command_failed;
+  const CommandOutput output{SecretBytes::copy_of(input), "complaints"};
+  static_cast<void>(read_vault_list(command, output).has_value());
+  static_cast<void>(read_new_version(command, output).has_value());
+  const auto stored = read_stored_bek(command, output, "fuzz");
+  if (stored && !is_vault_version(stored->version)) std::abort();
+}
+
 void fuzz_volume(ByteView input) {
   const UniqueFd disk(::memfd_create("fuzz", MFD_CLOEXEC));
   static constexpr std::uint64_t kDiskBytes = 4 * 1024 * 1024;
@@ -100,6 +112,7 @@ constexpr FuzzTarget kTargets[] = {
     {"point-document", fuzz_point_document},
     {"recovery-key", fuzz_recovery_key},
     {"tracking-record", fuzz_tracking_record},
+    {"vault-answer", fuzz_vault_answer},
     {"volume", fuzz_volume},
 };
 
