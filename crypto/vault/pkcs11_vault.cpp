@@ -147,8 +147,10 @@ class Pkcs11Vault final : public KeyVault {
         CAIRN_TRY(std::optional<Wrapped> wrapped, wrap_and_prove(session, *key, hash, bek));
         if (wrapped) return *std::move(wrapped);
       }
+      const std::string& answer = session.last_failure();
       return fail(ErrorCode::hsm_failed, "wrap with key", path_of(kek),
-                  "the token does not unwrap what is wrapped for it by RSA-OAEP: " + session.last_failure());
+                  "the token does not unwrap what is wrapped for it by RSA-OAEP: " +
+                      (answer.empty() ? "it gives other bytes back" : answer));
     });
   }
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -79,6 +80,35 @@ std::string join(const std::vector<std::string>& words) {
   return all;
 }
 
+// Seconds, roughly: PBKDF2 does a million iterations in one, Argon2 goes through a gibibyte.
+double seconds_of(const crypt_pbkdf_type& kdf) {
+  constexpr double kGibibyte = 1024.0 * 1024.0;  // in KiB
+  if (kdf.max_memory_kb == 0) return kdf.iterations / 1e6;
+  return static_cast<double>(kdf.iterations) * kdf.max_memory_kb / kGibibyte;
+}
+
+// The digest that each key is compared with is PBKDF2 as well, with iterations of its own. LUKS1: mk-digest-iter at 164
+// (on-disk format 1.2.3). LUKS2: in the JSON.
+Result<double> seconds_of_digest(const VolumeFacts& facts, const HeaderCopy& copy, crypt_device* device) {
+  if (facts.type == VolumeType::luks1) {
+    constexpr std::size_t kIterationsAt = 164;
+    CAIRN_TRY(const Buffer bytes,
+              VolumeSource({copy.fd(), facts.partition, {0, facts.place.size}, {}}).read(kIterationsAt, 4));
+    std::uint32_t iterations = 0;
+    for (const std::uint8_t byte : bytes) iterations = iterations << 8U | byte;
+    return iterations / 1e6;
+  }
+  const char* text = nullptr;
+  if (crypt_dump_json(device, &text, 0) != 0 || text == nullptr) return 0.0;
+  const auto header = nlohmann::json::parse(text, nullptr, false);
+  double most = 0;
+  if (const auto digests = header.find("digests"); digests != header.end() && digests->is_object())
+    for (const auto& digest : *digests)
+      if (const auto it = digest.find("iterations"); it != digest.end() && it->is_number())
+        most = std::max(most, it->get<double>() / 1e6);
+  return most;
+}
+
 std::string memory_of(crypt_device* device, int slot) {
   crypt_pbkdf_type kdf{};
   if (crypt_keyslot_get_pbkdf(device, slot, &kdf) != 0 || kdf.max_memory_kb == 0) return "more memory";
@@ -108,7 +138,7 @@ std::optional<SecretBytes> try_slot(crypt_device* device, int slot, std::size_t 
 }
 
 Result<UnlockedVolume> unlock_luks(const VolumeFacts& facts, const HeaderCopy& copy, ByteView bek,
-                                   const std::string& object) {
+                                   const std::string& object, unsigned patience) {
   const char* type = facts.type == VolumeType::luks1 ? CRYPT_LUKS1 : CRYPT_LUKS2;
   CryptDevice device(copy.path());
   if (device.load(type) != 0) return damaged(facts, object, "libcryptsetup refuses the header: " + device.why());
@@ -116,11 +146,22 @@ Result<UnlockedVolume> unlock_luks(const VolumeFacts& facts, const HeaderCopy& c
   if (key_bytes <= 0 || key_bytes > kLargestKey)
     return damaged(facts, object, fmt::format("the header says that the volume's key has {} bytes", key_bytes));
 
+  CAIRN_TRY(const double digest, seconds_of_digest(facts, copy, device.get()));
+  double left = patience;
   Attempts attempts;
   for (int slot = 0; slot < crypt_keyslot_max(type); ++slot) {
     // An unbound slot holds a key of something else.
     const crypt_keyslot_info state = crypt_keyslot_status(device.get(), slot);
     if (state != CRYPT_SLOT_ACTIVE && state != CRYPT_SLOT_ACTIVE_LAST) continue;
+    crypt_pbkdf_type kdf{};
+    const bool known = crypt_keyslot_get_pbkdf(device.get(), slot, &kdf) == 0;
+    const double seconds = digest + (known ? seconds_of(kdf) : 0);
+    if (seconds > left) {
+      attempts.broken.push_back(fmt::format(
+          "key slot {} is not tried: it asks for about {:.0f} s of work, and {:.0f} are left", slot, seconds, left));
+      continue;
+    }
+    left -= seconds;
     auto key = try_slot(device.get(), slot, static_cast<std::size_t>(key_bytes), bek, attempts);
     if (key) return UnlockedVolume{slot, *std::move(key)};
   }
@@ -207,7 +248,7 @@ Result<UnlockedVolume> unlock_bitlocker(const VolumeFacts& facts, HeaderCopy& co
 }  // namespace
 
 Result<UnlockedVolume> unlock_volume(const VolumeFacts& facts, const ReadHeader& read, BekType type,
-                                     const SecretBytes& bek, const std::string& object) {
+                                     const SecretBytes& bek, const std::string& object, unsigned patience) {
   const bool bitlocker = facts.type == VolumeType::bitlocker;
   if (is_bitlocker(type) != bitlocker)
     return refuse(ErrorCode::bek_does_not_open, facts, object,
@@ -216,7 +257,7 @@ Result<UnlockedVolume> unlock_volume(const VolumeFacts& facts, const ReadHeader&
   if (bek.empty()) return refuse(ErrorCode::bek_does_not_open, facts, object, "the BEK is empty");
   CAIRN_TRY(HeaderCopy copy, private_copy(facts, read, object));
   if (bitlocker) return unlock_bitlocker(facts, copy, type, bek, object);
-  return unlock_luks(facts, copy, bek.reveal(), object);
+  return unlock_luks(facts, copy, bek.reveal(), object, patience);
 }
 
 }  // namespace cairn

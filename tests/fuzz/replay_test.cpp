@@ -21,7 +21,7 @@ std::uint64_t number_from(const char* variable, std::uint64_t otherwise) {
 
 std::vector<Buffer> corpus_of(const FuzzTarget& target) {
   std::vector<std::filesystem::path> files;
-  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(CAIRN_CORPUS_DIR) / target.name))
+  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(CAIRN_CORPUS_DIR) / target.corpus))
     files.push_back(entry.path());
   std::sort(files.begin(), files.end());
   std::vector<Buffer> inputs;

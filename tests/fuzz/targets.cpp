@@ -1,22 +1,32 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/fuzz/targets.h"
 
+#include <sodium.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "config/base/unique_fd.h"
 #include "config/schedule.h"
 #include "config/settings.h"
+#include "crypto/bek.h"
 #include "crypto/key_slots.h"
+#include "crypto/vault/audit_log.h"
 #include "crypto/vault/vault_answers.h"
+#include "crypto/vault/vault_file.h"
+#include "crypto/vault/wrapped_bek.h"
+#include "crypto/volume/unlock.h"
 #include "crypto/volume/volume.h"
 #include "daemon/jobs/tracking_record.h"
 #include "fs/store/disk_map.h"
 #include "fs/store/pack.h"
 #include "fs/store/point_file.h"
 #include "fs/store/store_document.h"
+#include "tests/support/bitlocker_volume.h"
 #include "tests/support/memory_backend.h"
 
 namespace cairn {
@@ -94,12 +104,121 @@ void fuzz_vault_answer(ByteView input) {
   if (stored && !is_vault_version(stored->version)) std::abort();
 }
 
+constexpr std::uint64_t kFuzzDiskBytes = 4 * 1024 * 1024;
+
+// A disk that begins with `input`; none where there is no room for it.
+UniqueFd fuzz_disk(ByteView input) {
+  UniqueFd disk(::memfd_create("fuzz", MFD_CLOEXEC));
+  if (!disk || ::ftruncate(disk.get(), kFuzzDiskBytes) != 0) return {};
+  if (::pwrite(disk.get(), input.data(), std::min<std::size_t>(input.size(), kFuzzDiskBytes), 0) < 0) return {};
+  return disk;
+}
+
 void fuzz_volume(ByteView input) {
-  const UniqueFd disk(::memfd_create("fuzz", MFD_CLOEXEC));
-  static constexpr std::uint64_t kDiskBytes = 4 * 1024 * 1024;
-  if (!disk || ::ftruncate(disk.get(), kDiskBytes) != 0) return;
-  if (::pwrite(disk.get(), input.data(), std::min<std::size_t>(input.size(), kDiskBytes), 0) < 0) return;
-  static_cast<void>(probe_disk(disk.get(), kDiskBytes, "fuzz").has_value());
+  const UniqueFd disk = fuzz_disk(input);
+  if (disk) static_cast<void>(probe_disk(disk.get(), kFuzzDiskBytes, "fuzz").has_value());
+}
+
+// What was made normal is normal, and a .BEK file that is taken has an identifier.
+void fuzz_bek(ByteView input) {
+  const auto bek = [&] { return SecretBytes::copy_of(input); };
+  static_cast<void>(bitlocker_bek_type(bek()));
+  const bool has_id = startup_key_id(bek(), "fuzz").has_value();
+  for (const BekType type : {BekType::luks_key_file, BekType::luks_passphrase, BekType::bitlocker_startup_key,
+                             BekType::bitlocker_recovery_password, BekType::bitlocker_password}) {
+    auto normal = normal_bek(type, bek(), "fuzz");
+    if (!normal) continue;
+    if (type == BekType::bitlocker_startup_key && !has_id) std::abort();
+    if (type != BekType::bitlocker_recovery_password) continue;
+    const auto again = normal_bek(type, SecretBytes::copy_of(std::as_const(*normal).reveal()), "fuzz");
+    if (!again || !std::ranges::equal(again->reveal(), std::as_const(*normal).reveal())) std::abort();
+  }
+}
+
+// A key that opens the corpus' BitLocker volume, so that what lies behind its seal is reached as well. The volume has
+// no password: libcryptsetup would try the key as one, which takes a third of a second.
+void fuzz_unlock(ByteView input) {
+  static const SecretBytes startup_key = SecretBytes::copy_of(
+      testing::make_bitlocker_volume({.size = kFuzzDiskBytes, .password = "", .startup_key = true, .key_rounds = 1})
+          .startup_key);
+  static const SecretBytes passphrase = SecretBytes::copy_of(as_bytes("correct horse"));
+  const UniqueFd disk = fuzz_disk(input);
+  if (!disk) return;
+  const auto facts = probe_disk(disk.get(), kFuzzDiskBytes, "fuzz");
+  if (!facts) return;
+  for (const VolumeFacts& volume : facts->volumes) {
+    const ReadHeader read = [&](std::uint64_t offset, MutableBytes to) -> Result<void> {
+      if (offset + to.size() > volume.place.size) std::abort();
+      if (::pread(disk.get(), to.data(), to.size(), static_cast<off_t>(volume.place.offset + offset)) < 0) std::abort();
+      return {};
+    };
+    const bool bitlocker = volume.type == VolumeType::bitlocker;
+    static_cast<void>(unlock_volume(volume, read, bitlocker ? BekType::bitlocker_startup_key : BekType::luks_passphrase,
+                                    bitlocker ? startup_key : passphrase, "fuzz", 1)
+                          .has_value());
+  }
+}
+
+// tests/vault/golden/v1/vault, its one key slot.
+constexpr const char* kGoldenSlot =
+    R"({"created":"2026-11-21T00:00:00Z","id":"f47ed0c7","label":"test","salt":"bdac4d7395be79799097b08c0d814670","type":"key-file","wrapped":"c57e78051bee7b6daab479a5e27ad4ac8e4cb0f4e7df52f0ebfb7e0cb1c799538dbd6bb5382387f33b8229ab04ad671a2b6fc00bf5c8b95b9f5338a9f7796d1b4f6664d457b4ac8c"})";
+
+// The keys of the golden vault, whose slot is opened by the bytes 0, 1, ... 31: what is altered must be refused, and it
+// gets past the checksum here.
+void fuzz_vault_file(ByteView input) {
+  static const VaultKeys keys = [] {
+    SecretBytes key_file(32);
+    for (std::size_t i = 0; i < key_file.size(); ++i) key_file.reveal()[i] = static_cast<std::uint8_t>(i);
+    const auto slot = nlohmann::json::parse(kGoldenSlot);
+    const KeySlot golden = key_slot_from_json(slot, "fuzz").value();
+    return VaultKeys(
+        open_key_slots({&golden, 1}, {KeySlotType::key_file, std::move(key_file), "fuzz"}, "fuzz").value());
+  }();
+  Buffer file(input.begin(), input.end());
+  if (file.size() > 32) {
+    const std::size_t covered = file.size() - 32;
+    crypto_generichash(file.data() + covered, 32, file.data(), covered, nullptr, 0);
+  }
+  for (const ByteView bytes : {input, ByteView(file)}) {
+    const auto header = read_vault_header(bytes, "fuzz");
+    const auto contents = open_vault_file(bytes, keys, "fuzz");
+    if (header && contents && !seal_vault_file(*header, *contents, keys, "fuzz")) std::abort();
+  }
+}
+
+// What the seal would have to let through first.
+void fuzz_vault_document(ByteView input) {
+  const auto document = nlohmann::json::parse(as_text(input), nullptr, false);
+  if (document.is_discarded()) return;
+  const auto contents = vault_contents_from_json(document, "fuzz");
+  if (contents && !vault_contents_from_json(to_json(*contents), "fuzz")) std::abort();
+}
+
+void fuzz_wrapped_bek(ByteView input) {
+  const auto document = nlohmann::json::parse(as_text(input), nullptr, false);
+  if (document.is_discarded()) return;
+  const auto bek = wrapped_bek_from_json(document, "fuzz");
+  if (bek && wrapped_bek_from_json(to_json(*bek), "fuzz").value() != *bek) std::abort();
+}
+
+// Lines of an audit log, with and without a chain that holds.
+void fuzz_audit_log(ByteView input) {
+  static const SecretBytes key(32);
+  AuditReader reader(key, {}, "fuzz");
+  std::string_view text = as_text(input);
+  while (!text.empty()) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(text.size(), line.size() + 1));
+    static_cast<void>(reader.next(line).has_value());
+    const auto entry = parse_audit_line(line, "fuzz");
+    if (!entry) continue;
+    Buffer mac;
+    std::string again = write_audit_line(*entry, Buffer(32), key, mac);
+    again.pop_back();
+    AuditReader chained(key, {}, "fuzz");
+    if (!chained.next(again) && (entry->number == 1 || entry->operation == kAuditBegin) && entry->number != 0)
+      std::abort();
+  }
 }
 
 constexpr FuzzTarget kTargets[] = {
@@ -113,7 +232,13 @@ constexpr FuzzTarget kTargets[] = {
     {"recovery-key", fuzz_recovery_key},
     {"tracking-record", fuzz_tracking_record},
     {"vault-answer", fuzz_vault_answer},
+    {"vault-file", fuzz_vault_file},
+    {"vault-document", fuzz_vault_document},
+    {"wrapped-bek", fuzz_wrapped_bek},
+    {"audit-log", fuzz_audit_log},
     {"volume", fuzz_volume},
+    {"bek", fuzz_bek},
+    {"unlock", fuzz_unlock, "volume"},
 };
 
 }  // namespace

@@ -11,8 +11,9 @@
 namespace cairn {
 
 struct FuzzTarget {
-  const char* name;  // also the folder of its corpus
+  const char* name;
   void (*run)(ByteView input);
+  const char* corpus = name;  // its folder
 };
 
 std::span<const FuzzTarget> fuzz_targets();

@@ -32,7 +32,7 @@ class FakeVault final : public KeyVault {
   };
 
   // A new vault, in which `principal` may do all.
-  explicit FakeVault(std::string name = "main", std::string principal = "cairn-backup")
+  explicit FakeVault(std::string name = "main", const std::string& principal = "cairn-backup")
       : FakeVault(std::move(name), principal, std::make_shared<Inside>()) {
     inside_->contents.policy.grant(principal, rights_of(RightsTemplate::admin));
   }

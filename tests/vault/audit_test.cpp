@@ -216,9 +216,9 @@ TEST_F(Audit, ALogThatIsMovedAwayBeginsAnewAndSaysSo) {
 TEST_F(Audit, AnEntryThatACrashToreIsTakenAway) {
   const Buffer good = content_of(place_.log());
   const std::size_t entries = lines_of(place_.log()).size();
-  for (const char* torn : {"{", "{\"number\":6,\"time\":\"20", "\0\0\0\0"}) {
+  for (const std::string& torn : {std::string("{"), std::string("{\"number\":6,\"time\":\"20"), std::string(4, '\0')}) {
     Buffer longer = good;
-    append(longer, ByteView(reinterpret_cast<const std::uint8_t*>(torn), 4));
+    append(longer, as_bytes(torn));
     put_content(place_.log(), longer);
     EXPECT_EQ(outcome(), ErrorCode::unknown_error_name);
     EXPECT_EQ(lines_of(place_.log()).size(), entries + 1);

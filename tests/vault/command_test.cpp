@@ -299,7 +299,7 @@ TEST_F(CommandVaultTest, AMissingKeyIsToldFromAFailingCommand) {
   EXPECT_EQ(version.error().because, "it has no version 7, only 1, 2");
   const auto key = vault()->unwrap("bakcup", {"1", "command", {1}});
   EXPECT_EQ(key.error().code, ErrorCode::kek_missing);
-  EXPECT_EQ(key.error().resolution, "did you mean main/backup? See \"cairn key list main\"");
+  EXPECT_EQ(key.error().resolution, "did you mean main/backup? See \"cairn key list --vault main\"");
   EXPECT_EQ(vault()->wrap("bakcup", secret_of("x")).error().code, ErrorCode::kek_missing);
   EXPECT_EQ(vault()->get_kek("bakcup").error().code, ErrorCode::kek_missing);
 }

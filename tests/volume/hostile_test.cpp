@@ -4,9 +4,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sodium.h>
 
-#include <array>
 #include <functional>
 #include <random>
 
@@ -63,15 +61,6 @@ void shake(const std::filesystem::path& image, const std::vector<ByteRange>& are
     ASSERT_TRUE(facts);
     expect_sane(*facts);
   }
-}
-
-// As LUKS2 wants it: SHA-256 over the header copy, its own field zero.
-void mend_luks2(MutableBytes bytes, std::size_t at, std::size_t size) {
-  const MutableBytes copy = bytes.subspan(at, size);
-  std::fill_n(copy.begin() + 448, 64, std::uint8_t{0});
-  std::array<std::uint8_t, 32> sum{};
-  crypto_hash_sha256(sum.data(), copy.data(), copy.size());
-  std::copy(sum.begin(), sum.end(), copy.begin() + 448);
 }
 
 TEST(Hostile, Luks1HeaderWithRandomChanges) {

@@ -5,8 +5,11 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <sodium.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
 
 #include "config/base/unique_fd.h"
@@ -20,8 +23,9 @@ DiskFacts probe(const std::filesystem::path& image) {
   const Buffer before = small ? read_all(image) : Buffer{};
   const auto written = std::filesystem::last_write_time(image);
   const UniqueFd fd(::open(image.c_str(), O_RDONLY | O_CLOEXEC));
+  EXPECT_TRUE(fd) << "cannot open " << image;
   struct stat facts{};
-  EXPECT_EQ(::fstat(fd.get(), &facts), 0);
+  if (!fd || ::fstat(fd.get(), &facts) != 0) return {};
   auto found = probe_disk(fd.get(), static_cast<std::uint64_t>(facts.st_size), image.string());
   EXPECT_TRUE(found) << found.error().message();
   if (small) {
@@ -60,6 +64,14 @@ std::filesystem::path unpack_windows_volumes(const Sandbox& box, std::string& wh
   }
   EXPECT_EQ(run({"tar", "-C", box.path().string(), "-xJf", (data / "bitlocker.tar.xz").string()}).status, 0);
   return box / "bitlocker";
+}
+
+void mend_luks2(MutableBytes bytes, std::size_t at, std::size_t size) {
+  const MutableBytes copy = bytes.subspan(at, size);
+  std::fill_n(copy.begin() + 448, 64, std::uint8_t{0});
+  std::array<std::uint8_t, 32> sum{};
+  crypto_hash_sha256(sum.data(), copy.data(), copy.size());
+  std::copy(sum.begin(), sum.end(), copy.begin() + 448);
 }
 
 std::string describe(const VolumeFacts& facts) {

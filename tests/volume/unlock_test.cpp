@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "config/base/unique_fd.h"
@@ -201,6 +202,43 @@ TEST_F(UnlockLuks, ReadErrorsArePassedOn) {
   const auto unlocked = unlock_volume(facts, read, BekType::luks_passphrase, secret(kPassphrase), "web-01/root");
   ASSERT_FALSE(unlocked);
   EXPECT_EQ(unlocked.error().code, ErrorCode::chunk_damaged);
+}
+
+TEST_F(UnlockLuks, WorkThatNeverEndsIsNotBegun) {
+  make("luks1");
+  // The slot's iterations (208 + 4), then the digest's (164), big-endian: hours.
+  for (const std::uint64_t at : {212, 164}) {
+    const Buffer sound = read_all(image);
+    write_at(image, at, Buffer{0xFF, 0xFF, 0xFF, 0xFF});
+    EXPECT_THAT(why(unlock(image, BekType::luks_passphrase, kPassphrase), ErrorCode::header_damaged),
+                HasSubstr("key slot 0 is not tried: it asks for about 429"));
+    write_at(image, 0, ByteView(sound).first(4096));
+  }
+  EXPECT_TRUE(unlock(image, BekType::luks_passphrase, kPassphrase));
+}
+
+TEST_F(UnlockLuks, WorkThatNeverEndsIsNotBegunInLuks2) {
+  for (const std::string of : {"keyslots", "digests"}) {
+    make("luks2");
+    // As a hostile guest would: other JSON in both copies, with the right checksums.
+    for (const std::uint64_t copy : {0, 0x4000}) {
+      Buffer header = read_all(image);
+      header = Buffer(header.begin() + static_cast<std::ptrdiff_t>(copy),
+                      header.begin() + static_cast<std::ptrdiff_t>(copy) + 0x4000);
+      auto json = nlohmann::json::parse(reinterpret_cast<const char*>(header.data()) + 4096);
+      if (of == "keyslots")
+        json[of]["0"]["kdf"]["iterations"] = 2000000000;
+      else
+        json[of]["0"]["iterations"] = 2000000000;
+      const std::string text = json.dump();
+      std::fill(header.begin() + 4096, header.end(), std::uint8_t{0});
+      std::copy(text.begin(), text.end(), header.begin() + 4096);
+      mend_luks2(header, 0, header.size());
+      write_at(image, copy, header);
+    }
+    EXPECT_THAT(why(unlock(image, BekType::luks_passphrase, kPassphrase), ErrorCode::header_damaged),
+                HasSubstr("key slot 0 is not tried: it asks for about 2000 s of work"));
+  }
 }
 
 #if !defined(__SANITIZE_ADDRESS__)  // which needs the address space that is taken away here
