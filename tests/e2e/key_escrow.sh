@@ -116,6 +116,7 @@ mv "$work/vault" "$work/vault.key" "$work/lost/"
 refuses "without the vault no backup" key-vault-missing cairn backup argon
 check "a new vault" cairn vault init --create-key-file
 refuses "an empty vault is no help" secret-missing cairn backup argon
+refuses "restoring keys needs the right to" key-vault-denied cairn key restore argon@latest --as cairn-backup
 for name in "${names[@]}"; do exits "$name: key restore" 0 cairn key restore "$name@latest" --vault main; done
 exits "again: all was there" 0 cairn key restore argon@latest --json
 equal "and it says so" "$(jq -r '[.keys[].done] | unique | join(" ")' "$stdout")" "was there"
