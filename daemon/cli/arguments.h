@@ -142,9 +142,10 @@ struct KeyRestoreCommand {
   std::string as;
 };
 struct KeyExportCommand {
-  std::string what;  // MACHINE/DISK: from the vault; MACHINE@POINT: from the recovery point
-  std::string disk;  // of MACHINE@POINT; empty: its only encrypted one
-  std::string to;    // a new file or "-"
+  std::string what;    // MACHINE/DISK: from the vault; MACHINE@POINT: from the recovery point
+  std::string disk;    // of MACHINE@POINT; empty: its only encrypted one
+  std::string secret;  // which BEK of the disk, when it has several
+  std::string to;      // a new file or "-"
   std::string as;
 };
 struct KeyDrillCommand {

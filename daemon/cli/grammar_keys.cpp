@@ -221,6 +221,8 @@ void Grammar::add_key() {
   completes[export_key->add_option("what", key_export.what, "MACHINE/DISK or MACHINE@POINT")
                 ->type_name("MACHINE/DISK|MACHINE@POINT")] = Kind::points;
   export_key->add_option("--disk", key_export.disk, "With MACHINE@POINT: whose key")->type_name("NAME");
+  export_key->add_option("--secret", key_export.secret, "Which bek of the disk, when it has several")
+      ->type_name("VAULT/NAME");
   completes[export_key->add_option("--to", key_export.to, "A new file; -: standard output")->type_name("FILE")] =
       Kind::files;
   add_principal(export_key, key_export.as);

@@ -22,13 +22,30 @@ struct Exported {
   SecretBytes bek;
 };
 
+// The one that is named, or the only one. Errors: used_wrongly.
+template <class Bek, class NameOf>
+Result<const Bek*> choose_bek(const std::vector<Bek>& beks, const std::string& wanted, const std::string& object,
+                              NameOf name_of) {
+  std::string names;
+  for (const Bek& bek : beks) {
+    if (name_of(bek) == wanted) return &bek;
+    names += (names.empty() ? "" : ", ") + name_of(bek);
+  }
+  if (wanted.empty() && beks.size() == 1) return &beks.front();
+  return fail(ErrorCode::used_wrongly, "export the key of", object,
+              wanted.empty() ? "it has several: " + names : "it has no " + wanted + ", only " + names,
+              "say which with --secret VAULT/NAME");
+}
+
 Result<Exported> from_vault(Context& context, const KeyExportCommand& command) {
   CAIRN_TRY(const Settings* const settings, context.settings());
   CAIRN_TRY(const ChosenDisk disk, choose_disk(*settings, command.what));
   if (disk.settings->beks.empty())
     return fail(ErrorCode::keys_missing, "export the key of", disk.object, "the settings name no bek for it",
                 "name one, or export it from a recovery point: MACHINE@POINT");
-  const VaultReference& secret = disk.settings->beks.front();
+  CAIRN_TRY(const VaultReference* const chosen,
+            choose_bek(disk.settings->beks, command.secret, disk.object, [](const auto& bek) { return bek.text(); }));
+  const VaultReference& secret = *chosen;
   CAIRN_TRY(const auto vault, open_vault_as(*settings, secret.vault, command.as));
   CAIRN_TRY(StoredBek stored, vault->get_secret(secret.name));
   CAIRN_TRY(SecretBytes bek, vault->unwrap(stored.bek.kek, stored.bek.wrapped));
@@ -52,7 +69,9 @@ Result<Exported> from_point(Context& context, const KeyExportCommand& command) {
     return fail(ErrorCode::no_such_disk, "export the key of", name.text() + "/" + command.disk,
                 "the point has no such disk");
   if (chosen == nullptr) return fail(ErrorCode::no_escrowed_keys, "export the key of", name.text());
-  const BekRecord& record = chosen->beks.front();
+  CAIRN_TRY(const BekRecord* const bek_record,
+            choose_bek(chosen->beks, command.secret, name.text(), [](const auto& bek) { return bek.reference(); }));
+  const BekRecord& record = *bek_record;
   CAIRN_TRY(SecretBytes bek, open_bek(point, record, store->escrow_keys()));
   return Exported{name.text() + "/" + chosen->name, record.reference(), record.version, record.bek.type,
                   std::move(bek)};

@@ -110,6 +110,31 @@ format "$work/luks1.img" 24M "$work/luks1.key" --type luks1 "${cheap_kdf[@]}"
 exits "encrypted anew with the same key file: backed up, with a warning" 3 cairn backup luks1
 contains "the report says that the volume key changed" "$(cat "$stdout" "$stderr")" "[volume-key-changed]"
 
+# --- a disk with two encrypted volumes and a key for each -------------------------------------------------------------
+key_file "$work/a.key" 32
+key_file "$work/b.key" 32
+format "$work/a.img" 20M "$work/a.key" --type luks1 "${cheap_kdf[@]}"
+format "$work/b.img" 24M "$work/b.key" --type luks2 "${cheap_kdf[@]}"
+truncate -s 64M "$work/two.img"
+sgdisk -n 1:2048:+20M -t 1:8309 -n 2:0:+24M -t 2:8309 "$work/two.img" >/dev/null
+for n in 1 2; do
+  dd if="$work/$([ $n = 1 ] && echo a || echo b).img" of="$work/two.img" bs=256K oflag=seek_bytes conv=notrunc,sparse status=none \
+    seek="$(sgdisk -i $n "$work/two.img" | awk '/First sector/ {print $3 * 512}')"
+done
+EXTRA=$vaults settings "${machines[@]}" \
+  "two: { disks: { root: { image: two.img, bek: [main/two-a, main/two-b], kek: main/backup } } }"
+refuses_with 2 "two volumes: import asks which" used-wrongly cairn key import two/root --from "$work/a.key"
+check "two volumes: the first key" cairn key import two/root --from "$work/a.key" --secret main/two-a
+check "two volumes: the second key" cairn key import two/root --from "$work/b.key" --secret main/two-b
+exits "two volumes: backup" 0 cairn backup two
+equal "two volumes: proved, each with its own" \
+  "$(cairn points two@latest --json | jq -r '.proof.state + " " + ([.proof.volumes[].secret] | join(" "))')" "proved main/two-a main/two-b"
+exits "two volumes: the drill" 0 cairn key drill two@latest
+refuses_with 2 "two volumes: export asks which" used-wrongly cairn key export two/root --to "$work/x"
+check "two volumes: export one" cairn key export two@latest --secret main/two-b --to "$work/two.exported"
+check "two volumes: the right one" cmp "$work/two.exported" "$work/b.key"
+EXTRA=$vaults settings "${machines[@]}"
+
 # --- the vault is lost ------------------------------------------------------------------------------------------------
 mkdir "$work/lost"
 mv "$work/vault" "$work/vault.key" "$work/lost/"
@@ -152,7 +177,7 @@ mv "$work/vault" "$work/vault.key" "$work/store.key" "$config" "$work/nothing/"
 bare() { (cd "$work/nothing" && env -u CAIRN_CONFIG "$CAIRN" --store "$work/store" --recovery-key "$work/recovery" "$@"); }
 run bare key drill --json
 equal "key drill with the printed key" $status 0
-equal "every machine's newest point unlocks" "$(jq '"\(.proved) \(.unproved) \(.with)"' -r "$stdout")" "${#names[@]} 0 recovery key"
+equal "every machine's newest point unlocks" "$(jq '"\(.proved) \(.unproved) \(.with)"' -r "$stdout")" "$((${#names[@]} + 1)) 0 recovery key"
 run bare key export gpt@latest --to "$work/gpt.rescued"
 equal "key export from the store alone" $status 0
 check "the rescued key is the right one" cmp "$work/gpt.rescued" "$work/gpt.key"
