@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
@@ -109,6 +110,18 @@ Result<double> seconds_of_digest(const VolumeFacts& facts, const HeaderCopy& cop
   return most;
 }
 
+// Of the host, without swapping (proc_meminfo(5), MemAvailable), bytes; 0: not known. A header that asks for more would
+// have the kernel kill this process, or another.
+std::uint64_t available_memory() {
+  constexpr std::string_view kLabel = "MemAvailable:";
+  std::ifstream file("/proc/meminfo");
+  std::string label;
+  std::uint64_t kib = 0;
+  while (file >> label)
+    if (label == kLabel && file >> kib) return kib * kKiB;
+  return 0;
+}
+
 std::string memory_of(crypt_device* device, int slot) {
   crypt_pbkdf_type kdf{};
   if (crypt_keyslot_get_pbkdf(device, slot, &kdf) != 0 || kdf.max_memory_kb == 0) return "more memory";
@@ -138,7 +151,7 @@ std::optional<SecretBytes> try_slot(crypt_device* device, int slot, std::size_t 
 }
 
 Result<UnlockedVolume> unlock_luks(const VolumeFacts& facts, const HeaderCopy& copy, ByteView bek,
-                                   const std::string& object, unsigned patience) {
+                                   const std::string& object, const UnlockLimits& limits) {
   const char* type = facts.type == VolumeType::luks1 ? CRYPT_LUKS1 : CRYPT_LUKS2;
   CryptDevice device(copy.path());
   if (device.load(type) != 0) return damaged(facts, object, "libcryptsetup refuses the header: " + device.why());
@@ -147,7 +160,8 @@ Result<UnlockedVolume> unlock_luks(const VolumeFacts& facts, const HeaderCopy& c
     return damaged(facts, object, fmt::format("the header says that the volume's key has {} bytes", key_bytes));
 
   CAIRN_TRY(const double digest, seconds_of_digest(facts, copy, device.get()));
-  double left = patience;
+  double left = limits.seconds;
+  const std::uint64_t memory = limits.memory_bytes != 0 ? limits.memory_bytes : available_memory() / 4 * 3;
   Attempts attempts;
   for (int slot = 0; slot < crypt_keyslot_max(type); ++slot) {
     // An unbound slot holds a key of something else.
@@ -159,6 +173,10 @@ Result<UnlockedVolume> unlock_luks(const VolumeFacts& facts, const HeaderCopy& c
     if (seconds > left) {
       attempts.broken.push_back(fmt::format(
           "key slot {} is not tried: it asks for about {:.0f} s of work, and {:.0f} are left", slot, seconds, left));
+      continue;
+    }
+    if (known && memory != 0 && std::uint64_t{kdf.max_memory_kb} * kKiB > memory) {
+      attempts.without_memory.push_back(slot);
       continue;
     }
     left -= seconds;
@@ -248,7 +266,7 @@ Result<UnlockedVolume> unlock_bitlocker(const VolumeFacts& facts, HeaderCopy& co
 }  // namespace
 
 Result<UnlockedVolume> unlock_volume(const VolumeFacts& facts, const ReadHeader& read, BekType type,
-                                     const SecretBytes& bek, const std::string& object, unsigned patience) {
+                                     const SecretBytes& bek, const std::string& object, const UnlockLimits& limits) {
   const bool bitlocker = facts.type == VolumeType::bitlocker;
   if (is_bitlocker(type) != bitlocker)
     return refuse(ErrorCode::bek_does_not_open, facts, object,
@@ -257,7 +275,7 @@ Result<UnlockedVolume> unlock_volume(const VolumeFacts& facts, const ReadHeader&
   if (bek.empty()) return refuse(ErrorCode::bek_does_not_open, facts, object, "the BEK is empty");
   CAIRN_TRY(HeaderCopy copy, private_copy(facts, read, object));
   if (bitlocker) return unlock_bitlocker(facts, copy, type, bek, object);
-  return unlock_luks(facts, copy, bek.reveal(), object, patience);
+  return unlock_luks(facts, copy, bek.reveal(), object, limits);
 }
 
 }  // namespace cairn

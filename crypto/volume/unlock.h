@@ -1,10 +1,11 @@
 // Unlocking: tries a BEK on a volume's header, without device-mapper and without writing anything: libcryptsetup sees a
 // private copy in a memfd. LUKS: key slot and volume-key digest; BitLocker: VMK and FVEK (AES-CCM tags). Any thread,
 // one at a time (CryptDevice's lock); Argon2id takes the time and memory that the slot says (up to 1 GiB by
-// cryptsetup's defaults; LUKS2 allows 4 GiB). Since whoever rules the disk writes the header, the time is bounded.
+// cryptsetup's defaults; LUKS2 allows 4 GiB). Since whoever rules the disk writes the header, both are bounded.
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 
@@ -23,15 +24,18 @@ struct UnlockedVolume {
 // Reads `to.size()` bytes from `offset` of the volume (not of the disk); asked only for facts.header's ranges.
 using ReadHeader = std::function<Result<void>(std::uint64_t offset, MutableBytes to)>;
 
-// Key derivation for one volume, in seconds of an ordinary core. cryptsetup makes slots of two seconds, 32 at most.
-inline constexpr unsigned kUnlockPatience = 300;
+// What key derivation for one volume may take. cryptsetup makes slots of two seconds and at most 1 GiB, 32 of them.
+struct UnlockLimits {
+  unsigned seconds = 300;          // of an ordinary core
+  std::uint64_t memory_bytes = 0;  // for one slot; 0: three quarters of what the host has available then
+};
 
 // `bek` as normal_bek() gives it; `object` names the volume in errors: "web-01/root, partition 2".
-// LUKS slots that would take longer than what is left of `patience` are not tried.
+// LUKS slots that would take longer than what is left of `limits`, or more memory, are not tried.
 // Errors: bek_does_not_open (also a BEK of another kind of volume), header_damaged (it cannot be loaded, or all its
-// slots ask for more than `patience`), out_of_memory, and those of `read`.
+// slots ask for too much time), out_of_memory, and those of `read`.
 Result<UnlockedVolume> unlock_volume(const VolumeFacts& facts, const ReadHeader& read, BekType type,
                                      const SecretBytes& bek, const std::string& object,
-                                     unsigned patience = kUnlockPatience);
+                                     const UnlockLimits& limits = {});
 
 }  // namespace cairn

@@ -154,7 +154,7 @@ void fuzz_unlock(ByteView input) {
     };
     const bool bitlocker = volume.type == VolumeType::bitlocker;
     static_cast<void>(unlock_volume(volume, read, bitlocker ? BekType::bitlocker_startup_key : BekType::luks_passphrase,
-                                    bitlocker ? startup_key : passphrase, "fuzz", 1)
+                                    bitlocker ? startup_key : passphrase, "fuzz", {1, 64 * 1024 * 1024})
                           .has_value());
   }
 }

@@ -241,6 +241,26 @@ TEST_F(UnlockLuks, WorkThatNeverEndsIsNotBegunInLuks2) {
   }
 }
 
+TEST_F(UnlockLuks, SlotsThatAskForTooMuchMemoryAreNotTried) {
+  make("luks2",
+       {"--pbkdf", "argon2id", "--pbkdf-memory", "65536", "--pbkdf-force-iterations", "4", "--pbkdf-parallel", "1"});
+  const auto facts = probe(image).volumes.at(0);
+  const ReadHeader read = [&](std::uint64_t offset, MutableBytes to) -> Result<void> {
+    const Buffer bytes = read_all(image);
+    std::copy_n(bytes.begin() + static_cast<std::ptrdiff_t>(offset), to.size(), to.begin());
+    return {};
+  };
+  const auto with = [&](std::uint64_t memory) {
+    return unlock_volume(facts, read, BekType::luks_passphrase, secret(kPassphrase), "web-01/root", {300, memory});
+  };
+  const auto refused = with(32 * kMiB);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::out_of_memory);
+  EXPECT_THAT(refused.error().because, HasSubstr("key slot 0 needs 64.0 MiB"));
+  EXPECT_TRUE(with(64 * kMiB));
+  EXPECT_TRUE(with(0)) << "this host has more than 86 MiB";
+}
+
 #if !defined(__SANITIZE_ADDRESS__)  // which needs the address space that is taken away here
 TEST_F(UnlockLuks, MoreMemoryThanThereIsIsAnErrorAndNoCrash) {
   make("luks2",
