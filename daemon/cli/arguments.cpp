@@ -19,7 +19,7 @@ CLI::App* parsed_command(CLI::App& app) {
 std::string full_name(const CLI::App* command) {
   std::string name;
   for (; command != nullptr && command->get_parent() != nullptr; command = command->get_parent())
-    name = command->get_name() + (name.empty() ? "" : " " + name);
+    name.insert(0, command->get_name() + (name.empty() ? "" : " "));
   return name;
 }
 
@@ -69,7 +69,10 @@ Result<Command> help_on(const std::vector<std::string>& topics) {
   for (const std::string& topic : topics) {
     CLI::App* next = subcommand(*at, topic);
     if (next == nullptr) return unknown_word(topic, grammar.app, at == &grammar.app ? nullptr : at);
-    above = above.empty() ? "cairn" : above + " " + at->get_name();
+    if (above.empty())
+      above = "cairn";
+    else
+      above.append(" ").append(at->get_name());
     at = next;
   }
   return HelpCommand{at->help(above)};

@@ -81,8 +81,10 @@ std::vector<std::string> status_warnings(const nlohmann::json& document, UtcTime
                            text_of(member(finding, "error"), "name") + "]");
     if (const nlohmann::json& proof = member(machine, "proof"); flag_of(proof, "wanting")) {
       const std::string last = text_of(proof, "last_proved");
-      warnings.push_back(name + (last.empty() ? " has no recovery point that was proved"
-                                              : ": the newest recovery point that was proved is " + last));
+      if (last.empty())
+        warnings.push_back(name + " has no recovery point that was proved");
+      else
+        warnings.push_back(name + ": the newest recovery point that was proved is " + last);
     }
     if (number_of(machine, "points") == 0) warnings.push_back(name + " has no recovery point yet");
     // An hour's grace: jitter and a queue are no reason to wake anybody.
