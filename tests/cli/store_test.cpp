@@ -276,7 +276,7 @@ TEST_F(WithStore, ConfigCheckKnowsWhatTheDaemonMakes) {
   EXPECT_EQ(cairn({"config", "check"}).code, 3);  // a directory cannot be made there
 }
 
-TEST_F(WithStore, ConfigCheckNotesThatKeysAreNotEscrowed) {
+TEST_F(WithStore, ConfigCheckRefusesEncryptedDisksWithoutKeysOrWarns) {
   if (!files::exists("/dev/fuse")) GTEST_SKIP() << "no /dev/fuse";
   // A LUKS1 header with eight free key slots: all that tells an encrypted disk from another.
   std::string image(4 * 1024 * 1024, '\0');
@@ -298,17 +298,25 @@ TEST_F(WithStore, ConfigCheckNotesThatKeysAreNotEscrowed) {
     put_number(208 + slot * 48 + 44, 4000);
   }
   write("root.img", image);
+  const auto keys_row = [](const json& document) {
+    for (const auto& check : document["checks"])
+      if (check["check"] == "keys") return check;
+    return json();
+  };
   const Ended ended = cairn({"config", "check", "--json"});
-  EXPECT_EQ(ended.code, 0) << ended.out << ended.err;
-  const json document = json_of(ended);
-  EXPECT_TRUE(document["warnings"].empty());
-  json note;
-  for (const auto& check : document["checks"])
-    if (check["check"] == "keys") note = check;
-  ASSERT_TRUE(note.is_object()) << ended.out;
-  EXPECT_EQ(note["state"], "note");
-  EXPECT_EQ(note["object"], "web-01/root");
-  EXPECT_THAT(note["detail"].get<std::string>(), HasSubstr("on_missing_keys does not act yet"));
+  EXPECT_EQ(ended.code, 1) << ended.out << ended.err;
+  const json row = keys_row(json_of(ended));
+  ASSERT_TRUE(row.is_object()) << ended.out;
+  EXPECT_EQ(row["state"], "error");
+  EXPECT_EQ(row["object"], "web-01/root");
+  EXPECT_EQ(row["error"]["name"], "keys-missing");
+
+  write_settings(
+      "web-01: { disks: { root: { image: root.img } } }}\n"
+      "policies: { default: { on_missing_keys: warn }");
+  const Ended warned = cairn({"config", "check", "--json"});
+  EXPECT_EQ(warned.code, 3) << warned.out << warned.err;
+  EXPECT_EQ(keys_row(json_of(warned))["state"], "warning");
 }
 
 TEST_F(WithStore, AnImageThatIsALinkToNowhereIsNotItsOwnNearestName) {
@@ -335,9 +343,11 @@ TEST_F(WithStore, ConfigCheckLooksAtEverythingAndChangesNothing) {
   write_settings(
       "web-01: { disks: { root: { image: root.img, bek: v/a, kek: v/b } } }}\n"
       "key_vaults: {v: { provider: local, path: vault, key_file: store.key }");
-  const Ended escrow = cairn({"config", "check"});
-  EXPECT_EQ(escrow.code, 3) << escrow.out << escrow.err;
-  EXPECT_THAT(escrow.out, HasSubstr("key escrow is not part of this version yet"));
+  const Ended no_vault = cairn({"config", "check"});
+  EXPECT_EQ(no_vault.code, 1) << no_vault.out << no_vault.err;
+  EXPECT_THAT(no_vault.out, HasSubstr("[key-vault-missing]"));
+  EXPECT_THAT(no_vault.out, HasSubstr("[keys-not-needed]"));
+  EXPECT_FALSE(files::exists(path("vault")));
 
   write_settings("web-01: { disks: { root: { image: . } } }");
   const Ended directory = cairn({"config", "check"});
