@@ -1,6 +1,8 @@
 // cairn status: daemon, store, mount and machines at a glance, warnings first. Documents: daemon/API.md "Status"; the
 // command adds "warnings", the list that its text begins with.
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <fmt/core.h>
+
 #include "daemon/cli/commands.h"
 #include "daemon/cli/context.h"
 #include "daemon/cli/documents.h"
@@ -84,7 +86,7 @@ std::vector<std::string> status_warnings(const nlohmann::json& document, UtcTime
       if (last.empty())
         warnings.push_back(name + " has no recovery point that was proved");
       else
-        warnings.push_back(name + ": the newest recovery point that was proved is " + last);
+        warnings.push_back(fmt::format("{}: the newest recovery point that was proved is {}", name, last));
     }
     if (number_of(machine, "points") == 0) warnings.push_back(name + " has no recovery point yet");
     // An hour's grace: jitter and a queue are no reason to wake anybody.
