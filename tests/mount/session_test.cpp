@@ -355,7 +355,12 @@ TEST_F(Session, ADamagedChunkIsAnErrorForItselfAlone) {
   // A reader of the whole gets all that is good up to the damage.
   const UniqueFd fd(open(disk().c_str(), O_RDONLY | O_CLOEXEC));
   Buffer whole(image.size());
-  EXPECT_EQ(pread(fd.get(), whole.data(), whole.size(), 0), static_cast<ssize_t>(bad));
+  const ssize_t got = pread(fd.get(), whole.data(), whole.size(), 0);
+  // Chunks lie in the pack in the order in which they were ready: it may be the first that is damaged.
+  if (bad == 0)
+    EXPECT_TRUE(got == -1 && errno == EIO) << got;
+  else
+    EXPECT_EQ(got, static_cast<ssize_t>(bad));
   EXPECT_EQ(lseek(fd.get(), 0, SEEK_END), static_cast<off_t>(image.size())) << "the size must not suffer";
 
   redirect_log(nullptr);
