@@ -74,9 +74,9 @@ const VolumeFacts* volume_at(const DiskFacts& facts, std::uint64_t offset) {
 std::string state_of(const DiskFacts& facts, const VolumeFacts& wanted) {
   const VolumeFacts* there = volume_at(facts, wanted.place.offset);
   if (there == nullptr) return "not recognised";
-  const std::string state = there->damage.empty() ? "sound" : "damaged: " + there->damage;
+  std::string state = there->damage.empty() ? "sound" : "damaged: " + there->damage;
   if (there->type == wanted.type && there->uuid == wanted.uuid) return state;
-  return state + ": " + in_words(*there);
+  return state.append(": ").append(in_words(*there));
 }
 
 class HeaderInPlace {
