@@ -43,8 +43,8 @@ std::optional<Buffer> from_hex(std::string_view text) {
 }
 
 std::string guid_text(ByteView guid) {
-  return to_hex(Buffer{guid[3], guid[2], guid[1], guid[0]}) + "-" + to_hex(Buffer{guid[5], guid[4]}) + "-" + to_hex(Buffer{guid[7], guid[6]}) + "-" +
-         to_hex(guid.subspan(8, 2)) + "-" + to_hex(guid.subspan(10, 6));
+  return to_hex(Buffer{guid[3], guid[2], guid[1], guid[0]}) + "-" + to_hex(Buffer{guid[5], guid[4]}) + "-" +
+         to_hex(Buffer{guid[7], guid[6]}) + "-" + to_hex(guid.subspan(8, 2)) + "-" + to_hex(guid.subspan(10, 6));
 }
 
 }  // namespace cairn

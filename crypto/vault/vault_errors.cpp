@@ -9,8 +9,9 @@ namespace {
 std::unexpected<Error> missing(ErrorCode code, const std::string& what, const std::string& vault,
                                const std::string& name, std::span<const std::string> there) {
   const auto nearest = nearest_name(name, there);
-  return fail(code, "find " + what, vault + "/" + name, fmt::format("the vault has no {} of that name", what),
-              nearest ? fmt::format("did you mean {}/{}? See \"cairn key list --vault {}\"", vault, *nearest, vault) : "");
+  return fail(
+      code, "find " + what, vault + "/" + name, fmt::format("the vault has no {} of that name", what),
+      nearest ? fmt::format("did you mean {}/{}? See \"cairn key list --vault {}\"", vault, *nearest, vault) : "");
 }
 
 }  // namespace
