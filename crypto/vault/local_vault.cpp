@@ -199,7 +199,7 @@ class OpenLocalVault final : public LocalVault {
         step.entry.detail = "it was there";
         return Restored::was_there;
       }
-      CAIRN_CHECK(next_version(kept, "restore secret", object));
+      CAIRN_CHECK(check_room_for_version(kept, "restore secret", object));
       kept.emplace(number, bek.bek);
       return Restored::put_back;
     });
@@ -334,7 +334,7 @@ class OpenLocalVault final : public LocalVault {
                   "the vault's is of type " + std::string(to_string(kept.type)) + ", the one to restore is of type " +
                       std::string(to_string(kek.type())),
                   "restore into an empty vault");
-    CAIRN_CHECK(next_version(kept, "restore key", object));
+    CAIRN_CHECK(check_room_for_version(kept, "restore key", object));
     return false;
   }
 

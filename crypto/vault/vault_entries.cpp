@@ -38,12 +38,17 @@ Result<void> check_room(bool is_new, std::size_t count, std::size_t most, const 
 }
 
 template <class Versions>
+Result<void> check_count(const Versions& versions, const std::string& doing, const std::string& object) {
+  if (versions.size() < kMaxVersions) return {};
+  return fail(ErrorCode::used_wrongly, doing, object,
+              "it has " + std::to_string(versions.size()) + " versions, and at most " + std::to_string(kMaxVersions) +
+                  " are allowed",
+              "make a new one of another name");
+}
+
+template <class Versions>
 Result<VersionNumber> next_number(const Versions& versions, const std::string& doing, const std::string& object) {
-  if (versions.size() >= kMaxVersions)
-    return fail(ErrorCode::used_wrongly, doing, object,
-                "it has " + std::to_string(versions.size()) + " versions, and at most " + std::to_string(kMaxVersions) +
-                    " are allowed",
-                "make a new one of another name");
+  CAIRN_CHECK(check_count(versions, doing, object));
   const VersionNumber newest = versions.empty() ? 0 : versions.rbegin()->first;
   if (newest >= kMaxVersionNumber)
     return fail(ErrorCode::used_wrongly, doing, object, "its newest version has the highest number there is",
@@ -118,6 +123,12 @@ Result<void> check_room_for_secret(const VaultContents& contents, const std::str
   return {};
 }
 
+Result<void> check_room_for_version(const KeptKek& kek, const std::string& doing, const std::string& object) {
+  return check_count(kek.versions, doing, object);
+}
+Result<void> check_room_for_version(const KeptSecret& secret, const std::string& doing, const std::string& object) {
+  return check_count(secret, doing, object);
+}
 Result<VersionNumber> next_version(const KeptKek& kek, const std::string& doing, const std::string& object) {
   return next_number(kek.versions, doing, object);
 }

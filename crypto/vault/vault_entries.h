@@ -29,7 +29,10 @@ Result<void> check_room_for_kek(const VaultContents& contents, const std::string
                                 const std::string& doing);
 Result<void> check_room_for_secret(const VaultContents& contents, const std::string& vault, const std::string& secret,
                                    const WrappedBek& bek, const std::string& doing);
-// The newest version's number and one more; 1: there is none.
+// May it have one more version? Errors: used_wrongly.
+Result<void> check_room_for_version(const KeptKek& kek, const std::string& doing, const std::string& object);
+Result<void> check_room_for_version(const KeptSecret& secret, const std::string& doing, const std::string& object);
+// The newest version's number and one more; 1: there is none. Errors: used_wrongly.
 Result<VersionNumber> next_version(const KeptKek& kek, const std::string& doing, const std::string& object);
 Result<VersionNumber> next_version(const KeptSecret& secret, const std::string& doing, const std::string& object);
 

@@ -220,6 +220,7 @@ TEST(LocalVaultVersions, AreNumberedAndLimited) {
   EXPECT_EQ(vault->set_secret("s", some_bek()).value(), "8");
   EXPECT_EQ(vault->restore_secret("s", {"999999999", some_bek(9)}).value(), Restored::put_back);
   EXPECT_EQ(vault->set_secret("s", some_bek()).error().code, ErrorCode::used_wrongly);
+  EXPECT_EQ(vault->restore_secret("s", {"500", some_bek(5)}).value(), Restored::put_back);  // there is room in between
   for (const char* none : {"", "0", "01", "-1", "1000000000", "1 ", "99999999999999999999", "x"})
     EXPECT_EQ(vault->restore_secret("s", {none, some_bek()}).error().code, ErrorCode::used_wrongly) << none;
   WrappedBek bad = some_bek();
@@ -272,6 +273,7 @@ TEST(LocalVaultLimits, AreToldWithBothSides) {
   refused(vault->rotate_kek("k0"), "1000");
   refused(vault->set_secret("more", some_bek()), "10000");
   refused(vault->set_secret("s0", some_bek()), "1000");
+  refused(vault->restore_secret("s0", {"5000", some_bek()}), "1000");
   EXPECT_TRUE(vault->set_secret("s1", some_bek()));
   ASSERT_TRUE(vault->delete_kek("k1"));
   EXPECT_TRUE(vault->create_kek("more", KekType::x25519));
