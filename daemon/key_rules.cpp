@@ -31,10 +31,8 @@ std::string slots_in_words(const VolumeFacts& volume) {
 // The KEK's backup, unless the point has it already. Vaults that never give KEKs out have none.
 Result<void> back_up_kek(const OpenedVault& opened, const BekRecord& record, std::span<const EscrowOwner> owners,
                          std::vector<KekRecord>& keks) {
-  const std::string& version = record.bek.wrapped.version;
-  for (const KekRecord& have : keks)
-    if (have.vault == record.vault && have.backup.name == record.bek.kek && have.backup.version == version) return {};
-  auto backup = opened.vault->backup_kek(record.bek.kek, version, owners);
+  if (std::ranges::any_of(keks, [&](const KekRecord& have) { return have.wraps(record); })) return {};
+  auto backup = opened.vault->backup_kek(record.bek.kek, record.bek.wrapped.version, owners);
   if (backup) {
     keks.push_back({record.vault, *std::move(backup)});
     return {};
@@ -109,6 +107,12 @@ Result<GatheredKeys> gather_keys(const DiskSettings& disk, VaultSet& vaults, std
   GatheredKeys keys;
   for (const VaultReference& bek : disk.beks) CAIRN_CHECK(gather(bek, *disk.kek, vaults, owners, object, keys));
   return keys;
+}
+
+std::vector<BekToTry> GatheredKeys::to_try() const {
+  std::vector<BekToTry> all;
+  for (std::size_t i = 0; i < beks.size(); ++i) all.push_back({&beks[i], &opened[i]});
+  return all;
 }
 
 Result<std::vector<Error>> lacking_rights(const DiskSettings& disk, VaultSet& vaults) {

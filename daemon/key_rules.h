@@ -29,11 +29,19 @@ Result<void> check_named_keys(const DiskSettings& disk, const DiskFacts& facts, 
 std::optional<Error> keys_not_needed(const DiskSettings& disk, const DiskFacts& facts, const DiskRecord* previous,
                                      const std::string& object);
 
+// A BEK to try: its record, and itself.
+struct BekToTry {
+  const BekRecord* record;
+  const SecretBytes* bek;
+};
+
 // A disk's keys, as its vaults gave them: what goes into the point, and the BEKs themselves in locked memory.
 struct GatheredKeys {
   std::vector<BekRecord> beks;
   std::vector<SecretBytes> opened;  // in the order of `beks`
   std::vector<KekRecord> keks;
+  // Borrows from these keys.
+  [[nodiscard]] std::vector<BekToTry> to_try() const;
 };
 
 // Fetches and unwraps the BEKs, and backs up their KEKs for `owners`.
@@ -48,11 +56,6 @@ Result<std::vector<Error>> lacking_rights(const DiskSettings& disk, VaultSet& va
 struct TriedVolume {
   VolumeProof proof;
   std::optional<Error> error;  // why it is not proved
-};
-// A BEK to try: its record, and itself.
-struct BekToTry {
-  const BekRecord* record;
-  const SecretBytes* bek;
 };
 // `fingerprint` makes VolumeProof::fingerprint of a volume key. `read` reads the volume's header.
 TriedVolume try_volume(const VolumeFacts& volume, const ReadHeader& read, std::span<const BekToTry> beks,

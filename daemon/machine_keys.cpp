@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include "daemon/key_rules.h"
+#include "daemon/stored_header.h"
 #include "fs/image/image_reader.h"
 #include "fs/store/store.h"
 
@@ -58,12 +59,9 @@ class MachineCheck {
 
   void try_volumes(const DiskSettings& disk, const DiskFacts& facts, ImageReader& image, const GatheredKeys& keys,
                    const std::string& object) {
-    std::vector<BekToTry> beks;
-    for (std::size_t i = 0; i < keys.beks.size(); ++i) beks.push_back({&keys.beks[i], &keys.opened[i]});
+    const std::vector<BekToTry> beks = keys.to_try();
     for (const VolumeFacts& volume : facts.volumes) {
-      const ReadHeader read = [&](std::uint64_t offset, MutableBytes to) {
-        return image.read(volume.place.offset + offset, to);
-      };
+      const ReadHeader read = read_live_header(image, volume);
       TriedVolume tried = try_volume(
           volume, read, beks, [](const SecretBytes&) { return std::string(); }, disk.name,
           volume_object(object, volume));

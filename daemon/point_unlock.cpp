@@ -14,14 +14,6 @@ namespace {
 
 using nlohmann::json;
 
-const KekRecord* kek_of(const RecoveryPoint& point, const BekRecord& record) {
-  for (const KekRecord& kek : point.keks)
-    if (kek.vault == record.vault && kek.backup.name == record.bek.kek &&
-        kek.backup.version == record.bek.wrapped.version)
-      return &kek;
-  return nullptr;
-}
-
 // A disk's BEKs, as far as they can be opened.
 struct OpenedBeks {
   std::vector<const BekRecord*> records;
@@ -45,7 +37,7 @@ struct OpenedBeks {
 
 Result<SecretBytes> open_bek(const RecoveryPoint& point, const BekRecord& record, const EscrowKeys& owner) {
   const std::string object = point.name.text() + ": " + record.reference();
-  const KekRecord* kek = kek_of(point, record);
+  const KekRecord* kek = point.kek_of(record);
   if (kek != nullptr && kek->backup.portable) {
     CAIRN_TRY(const Kek opened, open_kek_backup(kek->backup, owner, object));
     CAIRN_TRY(SecretBytes bek, opened.unwrap(record.bek.wrapped, object));

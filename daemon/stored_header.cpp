@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "daemon/jobs/stored_headers.h"
+#include "fs/image/image_reader.h"
 #include "fs/store/store.h"
 
 namespace cairn {
@@ -17,6 +18,12 @@ ReadHeader read_stored_header(Store& store, const DiskRecord& disk, const Volume
     };
   std::shared_ptr<DiskReader> reader = store.open_disk(header->map, object);
   return [reader](std::uint64_t offset, MutableBytes to) { return read_header(*reader, offset, to); };
+}
+
+ReadHeader read_live_header(ImageReader& image, const VolumeFacts& volume) {
+  return [&image, start = volume.place.offset](std::uint64_t offset, MutableBytes to) {
+    return image.read(start + offset, to);
+  };
 }
 
 }  // namespace cairn

@@ -1,4 +1,5 @@
-// Reading a volume's header as a recovery point holds it. SPDX-License-Identifier: GPL-3.0-or-later
+// Reading a volume's header, as a recovery point holds it and as it is on the disk. SPDX-License-Identifier:
+// GPL-3.0-or-later
 #pragma once
 
 #include <string>
@@ -8,11 +9,15 @@
 
 namespace cairn {
 
+class ImageReader;
 class Store;
 
 // Reads the volume's header from its own object in the point. `store` must outlive what is returned.
 // Errors of reading: no_such_header, those of read_header().
 ReadHeader read_stored_header(Store& store, const DiskRecord& disk, const VolumeFacts& volume,
                               const std::string& object);
+
+// Reads the volume's header from the disk. `image` must outlive what is returned. Errors of reading: ImageReader's.
+ReadHeader read_live_header(ImageReader& image, const VolumeFacts& volume);
 
 }  // namespace cairn

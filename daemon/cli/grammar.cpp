@@ -68,13 +68,7 @@ Result<Command> finish_restore(const Grammar& grammar) {
 Result<Command> finish_jobs(const Grammar& grammar) {
   JobsCommand command = grammar.jobs;
   if (grammar.limit.empty()) return command;
-  const bool digits =
-      std::all_of(grammar.limit.begin(), grammar.limit.end(), [](char c) { return c >= '0' && c <= '9'; });
-  if (!digits || grammar.limit.size() > 6 || std::stoul(grammar.limit) == 0 ||
-      std::stoul(grammar.limit) > kMaxJobsListed)
-    return misuse("list jobs",
-                  "--limit \"" + grammar.limit + "\" is no number from 1 to " + std::to_string(kMaxJobsListed));
-  command.limit = std::stoul(grammar.limit);
+  CAIRN_TRY(command.limit, parse_limit(grammar.limit, kMaxJobsListed, "list jobs"));
   return command;
 }
 
@@ -82,6 +76,12 @@ Result<Command> finish_jobs(const Grammar& grammar) {
 
 std::unexpected<Error> misuse(std::string doing, std::string because, std::string resolution) {
   return fail(ErrorCode::used_wrongly, std::move(doing), {}, std::move(because), std::move(resolution));
+}
+Result<std::size_t> parse_limit(const std::string& text, std::size_t most, const char* doing) {
+  const bool digits = std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
+  if (!text.empty() && digits && text.size() <= 6 && std::stoul(text) >= 1 && std::stoul(text) <= most)
+    return std::stoul(text);
+  return misuse(doing, "--limit \"" + text + "\" is no number from 1 to " + std::to_string(most));
 }
 std::unexpected<Error> missing(const std::string& command, const std::string& what) {
   return misuse("run \"cairn " + command + "\"", what + " is missing", "see \"cairn " + command + " --help\"");

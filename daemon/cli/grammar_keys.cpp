@@ -1,7 +1,4 @@
 // The grammar of the commands about vaults, keys and proof. SPDX-License-Identifier: GPL-3.0-or-later
-#include <algorithm>
-
-#include "daemon/api_requests.h"
 #include "daemon/cli/grammar.h"
 
 namespace cairn::cli {
@@ -15,13 +12,6 @@ void add_principal(CLI::App* command, std::string& as) {
 void add_vault_option(CLI::App* command, std::string& vault) {
   command->add_option("--vault", vault, "The vault's name in the settings; not needed when there is one")
       ->type_name("VAULT");
-}
-
-Result<std::size_t> number_of(const std::string& text, std::size_t most, const char* doing) {
-  const bool digits = std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
-  if (!text.empty() && digits && text.size() <= 6 && std::stoul(text) >= 1 && std::stoul(text) <= most)
-    return std::stoul(text);
-  return misuse(doing, "--limit \"" + text + "\" is no number from 1 to " + std::to_string(most));
 }
 
 }  // namespace
@@ -97,7 +87,7 @@ void Grammar::add_vault() {
       add(*vault, "audit", "Show the audit log: who did what; checks that nobody altered it",
           "Examples:\n  cairn vault audit\n  cairn vault audit --limit 1000 --json", [this]() -> Result<Command> {
             if (!audit_limit.empty()) {
-              CAIRN_TRY(vault_audit.limit, number_of(audit_limit, 100'000, "show the audit log"));
+              CAIRN_TRY(vault_audit.limit, parse_limit(audit_limit, 100'000, "show the audit log"));
             }
             return vault_audit;
           });

@@ -17,6 +17,7 @@
 #include "daemon/cli/table.h"
 #include "daemon/cli/vault_choice.h"
 #include "daemon/key_rules.h"
+#include "daemon/stored_header.h"
 #include "fs/image/image_reader.h"
 
 namespace cairn::cli {
@@ -67,9 +68,7 @@ class DiskTrial {
     std::optional<Error> error;
     for (const VolumeFacts& volume : facts_.volumes) {
       if (is_bitlocker(type) != (volume.type == VolumeType::bitlocker)) continue;
-      const ReadHeader read = [&](std::uint64_t offset, MutableBytes to) {
-        return image_.read(volume.place.offset + offset, to);
-      };
+      const ReadHeader read = read_live_header(image_, volume);
       const auto unlocked = unlock_volume(volume, read, type, opened.bek, volume_object(object_, volume));
       if (unlocked)
         opened.volumes.push_back(

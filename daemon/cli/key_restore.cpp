@@ -30,7 +30,7 @@ class KeyRestore {
   Result<json> run(const std::vector<const BekRecord*>& beks) {
     for (const BekRecord* bek : beks) CAIRN_CHECK(compare(*bek));
     for (const BekRecord* bek : beks) {
-      const KekRecord* kek = kek_of(*bek);
+      const KekRecord* kek = point_.kek_of(*bek);
       if (kek != nullptr && kek->backup.portable)
         CAIRN_CHECK(put_back(*kek, *bek));
       else
@@ -40,13 +40,6 @@ class KeyRestore {
   }
 
  private:
-  [[nodiscard]] const KekRecord* kek_of(const BekRecord& bek) const {
-    for (const KekRecord& kek : point_.keks)
-      if (kek.vault == bek.vault && kek.backup.name == bek.bek.kek && kek.backup.version == bek.bek.wrapped.version)
-        return &kek;
-    return nullptr;
-  }
-
   // Whether the same version of the secret is there and another.
   Result<void> compare(const BekRecord& bek) {
     const auto there = vault_.get_secret(bek.secret);

@@ -56,8 +56,7 @@ void PointKeys::prove(DiskRecord& disk) {
   const auto found = disks_.find(disk.name);
   if (found == disks_.end()) return;
   const Disk& kept = found->second;
-  std::vector<BekToTry> beks;
-  for (std::size_t i = 0; i < kept.keys.beks.size(); ++i) beks.push_back({&kept.keys.beks[i], &kept.keys.opened[i]});
+  const std::vector<BekToTry> beks = kept.keys.to_try();
   for (const VolumeFacts& volume : disk.facts.volumes) {
     const std::string name = volume_object(object(disk.name), volume);
     TriedVolume tried = try_volume(
@@ -90,11 +89,8 @@ Result<void> PointKeys::verdict() {
 void PointKeys::finish(RecoveryPoint& point, UtcTime now) {
   for (const auto& [name, disk] : disks_)
     for (const KekRecord& kek : disk.keys.keks) {
-      const auto same = [&](const KekRecord& have) {
-        return have.vault == kek.vault && have.backup.name == kek.backup.name &&
-               have.backup.version == kek.backup.version;
-      };
-      if (std::ranges::none_of(point.keks, same)) point.keks.push_back(kek);
+      if (std::ranges::none_of(point.keks, [&](const KekRecord& have) { return have.is_of(kek); }))
+        point.keks.push_back(kek);
     }
   if (disks_.empty()) {
     proof_.state = "not-encrypted";

@@ -31,6 +31,13 @@ struct BekRecord {
 struct KekRecord {
   std::string vault;
   KekBackup backup;
+  // The version that wraps this BEK.
+  [[nodiscard]] bool wraps(const BekRecord& bek) const {
+    return vault == bek.vault && backup.name == bek.bek.kek && backup.version == bek.bek.wrapped.version;
+  }
+  [[nodiscard]] bool is_of(const KekRecord& other) const {
+    return vault == other.vault && backup.name == other.backup.name && backup.version == other.backup.version;
+  }
 };
 
 // One encrypted volume: whether a BEK of the point opened its header as stored in the point.

@@ -135,6 +135,12 @@ const DiskRecord* RecoveryPoint::disk(std::string_view disk_name) const {
   return nullptr;
 }
 
+const KekRecord* RecoveryPoint::kek_of(const BekRecord& bek) const {
+  for (const KekRecord& kek : keks)
+    if (kek.wraps(bek)) return &kek;
+  return nullptr;
+}
+
 json to_json(const RecoveryPoint& point, KeyMaterial material) {
   json disks = json::array();
   for (const DiskRecord& disk : point.disks) {

@@ -69,6 +69,8 @@ struct RecoveryPoint {
   std::string made_by;  // "cairn 0.1.0"
   std::string host;
   [[nodiscard]] const DiskRecord* disk(std::string_view disk_name) const;
+  // Null: the point has no backup of the KEK that wraps it.
+  [[nodiscard]] const KekRecord* kek_of(const BekRecord& bek) const;
 };
 
 // The document without its seal; without key material it is what the mount shows as recovery-point.json.
