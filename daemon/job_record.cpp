@@ -15,7 +15,10 @@ template <class Value, std::size_t N>
 using Names = std::array<std::pair<Value, std::string_view>, N>;
 
 // In the journal and in the API: scripts match on them.
-constexpr Names<JobKind, 2> kKinds{{{JobKind::backup, "backup"}, {JobKind::restore, "restore"}}};
+constexpr Names<JobKind, 4> kKinds{{{JobKind::backup, "backup"},
+                                    {JobKind::restore, "restore"},
+                                    {JobKind::prune, "prune"},
+                                    {JobKind::verify, "verify"}}};
 constexpr Names<JobState, 6> kStates{{{JobState::queued, "Queued"},
                                       {JobState::in_progress, "InProgress"},
                                       {JobState::completed, "Completed"},

@@ -15,7 +15,7 @@
 
 namespace cairn {
 
-enum class JobKind { backup, restore };
+enum class JobKind { backup, restore, prune, verify };
 enum class JobState { queued, in_progress, completed, completed_with_warnings, failed, cancelled };
 enum class JobTrigger { on_demand, schedule, catch_up };
 

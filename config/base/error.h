@@ -123,6 +123,22 @@ enum class ErrorCode : std::uint16_t {
   not_proved,
   no_such_header,
   header_differs,
+  // recovery points over time
+  point_immutable,
+  point_protected,
+  point_not_deleted,
+  point_deleted,
+  point_in_use,
+  clock_jumped,
+  point_gap,
+  // garbage collection, verifying and mending
+  collection_blocked,
+  damage_known,
+  damage_found,
+  not_repaired,
+  replica_differs,
+  verify_late,
+  space_reserved,
   unknown_error_name,
 };
 

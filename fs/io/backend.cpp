@@ -22,4 +22,20 @@ Result<Buffer> Backend::get(std::string_view name, std::uint64_t limit) {
   return bytes;
 }
 
+// For backends whose objects nobody else removes meanwhile: what is open stays good, and that is all a hold promises.
+Result<std::unique_ptr<ObjectHold>> Backend::hold(std::string_view name) {
+  CAIRN_TRY(auto opened, open(name));
+  struct Opened final : ObjectHold {
+    std::unique_ptr<ObjectReader> object;
+  };
+  auto held = std::make_unique<Opened>();
+  held->object = std::move(opened);
+  return std::unique_ptr<ObjectHold>(std::move(held));
+}
+
+Result<bool> Backend::remove_unless_held(std::string_view name) {
+  CAIRN_CHECK(remove(name));
+  return true;
+}
+
 }  // namespace cairn

@@ -31,6 +31,12 @@ class ObjectReader {
   virtual Result<ByteView> read_run(std::uint64_t offset, std::size_t bytes, BulkBuffer& buffer) const;
 };
 
+// Keeps an object from being removed by remove_unless_held(), in any process of this host, as long as it lives.
+class ObjectHold {
+ public:
+  virtual ~ObjectHold() = default;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -47,8 +53,19 @@ class Backend {
   virtual Result<std::vector<std::string>> list(std::string_view prefix) = 0;
   // Durable on return. Errors: object_missing.
   virtual Result<void> remove(std::string_view name) = 0;
+  // Errors: object_missing (also when it is removed at this very moment), io_error.
+  virtual Result<std::unique_ptr<ObjectHold>> hold(std::string_view name);
+  // False: somebody holds it, nothing was done. Durable on return. Errors: object_missing, io_error.
+  virtual Result<bool> remove_unless_held(std::string_view name);
   // A value that changes when an object directly under `prefix` is added or removed; cheap. Nothing: cannot tell.
   virtual Result<std::optional<std::uint64_t>> change_token(std::string_view prefix) = 0;
+
+  // Bytes that may still be written, and all there are; nothing: there is no limit, or it is not known.
+  struct Space {
+    std::uint64_t free = 0;
+    std::uint64_t total = 0;
+  };
+  virtual Result<std::optional<Space>> space() { return std::optional<Space>(); }
 
   // Removes what interrupted puts left behind. Only for whoever holds the writer lock.
   virtual Result<void> remove_leftovers() { return {}; }

@@ -2,8 +2,10 @@
 #include "fs/io/local_backend.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -174,6 +176,52 @@ Result<void> LocalBackend::remove(std::string_view name) {
     return fail_errno(errno, "remove", path.string());
   }
   return sync_folder(path.parent_path());
+}
+
+namespace {
+// Locks the object without waiting; nothing: somebody else has a lock that excludes this one. `operation`: flock(2)'s.
+Result<std::optional<UniqueFd>> lock_object(const std::filesystem::path& path, int operation) {
+  UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file && errno == ENOENT) return fail(ErrorCode::object_missing, "lock", path.string(), "the file is not there");
+  if (!file) return fail_errno(errno, "lock", path.string());
+  while (::flock(file.get(), operation | LOCK_NB) != 0) {
+    if (errno == EINTR) continue;
+    if (errno == EWOULDBLOCK) return std::optional<UniqueFd>();
+    return fail_errno(errno, "lock", path.string());
+  }
+  // It may have been removed, or replaced, between opening and locking.
+  struct stat facts{};
+  struct stat named{};
+  if (::fstat(file.get(), &facts) != 0) return fail_errno(errno, "lock", path.string());
+  if (::stat(path.c_str(), &named) != 0 || named.st_ino != facts.st_ino || named.st_dev != facts.st_dev)
+    return fail(ErrorCode::object_missing, "lock", path.string(), "the file was just removed");
+  return std::optional(std::move(file));
+}
+}  // namespace
+
+Result<std::unique_ptr<ObjectHold>> LocalBackend::hold(std::string_view name) {
+  struct Locked final : ObjectHold {
+    UniqueFd file;
+  };
+  CAIRN_TRY(auto file, lock_object(path_of(name), LOCK_SH));
+  // Only who removes it has a lock that excludes this.
+  if (!file) return fail(ErrorCode::object_missing, "lock", path_of(name).string(), "the file is just being removed");
+  auto held = std::make_unique<Locked>();
+  held->file = *std::move(file);
+  return std::unique_ptr<ObjectHold>(std::move(held));
+}
+
+Result<bool> LocalBackend::remove_unless_held(std::string_view name) {
+  CAIRN_TRY(const auto locked, lock_object(path_of(name), LOCK_EX));
+  if (!locked) return false;
+  CAIRN_CHECK(remove(name));
+  return true;
+}
+
+Result<std::optional<Backend::Space>> LocalBackend::space() {
+  struct statvfs facts{};
+  if (::statvfs(directory_.c_str(), &facts) != 0) return fail_errno(errno, "look at", directory_.string());
+  return std::optional(Space{facts.f_bavail * facts.f_frsize, facts.f_blocks * facts.f_frsize});
 }
 
 Result<std::optional<std::uint64_t>> LocalBackend::change_token(std::string_view prefix) {

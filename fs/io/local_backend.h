@@ -20,6 +20,10 @@ class LocalBackend final : public Backend {
   Result<std::unique_ptr<ObjectReader>> open(std::string_view name) override;
   Result<std::vector<std::string>> list(std::string_view prefix) override;
   Result<void> remove(std::string_view name) override;
+  // By flock(2) on the object itself: it ends with its process, and costs no writing.
+  Result<std::unique_ptr<ObjectHold>> hold(std::string_view name) override;
+  Result<bool> remove_unless_held(std::string_view name) override;
+  Result<std::optional<Space>> space() override;
   Result<std::optional<std::uint64_t>> change_token(std::string_view prefix) override;
   Result<void> remove_leftovers() override;
 

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "config/base/clock.h"
 #include "config/base/result.h"
 #include "fs/store/pack.h"
 
@@ -34,6 +35,22 @@ struct IndexedPack {
   std::vector<PackRecord> records;
 };
 
+// A pack that is on its way out. On disk: never renumber.
+enum class Retired : std::uint8_t {
+  no = 0,
+  unneeded = 1,  // no point needed it when it was looked at: garbage collection removes it soon
+  damaged = 2,   // some of it is not as it was written: what is in it is stored anew when a backup meets it again
+  gone = 3,      // its file is removed; entries that still name it are as if they were not there
+};
+
+struct PackRow {
+  PackNumber number = 0;
+  std::string name;
+  std::uint64_t size = 0;     // bytes of the file
+  std::uint64_t records = 0;  // as its footer lists them
+  Retired retired = Retired::no;
+};
+
 class Index {
  public:
   // Makes an empty index in the new directory `folder`. Errors: io_error, no_space.
@@ -54,6 +71,26 @@ class Index {
   Result<void> contains(std::span<const ChunkName> names, std::span<bool> found);
   Result<std::vector<std::string>> pack_names();
   Result<std::uint64_t> record_count();
+
+  // All packs whose files are there, by number.
+  Result<std::vector<PackRow>> packs();
+  // Where names lie, from one snapshot, as readers see them; nothing: the index does not know it, or it is the zero
+  // name.
+  Result<void> places(std::span<const ChunkName> names, std::span<std::optional<IndexEntry>> places);
+
+  // What is in a retired pack is not found by find() and contains(), so that no new point counts on it; readers find it
+  // as long as no other pack has it. `added`: packs that have what is still needed of them, added in the same
+  // transaction. Durable on return.
+  Result<void> retire(std::span<const PackNumber> packs, Retired why, std::span<const IndexedPack> added = {});
+  // Back to what they were.
+  Result<void> reprieve(std::span<const PackNumber> packs);
+  // Their files are removed: forgets them. No new epoch: nothing that a point needs may have been in them. Entries go
+  // when runs are merged; when there are many such entries, all runs are.
+  Result<void> drop(std::span<const PackNumber> packs);
+  // When each pack was last read and found whole; none: never, as far as this index knows. `packs` and `times` go
+  // together.
+  Result<std::vector<std::optional<UtcTime>>> verified(std::span<const PackNumber> packs);
+  Result<void> set_verified(std::span<const PackNumber> packs, UtcTime when);
 
   // Adds all records of these packs, in one transaction; durable on return. Records that another pack has already stay
   // with that pack. Errors: index_damaged, no_space, io_error.

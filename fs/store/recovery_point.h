@@ -61,6 +61,7 @@ struct RecoveryPoint {
   std::string previous;                   // BLAKE3, hex, of the machine's previous point as stored; empty: the first
   std::string previous_name;
   Proof proof;
+  std::optional<UtcTime> immutable_until;  // before then nothing removes it, whatever the settings say later
   std::vector<std::string> warnings;
   std::uint64_t read_bytes = 0;    // read from the images
   std::uint64_t new_bytes = 0;     // bytes of chunks that were not in the store before

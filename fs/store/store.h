@@ -17,6 +17,7 @@
 #include "crypto/sealer.h"
 #include "fs/io/backend.h"
 #include "fs/store/disk_reader.h"
+#include "fs/store/point_marks.h"
 #include "fs/store/recovery_point.h"
 
 namespace cairn {
@@ -88,8 +89,21 @@ class Store : public ChunkSource {
   // Hex; see KeyRing::fingerprint.
   [[nodiscard]] std::string fingerprint(const SecretBytes& volume_key) const;
 
-  // Names of all committed points, sorted. Reads names only; objects with other names are passed over.
+  // Names of all committed points that are not deleted, sorted. Reads names only; objects with other names are passed
+  // over.
   Result<std::vector<PointName>> list_points();
+  // Deleted ones as well: everything that is in points/.
+  Result<std::vector<PointName>> list_stored_points();
+  // Points that are deleted and can still be brought back, sorted by name.
+  Result<std::vector<PointName>> list_deleted_points();
+  // Errors: point_not_deleted; store_damaged when its document is not readable.
+  Result<Deletion> deletion_of(const PointName& name);
+  Result<std::optional<Protection>> protection_of(const PointName& name);
+  // Errors: store_damaged.
+  Result<std::vector<Tombstone>> tombstones();
+  // Keeps the point, and with it every byte of its disks, from being removed as long as the hold lives, in this and
+  // every other process of the host. Errors: point_missing.
+  Result<std::unique_ptr<ObjectHold>> hold_point(const PointName& name);
   // Changes when points came or went; nothing: cannot tell, list again.
   Result<std::optional<std::uint64_t>> points_token();
   // Errors: point_missing, point_damaged.
@@ -97,7 +111,7 @@ class Store : public ChunkSource {
   // BLAKE3, hex, of the point as stored: what the next point's `previous` will say. Errors: point_missing, io_error.
   Result<std::string> point_hash(const PointName& name);
   // `text`: MACHINE@POINT with POINT a full stamp, a unique prefix of one, or "latest".
-  // Errors: used_wrongly, no_such_machine, no_such_point (both with the nearest), ambiguous_point.
+  // Errors: used_wrongly, no_such_machine, no_such_point (both with the nearest), ambiguous_point, point_deleted.
   Result<PointName> find_point(std::string_view text);
 
   // From the packs, uncached. The name is authenticated with the bytes. Errors: as ChunkSource.

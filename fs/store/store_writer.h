@@ -16,6 +16,8 @@
 #include "config/base/result.h"
 #include "fs/image/image_reader.h"
 #include "fs/store/disk_reader.h"
+#include "fs/store/garbage.h"
+#include "fs/store/point_marks.h"
 #include "fs/store/recovery_point.h"
 
 namespace cairn {
@@ -65,8 +67,25 @@ class StoreWriter {
   // Changes whenever something was lost that the store had: a pack is gone, or the index was made anew. As long as it
   // is the same, everything that a point named when it was committed is still there.
   Result<std::string> epoch();
+  // Removes the point's file at once, and records nothing. For tests of what is lost; see purge_point().
   // Errors: point_missing.
   Result<void> remove_point(const PointName& name);
+
+  // --- fs/store/point_marks.cpp. `trusted` is from judge_clock().
+  // Hides the point until purge_after, then prune removes it.
+  // Errors: point_missing, point_immutable (until when), point_protected.
+  Result<void> delete_point(const Deletion& deletion, UtcTime trusted);
+  // Errors: point_not_deleted.
+  Result<void> undelete_point(const PointName& name);
+  // Errors: point_missing, point_deleted.
+  Result<void> protect_point(const Protection& protection);
+  Result<void> unprotect_point(const PointName& name);
+  // Removes it for good and leaves a tombstone. Errors: point_missing, point_immutable, point_protected, point_in_use.
+  Result<void> purge_point(const PointName& name, const std::string& because, UtcTime now, UtcTime trusted);
+
+  // --- fs/store/garbage.cpp
+  // Errors: collection_blocked, cancelled, no_space, io_error, those of the index.
+  Result<CollectReport> collect_garbage(const CollectOptions& options);
 
  private:
   friend class Store;

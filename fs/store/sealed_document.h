@@ -1,0 +1,32 @@
+// Sealed documents: small files of the store that are read whole: points, what is recorded about points, known damage.
+// Bytes: fs/store/FORMAT.md "Sealed document". Pure. Any thread. SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "config/base/bytes.h"
+#include "config/base/result.h"
+#include "crypto/key_ring.h"
+#include "crypto/sealer.h"
+#include "fs/store/pack.h"
+
+namespace cairn {
+
+inline constexpr std::string_view kPointMagic = "CAIRNPT\n";
+inline constexpr std::string_view kRecordMagic = "CAIRNDC\n";  // everything that is not a point
+
+struct DocumentSeal {
+  const KeyRing& keys;
+  SealAlgorithm algorithm;  // of new documents; old ones say their own
+  const StoreId& store;
+};
+
+// `magic`: 8 bytes. `object`: the name under which the document is put; it opens under no other.
+Buffer seal_document(std::string_view magic, std::string_view object, ByteView text, const DocumentSeal& seal);
+// `path` names the file in errors. Errors: `damaged` (too short, another magic or object, another store's, altered),
+// store_too_new, not_supported_yet (this CPU has no AES instructions).
+Result<Buffer> open_document(std::string_view magic, std::string_view object, ByteView bytes, const DocumentSeal& seal,
+                             ErrorCode damaged, const std::string& path);
+
+}  // namespace cairn
