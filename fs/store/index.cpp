@@ -22,7 +22,8 @@ constexpr std::size_t kMapBytes = std::size_t{1} << 40U;
 #endif
 constexpr unsigned kMaxReaders = 1024;
 constexpr unsigned kMaxTables = 64;
-constexpr std::uint32_t kIndexVersion = 2;
+constexpr std::uint32_t kIndexVersion = 3;
+constexpr std::uint32_t kRunsVersion = 2;   // no retired packs
 constexpr std::uint32_t kFirstVersion = 1;  // one table of chunks, no runs: it is taken as a run without a filter
 constexpr std::size_t kEntryBytes = 24;
 constexpr std::string_view kAboutKey = "about";
@@ -43,19 +44,6 @@ std::array<std::uint8_t, kEntryBytes> encode(const IndexEntry& entry) {
   return bytes;
 }
 
-std::optional<IndexEntry> decode(ByteView bytes) {
-  if (bytes.size() != kEntryBytes || bytes[20] < 1 || bytes[20] > 2 || bytes[21] > 1) return std::nullopt;
-  IndexEntry entry;
-  entry.pack = get_le<std::uint32_t>(bytes);
-  entry.place.number = get_le<std::uint32_t>(bytes.subspan(4));
-  entry.place.offset = get_le<std::uint32_t>(bytes.subspan(8));
-  entry.place.sealed_bytes = get_le<std::uint32_t>(bytes.subspan(12));
-  entry.place.raw_bytes = get_le<std::uint32_t>(bytes.subspan(16));
-  entry.place.kind = static_cast<RecordKind>(bytes[20]);
-  entry.place.encoding = static_cast<RecordEncoding>(bytes[21]);
-  return entry;
-}
-
 std::optional<FileIdentity> identity_of(const std::filesystem::path& file) {
   struct stat facts{};
   if (::stat(file.c_str(), &facts) != 0) return std::nullopt;
@@ -72,6 +60,19 @@ std::map<FileIdentity, std::weak_ptr<Index>>& open_indexes() {
 }
 
 }  // namespace
+
+std::optional<IndexEntry> decode_entry(ByteView bytes) {
+  if (bytes.size() != kEntryBytes || bytes[20] < 1 || bytes[20] > 2 || bytes[21] > 1) return std::nullopt;
+  IndexEntry entry;
+  entry.pack = get_le<std::uint32_t>(bytes);
+  entry.place.number = get_le<std::uint32_t>(bytes.subspan(4));
+  entry.place.offset = get_le<std::uint32_t>(bytes.subspan(8));
+  entry.place.sealed_bytes = get_le<std::uint32_t>(bytes.subspan(12));
+  entry.place.raw_bytes = get_le<std::uint32_t>(bytes.subspan(16));
+  entry.place.kind = static_cast<RecordKind>(bytes[20]);
+  entry.place.encoding = static_cast<RecordEncoding>(bytes[21]);
+  return entry;
+}
 
 std::unexpected<Error> lmdb_error(int code, const char* doing, const std::string& folder) {
   if (code > 0) return fail_errno(code, doing, folder, code == EINVAL ? ErrorCode::index_damaged : ErrorCode::io_error);
@@ -94,22 +95,6 @@ Result<void> Index::State::written(int code) const {
   if (code != 0) return lmdb_error(code, "write index", folder);
   return {};
 }
-
-namespace {
-// Gives a read transaction back to the pool.
-template <class State>
-class ReadScope {
- public:
-  ReadScope(State& state, MDB_txn* txn) : state_(state), txn_(txn) {}
-  ReadScope(const ReadScope&) = delete;
-  ReadScope& operator=(const ReadScope&) = delete;
-  ~ReadScope() { state_.end_read(txn_); }
-
- private:
-  State& state_;
-  MDB_txn* txn_;
-};
-}  // namespace
 
 int Index::State::open_env(bool create) {
   if (const int code = mdb_env_create(&env); code != 0) return code;
@@ -139,8 +124,7 @@ int Index::State::open_first_tables(MDB_txn* txn, unsigned flags) {
   return mdb_dbi_open(txn, "pack-numbers", flags, &pack_numbers);
 }
 
-int Index::State::open_tables(MDB_txn* txn, unsigned flags) {
-  if (const int code = open_first_tables(txn, flags); code != 0) return code;
+int Index::State::open_run_tables(MDB_txn* txn, unsigned flags) {
   for (std::size_t slot = 1; slot < kRunSlots; ++slot) {
     const std::string name = "run-" + std::to_string(slot);
     if (const int code = mdb_dbi_open(txn, name.c_str(), flags, &tables[slot]); code != 0) return code;
@@ -148,29 +132,41 @@ int Index::State::open_tables(MDB_txn* txn, unsigned flags) {
   return mdb_dbi_open(txn, "filters", flags, &filters);
 }
 
-// Makes all tables that are missing, and says whose index it is and which runs it has.
-int Index::State::make_current(MDB_txn* txn, const StoreId& store) {
+int Index::State::open_tables(MDB_txn* txn, unsigned flags) {
+  if (const int code = open_first_tables(txn, flags); code != 0) return code;
+  if (const int code = open_run_tables(txn, flags); code != 0) return code;
+  if (const int code = mdb_dbi_open(txn, "retired", flags | MDB_INTEGERKEY, &retired); code != 0) return code;
+  return mdb_dbi_open(txn, "verified", flags | MDB_INTEGERKEY, &verified);
+}
+
+// Makes all tables that are missing, and says whose index it is and which runs it has. `from`: its version, 0: it is
+// new.
+int Index::State::make_current(MDB_txn* txn, const StoreId& store, std::uint32_t from) {
   if (const int code = open_tables(txn, MDB_CREATE); code != 0) return code;
-  MDB_stat stat{};
-  if (const int code = mdb_stat(txn, tables[0], &stat); code != 0) return code;
-  std::vector<RunFacts> runs;
-  if (stat.ms_entries != 0) runs.push_back({0, 0, stat.ms_entries, 0});
-  const Buffer list = encode_runs(runs);
-  MDB_val key = value_of(as_bytes("runs"));
-  MDB_val value = value_of(list);
-  if (const int code = mdb_put(txn, about, &key, &value, 0); code != 0) return code;
+  MDB_val key{};
+  MDB_val value{};
+  if (from < kRunsVersion) {
+    MDB_stat stat{};
+    if (const int code = mdb_stat(txn, tables[0], &stat); code != 0) return code;
+    std::vector<RunFacts> runs;
+    if (stat.ms_entries != 0) runs.push_back({0, 0, stat.ms_entries, 0});
+    const Buffer list = encode_runs(runs);
+    key = value_of(as_bytes("runs"));
+    value = value_of(list);
+    if (const int code = mdb_put(txn, about, &key, &value, 0); code != 0) return code;
+  }
   Buffer whose;
   append_le(whose, kIndexVersion);
   append(whose, store);
   key = value_of(as_bytes(kAboutKey));
   value = value_of(whose);
+  version = kIndexVersion;
   return mdb_put(txn, about, &key, &value, 0);
 }
 
-// Opens the tables; makes an index of the first version a current one when it can be written.
+// Opens the tables; makes an index of an earlier version a current one when it can be written.
 Result<void> Index::State::open_version(const StoreId& store) {
   const auto problem = [&](int code) { return lmdb_error(code, "open index", folder); };
-  std::uint32_t version = 0;
   {
     Transaction txn;
     if (const int code = txn.begin(env, MDB_RDONLY); code != 0) return problem(code);
@@ -180,9 +176,11 @@ Result<void> Index::State::open_version(const StoreId& store) {
     if (mdb_get(txn.get(), about, &key, &value) != 0 || value.mv_size != 4 + store.size())
       return damaged("it does not say whose index it is");
     version = get_le<std::uint32_t>(view_of(value));
-    if (version != kIndexVersion && version != kFirstVersion) return damaged("it has another version");
+    if (version < kFirstVersion || version > kIndexVersion) return damaged("it has another version");
     if (std::memcmp(view_of(value).data() + 4, store.data(), store.size()) != 0)
       return damaged("it belongs to another store");
+    if (version == kRunsVersion)
+      if (const int code = open_run_tables(txn.get(), 0); code != 0) return damaged(mdb_strerror(code));
     if (version == kIndexVersion)
       if (const int code = open_tables(txn.get(), 0); code != 0) return damaged(mdb_strerror(code));
     if (const int code = txn.commit(); code != 0) return problem(code);
@@ -190,11 +188,10 @@ Result<void> Index::State::open_version(const StoreId& store) {
   if (version == kIndexVersion) return {};
   unsigned flags = 0;
   if (const int code = mdb_env_get_flags(env, &flags); code != 0) return problem(code);
-  first_version = (flags & MDB_RDONLY) != 0;
-  if (first_version) return {};
+  if ((flags & MDB_RDONLY) != 0) return {};
   Transaction txn;
   if (const int code = txn.begin(env, 0); code != 0) return problem(code);
-  if (const int code = make_current(txn.get(), store); code != 0) return problem(code);
+  if (const int code = make_current(txn.get(), store, version); code != 0) return problem(code);
   if (const int code = txn.commit(); code != 0) return problem(code);
   return {};
 }
@@ -267,7 +264,7 @@ Result<void> Index::create(const std::filesystem::path& folder, const StoreId& s
   CAIRN_CHECK(check(state.open_env(true)));
   Transaction txn;
   CAIRN_CHECK(check(txn.begin(state.env, 0)));
-  CAIRN_CHECK(check(state.make_current(txn.get(), store)));
+  CAIRN_CHECK(check(state.make_current(txn.get(), store, 0)));
   CAIRN_CHECK(check(state.put_new_epoch(txn.get())));
   return check(txn.commit());
 }
@@ -323,9 +320,9 @@ Result<std::optional<IndexEntry>> Index::find(const ChunkName& name) {
   CAIRN_TRY(MDB_txn * txn, state_->begin_read());
   const ReadScope scope(*state_, txn);
   CAIRN_TRY(const auto runs, state_->runs(txn));
-  CAIRN_TRY(const auto bytes, state_->entry_of(txn, *runs, name));
+  CAIRN_TRY(const auto bytes, state_->entry_of(txn, *runs, name, Who::writer));
   if (!bytes) return std::optional<IndexEntry>();
-  const auto entry = decode(*bytes);
+  const auto entry = decode_entry(*bytes);
   if (!entry) return state_->damaged("an entry does not have the form it must have");
   return entry;
 }
@@ -338,7 +335,7 @@ Result<void> Index::contains(std::span<const ChunkName> names, std::span<bool> f
   for (std::size_t i = 0; i < names.size(); ++i) {
     found[i] = true;
     if (names[i].is_zero()) continue;
-    CAIRN_TRY(const auto entry, state_->entry_of(txn, *runs, names[i]));
+    CAIRN_TRY(const auto entry, state_->entry_of(txn, *runs, names[i], Who::writer));
     found[i] = entry.has_value();
   }
   return {};
@@ -348,9 +345,9 @@ Result<std::optional<Index::Located>> Index::locate(const ChunkName& name) {
   CAIRN_TRY(MDB_txn * txn, state_->begin_read());
   const ReadScope scope(*state_, txn);
   CAIRN_TRY(const auto runs, state_->runs(txn));
-  CAIRN_TRY(const auto entry_bytes, state_->entry_of(txn, *runs, name));
+  CAIRN_TRY(const auto entry_bytes, state_->entry_of(txn, *runs, name, Who::reader));
   if (!entry_bytes) return std::optional<Located>();
-  const auto entry = decode(*entry_bytes);
+  const auto entry = decode_entry(*entry_bytes);
   if (!entry) return state_->damaged("an entry does not have the form it must have");
   PackNumber number = entry->pack;
   MDB_val key{sizeof(number), &number};
@@ -404,7 +401,7 @@ Result<void> Index::State::add_run(MDB_txn* txn, const RunSet& runs, std::vector
   entries.erase(std::unique(entries.begin(), entries.end(), same), entries.end());
   std::vector<bool> known(entries.size());
   for (std::size_t i = 0; i < entries.size(); ++i) {
-    CAIRN_TRY(const auto entry, entry_of(txn, runs, *entries[i].first));
+    CAIRN_TRY(const auto entry, entry_of(txn, runs, *entries[i].first, Who::writer));
     known[i] = entry.has_value();
   }
   const auto count = static_cast<std::uint64_t>(std::ranges::count(known, false));
@@ -442,24 +439,19 @@ Result<void> Index::renew_epoch() {
   return {};
 }
 
-Result<void> Index::add(std::span<const IndexedPack> packs) {
-  const auto check = [&](int code) { return state_->written(code); };
-  CAIRN_CHECK(state_->drop_unfinished());
-  Transaction txn;
-  CAIRN_CHECK(check(txn.begin(state_->env, 0)));
-  CAIRN_TRY(const auto runs, state_->runs(txn.get()));
+Result<void> Index::State::add_packs(MDB_txn* txn, const RunSet& runs, std::span<const IndexedPack> new_packs) {
   PackNumber next = 0;
   MDB_val next_key = value_of(as_bytes(kNextPackKey));
   {
     MDB_val value{};
-    const int code = mdb_get(txn.get(), state_->about, &next_key, &value);
-    if (code != MDB_NOTFOUND) CAIRN_CHECK(check(code));
-    if (code == 0 && value.mv_size != sizeof(next)) return state_->damaged("its pack counter has a wrong length");
+    const int code = mdb_get(txn, about, &next_key, &value);
+    if (code != MDB_NOTFOUND) CAIRN_CHECK(written(code));
+    if (code == 0 && value.mv_size != sizeof(next)) return damaged("its pack counter has a wrong length");
     if (code == 0) next = get_le<PackNumber>(view_of(value));
   }
   std::vector<NewEntry> entries;
-  for (const IndexedPack& pack : packs) {
-    CAIRN_TRY(const auto known, state_->number_of(txn.get(), pack.name));
+  for (const IndexedPack& pack : new_packs) {
+    CAIRN_TRY(const auto known, number_of(txn, pack.name));
     if (known) continue;
     const PackNumber number = next++;
     Buffer facts;
@@ -468,55 +460,29 @@ Result<void> Index::add(std::span<const IndexedPack> packs) {
     append(facts, as_bytes(pack.name));
     MDB_val key{sizeof(number), const_cast<PackNumber*>(&number)};
     MDB_val value = value_of(facts);
-    CAIRN_CHECK(check(mdb_put(txn.get(), state_->packs, &key, &value, MDB_APPEND)));
+    CAIRN_CHECK(written(mdb_put(txn, packs, &key, &value, MDB_APPEND)));
     Buffer number_bytes;
     append_le(number_bytes, number);
     key = value_of(as_bytes(pack.name));
     value = value_of(number_bytes);
-    CAIRN_CHECK(check(mdb_put(txn.get(), state_->pack_numbers, &key, &value, 0)));
+    CAIRN_CHECK(written(mdb_put(txn, pack_numbers, &key, &value, 0)));
     for (const PackRecord& record : pack.records) entries.emplace_back(&record.name, IndexEntry{number, record.place});
   }
   Buffer next_bytes;
   append_le(next_bytes, next);
   MDB_val next_value = value_of(next_bytes);
-  CAIRN_CHECK(check(mdb_put(txn.get(), state_->about, &next_key, &next_value, 0)));
-  CAIRN_CHECK(state_->add_run(txn.get(), *runs, entries));
-  CAIRN_CHECK(check(txn.commit()));
-  return state_->merge_runs();
+  CAIRN_CHECK(written(mdb_put(txn, about, &next_key, &next_value, 0)));
+  return add_run(txn, runs, entries);
 }
 
-Result<void> Index::forget(std::span<const std::string> pack_names) {
-  const auto check = [&](int code) { return state_->written(code); };
+Result<void> Index::add(std::span<const IndexedPack> packs) {
+  CAIRN_CHECK(state_->drop_unfinished());
   Transaction txn;
-  CAIRN_CHECK(check(txn.begin(state_->env, 0)));
-  std::unordered_set<PackNumber> numbers;
-  for (const std::string& name : pack_names) {
-    CAIRN_TRY(const auto number, state_->number_of(txn.get(), name));
-    if (!number) continue;
-    numbers.insert(*number);
-    MDB_val key = value_of(as_bytes(name));
-    CAIRN_CHECK(check(mdb_del(txn.get(), state_->pack_numbers, &key, nullptr)));
-    PackNumber native = *number;
-    key = {sizeof(native), &native};
-    CAIRN_CHECK(check(mdb_del(txn.get(), state_->packs, &key, nullptr)));
-  }
+  CAIRN_CHECK(state_->written(txn.begin(state_->env, 0)));
   CAIRN_TRY(const auto runs, state_->runs(txn.get()));
-  for (const OpenRun& run : runs->runs) {
-    MDB_cursor* opened = nullptr;
-    CAIRN_CHECK(check(mdb_cursor_open(txn.get(), run.table, &opened)));
-    const Cursor cursor(opened, &mdb_cursor_close);  // closed before the commit, which would close it again
-    MDB_val key{};
-    MDB_val value{};
-    int code = mdb_cursor_get(cursor.get(), &key, &value, MDB_FIRST);
-    for (; code == 0; code = mdb_cursor_get(cursor.get(), &key, &value, MDB_NEXT)) {
-      const auto entry = decode(view_of(value));
-      if (!entry) return state_->damaged("an entry does not have the form it must have");
-      if (numbers.contains(entry->pack)) CAIRN_CHECK(check(mdb_cursor_del(cursor.get(), 0)));
-    }
-    if (code != MDB_NOTFOUND) return lmdb_error(code, "write index", state_->folder);
-  }
-  CAIRN_CHECK(check(state_->put_new_epoch(txn.get())));
-  return check(txn.commit());
+  CAIRN_CHECK(state_->add_packs(txn.get(), *runs, packs));
+  CAIRN_CHECK(state_->written(txn.commit()));
+  return state_->merge_runs();
 }
 
 bool Index::replaced() const {

@@ -74,7 +74,7 @@ bool OpenRun::may_hold(const ChunkName& name) const {
 Result<std::shared_ptr<const RunSet>> Index::State::runs(MDB_txn* txn) {
   Buffer first_list;
   MDB_val value{};
-  if (first_version) {
+  if (version == 1) {
     MDB_stat stat{};
     if (const int code = mdb_stat(txn, tables[0], &stat); code != 0) return lmdb_error(code, "read index", folder);
     const RunFacts all{0, 0, stat.ms_entries, 0};
@@ -86,14 +86,19 @@ Result<std::shared_ptr<const RunSet>> Index::State::runs(MDB_txn* txn) {
     if (code == MDB_NOTFOUND) return damaged("it does not say which runs it has");
     if (code != 0) return lmdb_error(code, "read index", folder);
   }
+  CAIRN_TRY(const std::uint64_t generation, generation_of(txn));
   {
     const std::lock_guard lock(runs_mutex);
-    if (last_runs && std::ranges::equal(last_runs->listed, view_of(value))) return last_runs;
+    if (last_runs && last_runs->generation == generation && std::ranges::equal(last_runs->listed, view_of(value)))
+      return last_runs;
   }
   const auto listed = decode_runs(view_of(value));
   if (!listed) return damaged("its list of runs does not have the form it must have");
   auto fresh = std::make_shared<RunSet>();
   fresh->listed.assign(view_of(value).begin(), view_of(value).end());
+  fresh->generation = generation;
+  CAIRN_TRY(const auto retired_now, retired_rows(txn));
+  for (const RetiredRow& row : retired_now) fresh->retired.emplace_back(row.pack, row.state);
   for (const RunFacts& facts : *listed) {
     OpenRun run{facts, tables[facts.slot], {}};
     const std::uint64_t pieces = (facts.blocks + kFilterPieceBlocks - 1) / kFilterPieceBlocks;
@@ -117,16 +122,29 @@ Result<std::shared_ptr<const RunSet>> Index::State::runs(MDB_txn* txn) {
   return std::shared_ptr<const RunSet>(std::move(fresh));
 }
 
-Result<std::optional<ByteView>> Index::State::entry_of(MDB_txn* txn, const RunSet& runs, const ChunkName& name) const {
+Retired RunSet::retired_of(PackNumber pack) const {
+  if (retired.empty()) return Retired::no;
+  const auto found = std::ranges::lower_bound(retired, pack, {}, &std::pair<PackNumber, Retired>::first);
+  return found == retired.end() || found->first != pack ? Retired::no : found->second;
+}
+
+// A name may be in a retired pack and, stored anew, in another: that one counts.
+Result<std::optional<ByteView>> Index::State::entry_of(MDB_txn* txn, const RunSet& runs, const ChunkName& name,
+                                                       Who who) const {
+  std::optional<ByteView> retired_entry;
   for (const OpenRun& run : runs.runs) {
     if (!run.may_hold(name)) continue;
     MDB_val key = value_of(name.view());
     MDB_val value{};
     const int code = mdb_get(txn, run.table, &key, &value);
-    if (code == 0) return std::optional(view_of(value));
-    if (code != MDB_NOTFOUND) return lmdb_error(code, "read index", folder);
+    if (code == MDB_NOTFOUND) continue;
+    if (code != 0) return lmdb_error(code, "read index", folder);
+    if (value.mv_size < sizeof(PackNumber)) return damaged("an entry does not have the form it must have");
+    const Retired state = runs.retired_of(pack_of_entry(view_of(value)));
+    if (state == Retired::no) return std::optional(view_of(value));
+    if (state != Retired::gone) retired_entry = view_of(value);
   }
-  return std::optional<ByteView>();
+  return who == Who::reader ? retired_entry : std::optional<ByteView>();
 }
 
 Result<void> Index::State::list_runs(MDB_txn* txn, std::span<const RunFacts> runs) const {
@@ -261,6 +279,8 @@ Result<void> Index::State::merge(std::span<const RunFacts> sources, std::span<co
   const auto pause = [](std::optional<RunWriter>* paused) {
     if (*paused) (*paused)->pause();
   };
+  // What is retired only grows while this writer merges; what is gone stays so.
+  std::shared_ptr<const RunSet> before;
   std::optional<ChunkName> last;
   for (bool at_end = false; !at_end;) {
     Transaction txn;
@@ -279,6 +299,7 @@ Result<void> Index::State::merge(std::span<const RunFacts> sources, std::span<co
       names += stat.ms_entries;
     }
     if (!writer) {
+      CAIRN_TRY(before, runs(txn.get()));
       CAIRN_TRY(facts.id, take_run_id(txn.get()));
       facts.blocks = filter_blocks_for(names);
       Buffer unfinished;
@@ -302,11 +323,22 @@ Result<void> Index::State::merge(std::span<const RunFacts> sources, std::span<co
       at_end = least == nullptr;
       if (at_end) break;
       const ChunkName name = ChunkName::of(view_of(least->key));
-      // One entry a name: a name is only added when no run has it.
-      if (last && !(*last < name)) return damaged("two of its runs have one name");
-      CAIRN_CHECK(writer->put(name, view_of(least->value)));
+      if (last && !(*last < name)) return damaged("the names of a run are not in order");
+      // Of entries of one name the one whose pack stays is taken; those of packs that are gone go with them.
+      std::optional<ByteView> best;
+      Retired best_state = Retired::gone;
+      for (Source& source : open) {
+        if (source.code != 0 || source.key.mv_size != kChunkNameBytes ||
+            !std::ranges::equal(view_of(source.key), name.view()))
+          continue;
+        if (source.value.mv_size < sizeof(PackNumber)) return damaged("an entry does not have the form it must have");
+        const Retired state = before->retired_of(pack_of_entry(view_of(source.value)));
+        if (state < best_state) best = view_of(source.value), best_state = state;
+      }
+      if (best) CAIRN_CHECK(writer->put(name, *best));
       last = name;
-      least->next();
+      for (Source& source : open)
+        if (source.code == 0 && std::ranges::equal(view_of(source.key), name.view())) source.next();
     }
     open.clear();  // the commit would close the cursors
     writer->pause();
@@ -316,6 +348,7 @@ Result<void> Index::State::merge(std::span<const RunFacts> sources, std::span<co
       std::vector<RunFacts> now(others.begin(), others.end());
       now.push_back(merged);
       CAIRN_CHECK(list_runs(txn.get(), now));
+      if (others.empty()) CAIRN_CHECK(forget_gone(txn.get(), *before));
       MDB_val key = value_of(as_bytes(kUnfinishedKey));
       CAIRN_CHECK(written(mdb_del(txn.get(), about, &key, nullptr)));
     }

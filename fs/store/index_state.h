@@ -62,13 +62,31 @@ struct OpenRun {
   [[nodiscard]] bool may_hold(const ChunkName& name) const;
 };
 struct RunSet {
-  Buffer listed;              // as `about` has them
-  std::vector<OpenRun> runs;  // the largest first
-  std::deque<Buffer> copies;  // of pieces that could move; what `runs` point to
+  Buffer listed;                                        // as `about` has them
+  std::uint64_t generation = 0;                         // of `retired`
+  std::vector<OpenRun> runs;                            // the largest first
+  std::deque<Buffer> copies;                            // of pieces that could move; what `runs` point to
+  std::vector<std::pair<PackNumber, Retired>> retired;  // sorted
+  [[nodiscard]] Retired retired_of(PackNumber pack) const;
   [[nodiscard]] std::vector<RunFacts> facts() const;
 };
 
 using NewEntry = std::pair<const ChunkName*, IndexEntry>;
+
+// A row of the table `retired`.
+struct RetiredRow {
+  PackNumber pack = 0;
+  Retired state = Retired::no;
+  std::uint64_t records = 0;  // how many the pack had
+};
+
+// Who looks a name up. Writers do not see what is in retired packs.
+enum class Who { reader, writer };
+
+std::optional<IndexEntry> decode_entry(ByteView bytes);
+inline PackNumber pack_of_entry(ByteView entry) {
+  return get_le<PackNumber>(entry);
+}
 
 struct Index::State {
   std::string folder;
@@ -78,8 +96,10 @@ struct Index::State {
   MDB_dbi packs = 0;                           // pack number -> size u64, records u64, name
   MDB_dbi pack_numbers = 0;                    // pack name -> pack number
   MDB_dbi filters = 0;                         // run, piece -> 64 KiB of the run's filter
+  MDB_dbi retired = 0;                         // pack number -> state, records
+  MDB_dbi verified = 0;                        // pack number -> when it was read and found whole
   std::array<MDB_dbi, kRunSlots> tables = {};  // of runs: chunk name -> entry
-  bool first_version = false;                  // and nobody may write: slot 0 is all there is
+  std::uint32_t version = 0;                   // as it is on disk; below kIndexVersion only where nobody may write
   std::mutex idle_mutex;
   std::vector<MDB_txn*> idle;  // read transactions, reset; guarded by idle_mutex
   std::mutex runs_mutex;
@@ -97,7 +117,8 @@ struct Index::State {
   int open_tables(MDB_txn* txn, unsigned flags);
   int open_first_tables(MDB_txn* txn, unsigned flags);  // those of version 1
   Result<void> open_version(const StoreId& store);
-  int make_current(MDB_txn* txn, const StoreId& store);
+  int open_run_tables(MDB_txn* txn, unsigned flags);  // and those of version 2
+  int make_current(MDB_txn* txn, const StoreId& store, std::uint32_t from);
   int put_new_epoch(MDB_txn* txn) const;
 
   Result<MDB_txn*> begin_read();
@@ -106,9 +127,23 @@ struct Index::State {
   // The runs of the transaction's snapshot; for a writing one before it has changed any run.
   Result<std::shared_ptr<const RunSet>> runs(MDB_txn* txn);
   // The entry's bytes; nothing when no run has the name.
-  Result<std::optional<ByteView>> entry_of(MDB_txn* txn, const RunSet& runs, const ChunkName& name) const;
+  Result<std::optional<ByteView>> entry_of(MDB_txn* txn, const RunSet& runs, const ChunkName& name, Who who) const;
 
+  // In one transaction of the caller's. `runs`: as they are before it.
+  Result<void> add_packs(MDB_txn* txn, const RunSet& runs, std::span<const IndexedPack> packs);
   Result<void> add_run(MDB_txn* txn, const RunSet& runs, std::vector<NewEntry>& entries);
+
+  // --- index_retired.cpp
+  Result<std::uint64_t> generation_of(MDB_txn* txn) const;
+  Result<void> next_generation(MDB_txn* txn) const;
+  Result<std::vector<RetiredRow>> retired_rows(MDB_txn* txn) const;
+  Result<void> put_retired(MDB_txn* txn, const RetiredRow& row) const;
+  Result<PackRow> pack_row(MDB_txn* txn, PackNumber number) const;  // index_damaged: there is none
+  Result<void> make_gone(MDB_txn* txn, std::span<const PackNumber> numbers) const;
+  // No entry names those that were gone in `before` any more.
+  Result<void> forget_gone(MDB_txn* txn, const RunSet& before) const;
+  // Merges all runs when many entries are of packs that are gone.
+  Result<void> merge_away_gone();
 
   // --- index_merge.cpp: of the one writer
   Result<std::uint32_t> take_run_id(MDB_txn* txn) const;
@@ -117,8 +152,22 @@ struct Index::State {
   Result<void> drop_unfinished();
   // Merges runs until their sizes are as they should be; what a crash leaves is taken away by drop_unfinished().
   Result<void> merge_runs();
+  // When it merges all runs, entries of packs that are gone are gone after it.
   Result<void> merge(std::span<const RunFacts> sources, std::span<const RunFacts> others);
   Result<void> drop_run(MDB_txn* txn, std::uint32_t slot, std::uint32_t id) const;
+};
+
+// Gives a read transaction back to the pool.
+class ReadScope {
+ public:
+  ReadScope(Index::State& state, MDB_txn* txn) : state_(state), txn_(txn) {}
+  ReadScope(const ReadScope&) = delete;
+  ReadScope& operator=(const ReadScope&) = delete;
+  ~ReadScope() { state_.end_read(txn_); }
+
+ private:
+  Index::State& state_;
+  MDB_txn* txn_;
 };
 
 // Writes one run, in the order of names, perhaps over several transactions.
