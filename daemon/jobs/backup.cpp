@@ -65,7 +65,8 @@ Result<std::vector<OpenDisk>> open_disks(const MachineSettings& machine, const B
 }
 
 Result<std::set<UtcTime>> times_of_points(Store& store, const std::string& machine) {
-  CAIRN_TRY(const std::vector<PointName> points, store.list_points());
+  // Deleted ones too: their names are taken.
+  CAIRN_TRY(const std::vector<PointName> points, store.list_stored_points());
   std::set<UtcTime> times;
   for (const PointName& point : points)
     if (point.machine == machine) times.insert(point.time);

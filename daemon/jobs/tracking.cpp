@@ -184,6 +184,9 @@ std::optional<std::string> Tracking::find_base(const DiskSettings& disk, DiskPla
         "the kept clone is that of {}, {}", record.point,
         there ? "and the newest recovery point is " + newest->text() : "which is not in the store any more");
   }
+  // What it names must stay until this backup has named it too.
+  if (const auto held = writer_.hold_point(*newest); !held)
+    return "the newest recovery point cannot be held: " + held.error().message();
   const auto hash = store_.point_hash(*newest);
   if (!hash) return "the newest recovery point cannot be read: " + hash.error().message();
   if (*hash != record.point_hash) return fmt::format("{} is not as it was when the clone was kept", record.point);

@@ -24,6 +24,8 @@ class ObjectReader {
  public:
   virtual ~ObjectReader() = default;
   [[nodiscard]] virtual std::uint64_t size() const = 0;
+  // True: the object was removed; what is kept of it takes space as long as this lives.
+  [[nodiscard]] virtual bool is_removed() const { return false; }
   // Fills all of `to` from `offset`. Errors: io_error; object_missing when the object is shorter than that.
   virtual Result<void> read(std::uint64_t offset, MutableBytes to) const = 0;
   // `bytes` bytes from `offset`, somewhere in `buffer`: good until that is used again. For large runs that are wanted

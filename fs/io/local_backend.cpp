@@ -27,6 +27,11 @@ class FileReader final : public ObjectReader {
 
   [[nodiscard]] std::uint64_t size() const override { return size_; }
 
+  [[nodiscard]] bool is_removed() const override {
+    struct stat facts{};
+    return ::fstat(file_.get(), &facts) == 0 && facts.st_nlink == 0;
+  }
+
   Result<void> read(std::uint64_t offset, MutableBytes to) const override {
     while (!to.empty()) {
       const ssize_t got = ::pread(file_.get(), to.data(), to.size(), static_cast<off_t>(offset));

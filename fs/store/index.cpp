@@ -439,16 +439,24 @@ Result<void> Index::renew_epoch() {
   return {};
 }
 
+Result<PackNumber> Index::State::next_pack(MDB_txn* txn) const {
+  MDB_val key = value_of(as_bytes(kNextPackKey));
+  MDB_val value{};
+  const int code = mdb_get(txn, about, &key, &value);
+  if (code == MDB_NOTFOUND) return PackNumber{0};
+  if (code != 0) return lmdb_error(code, "read index", folder);
+  if (value.mv_size != sizeof(PackNumber)) return damaged("its pack counter has a wrong length");
+  return get_le<PackNumber>(view_of(value));
+}
+
+Result<PackNumber> Index::next_pack() {
+  CAIRN_TRY(MDB_txn * txn, state_->begin_read());
+  const ReadScope scope(*state_, txn);
+  return state_->next_pack(txn);
+}
+
 Result<void> Index::State::add_packs(MDB_txn* txn, const RunSet& runs, std::span<const IndexedPack> new_packs) {
-  PackNumber next = 0;
-  MDB_val next_key = value_of(as_bytes(kNextPackKey));
-  {
-    MDB_val value{};
-    const int code = mdb_get(txn, about, &next_key, &value);
-    if (code != MDB_NOTFOUND) CAIRN_CHECK(written(code));
-    if (code == 0 && value.mv_size != sizeof(next)) return damaged("its pack counter has a wrong length");
-    if (code == 0) next = get_le<PackNumber>(view_of(value));
-  }
+  CAIRN_TRY(PackNumber next, next_pack(txn));
   std::vector<NewEntry> entries;
   for (const IndexedPack& pack : new_packs) {
     CAIRN_TRY(const auto known, number_of(txn, pack.name));
@@ -470,6 +478,7 @@ Result<void> Index::State::add_packs(MDB_txn* txn, const RunSet& runs, std::span
   }
   Buffer next_bytes;
   append_le(next_bytes, next);
+  MDB_val next_key = value_of(as_bytes(kNextPackKey));
   MDB_val next_value = value_of(next_bytes);
   CAIRN_CHECK(written(mdb_put(txn, about, &next_key, &next_value, 0)));
   return add_run(txn, runs, entries);

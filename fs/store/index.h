@@ -72,6 +72,8 @@ class Index {
   Result<std::vector<std::string>> pack_names();
   Result<std::uint64_t> record_count();
 
+  // The number that the next pack gets.
+  Result<PackNumber> next_pack();
   // All packs whose files are there, by number.
   Result<std::vector<PackRow>> packs();
   // Where names lie, from one snapshot, as readers see them; nothing: the index does not know it, or it is the zero
@@ -82,10 +84,10 @@ class Index {
   // as long as no other pack has it. `added`: packs that have what is still needed of them, added in the same
   // transaction. Durable on return.
   Result<void> retire(std::span<const PackNumber> packs, Retired why, std::span<const IndexedPack> added = {});
-  // Back to what they were.
-  Result<void> reprieve(std::span<const PackNumber> packs);
   // Their files are removed: forgets them. No new epoch: nothing that a point needs may have been in them. Entries go
   // when runs are merged; when there are many such entries, all runs are.
+  // A retired pack never comes back as it was, lest two packs that stay have one name and the index changes its mind
+  // about them: one that is good after all is dropped and added again, under a new number.
   Result<void> drop(std::span<const PackNumber> packs);
   // When each pack was last read and found whole; none: never, as far as this index knows. `packs` and `times` go
   // together.

@@ -142,19 +142,6 @@ Result<void> Index::retire(std::span<const PackNumber> packs, Retired why, std::
   return state_->merge_runs();
 }
 
-Result<void> Index::reprieve(std::span<const PackNumber> packs) {
-  Transaction txn;
-  CAIRN_CHECK(state_->written(txn.begin(state_->env, 0)));
-  for (const PackNumber number : packs) {
-    CAIRN_CHECK(state_->pack_row(txn.get(), number));  // one that is gone cannot come back
-    MDB_val key = key_of(number);
-    const int code = mdb_del(txn.get(), state_->retired, &key, nullptr);
-    if (code != MDB_NOTFOUND) CAIRN_CHECK(state_->written(code));
-  }
-  CAIRN_CHECK(state_->next_generation(txn.get()));
-  return state_->written(txn.commit());
-}
-
 Result<void> Index::State::make_gone(MDB_txn* txn, std::span<const PackNumber> numbers) const {
   for (const PackNumber number : numbers) {
     CAIRN_TRY(const PackRow row, pack_row(txn, number));

@@ -130,6 +130,7 @@ struct Index::State {
   Result<std::optional<ByteView>> entry_of(MDB_txn* txn, const RunSet& runs, const ChunkName& name, Who who) const;
 
   // In one transaction of the caller's. `runs`: as they are before it.
+  Result<PackNumber> next_pack(MDB_txn* txn) const;
   Result<void> add_packs(MDB_txn* txn, const RunSet& runs, std::span<const IndexedPack> packs);
   Result<void> add_run(MDB_txn* txn, const RunSet& runs, std::vector<NewEntry>& entries);
 

@@ -101,6 +101,7 @@ class PackReader {
   // damaged, or in the way of which something else stands, fails alone. Errors to `to`: as read_record().
   void read_run(std::span<const WantedRecord> run, ChunkReceiver& to) const;
   [[nodiscard]] std::uint64_t size() const { return object_->size(); }
+  [[nodiscard]] bool is_removed() const { return object_->is_removed(); }
 
  private:
   PackReader(std::unique_ptr<ObjectReader> object, Opener opener, std::string path)

@@ -66,6 +66,18 @@ Result<bool> RecordSink::is_new(const ChunkName& name) {
   return false;
 }
 
+void append_record(PackBuilder& pack, const NewRecord& record, Buffer& compressed) {
+  const auto raw_bytes = static_cast<std::uint32_t>(record.bytes.size());
+  if (record.compress == Compress::try_it && looks_compressible(record.bytes)) {
+    compressed.resize(ZSTD_compressBound(record.bytes.size()));
+    const std::size_t size = ZSTD_compress(compressed.data(), compressed.size(), record.bytes.data(),
+                                           record.bytes.size(), kCompressionLevel);
+    if (ZSTD_isError(size) == 0 && size < record.bytes.size() - record.bytes.size() / 16)
+      return pack.add(record.name, record.kind, RecordEncoding::zstd, raw_bytes, ByteView(compressed).first(size));
+  }
+  pack.add(record.name, record.kind, RecordEncoding::plain, raw_bytes, record.bytes);
+}
+
 std::uint64_t RecordSink::add(Lane& lane, const NewRecord& record) {
   if (!lane.pack) {
     BulkBuffer room = writer_.take_spare();
@@ -73,17 +85,7 @@ std::uint64_t RecordSink::add(Lane& lane, const NewRecord& record) {
     lane.pack.emplace(keys_, algorithm_, store_, std::move(room));
   }
   const std::size_t before = lane.pack->size();
-  const auto raw_bytes = static_cast<std::uint32_t>(record.bytes.size());
-  if (record.compress == Compress::try_it && looks_compressible(record.bytes)) {
-    lane.compressed.resize(ZSTD_compressBound(record.bytes.size()));
-    const std::size_t size = ZSTD_compress(lane.compressed.data(), lane.compressed.size(), record.bytes.data(),
-                                           record.bytes.size(), kCompressionLevel);
-    if (ZSTD_isError(size) == 0 && size < record.bytes.size() - record.bytes.size() / 16) {
-      lane.pack->add(record.name, record.kind, RecordEncoding::zstd, raw_bytes, ByteView(lane.compressed).first(size));
-      return lane.pack->size() - before;
-    }
-  }
-  lane.pack->add(record.name, record.kind, RecordEncoding::plain, raw_bytes, record.bytes);
+  append_record(*lane.pack, record, lane.compressed);
   return lane.pack->size() - before;
 }
 

@@ -29,6 +29,9 @@ struct NewRecord {
   ByteView bytes;
 };
 
+// Puts the record into the pack, compressed where that pays. `compressed`: room to work in, used again.
+void append_record(PackBuilder& pack, const NewRecord& record, Buffer& compressed);
+
 struct SinkCount {
   std::uint64_t new_bytes = 0;     // before compression
   std::uint64_t stored_bytes = 0;  // sealed

@@ -97,6 +97,26 @@ Result<PackCache::SharedPack> PackCache::open(const std::string& pack_name) {
   return pack;
 }
 
+void PackCache::drop(const std::string& pack_name) {
+  const std::lock_guard lock(mutex_);
+  const auto found = by_name_.find(pack_name);
+  if (found == by_name_.end()) return;
+  recent_.erase(found->second);
+  by_name_.erase(found);
+}
+
+void PackCache::drop_removed() {
+  const std::lock_guard lock(mutex_);
+  for (auto pack = recent_.begin(); pack != recent_.end();) {
+    if (pack->second->is_removed()) {
+      by_name_.erase(pack->first);
+      pack = recent_.erase(pack);
+    } else {
+      ++pack;
+    }
+  }
+}
+
 void PackCache::clear() {
   const std::lock_guard lock(mutex_);
   by_name_.clear();
@@ -123,7 +143,9 @@ Result<void> Store::State::reload_document() {
   return {};
 }
 
-Store::Store(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Store::Store(std::unique_ptr<State> state) : state_(std::move(state)) {
+  state_->self = this;
+}
 Store::~Store() = default;
 
 Result<void> Store::create(const std::filesystem::path& path, const StoreParameters& parameters,
@@ -278,6 +300,10 @@ std::string Store::fingerprint(const SecretBytes& volume_key) const {
 }
 
 Result<std::vector<PointName>> Store::list_points() {
+  return list_stored_points();
+}
+
+Result<std::vector<PointName>> Store::list_stored_points() {
   CAIRN_TRY(const auto objects, state_->backend->list("points/"));
   std::vector<PointName> names;
   names.reserve(objects.size());
@@ -305,6 +331,21 @@ Result<IndexedPack> Store::State::read_footer(const std::string& pack_name) {
   CAIRN_TRY(const auto pack, PackReader::open(*backend, pack_name, keys, document.id));
   CAIRN_TRY(auto records, pack->read_footer());
   return IndexedPack{pack_name, pack->size(), std::move(records)};
+}
+
+Result<std::unique_ptr<ObjectHold>> Store::State::hold_point(const PointName& name) {
+  auto hold = backend->hold(point_object(name));
+  if (!hold && hold.error().code == ErrorCode::object_missing)
+    return fail(ErrorCode::point_missing, "hold recovery point", name.text());
+  return hold;
+}
+
+Result<std::unique_ptr<ObjectHold>> Store::hold_point(const PointName& name) {
+  return state_->hold_point(name);
+}
+
+void Store::let_go_of_removed_packs() {
+  state_->packs.drop_removed();
 }
 
 Result<RecoveryPoint> Store::load_point(const PointName& name) {
@@ -376,10 +417,21 @@ Result<Index::Located> Store::State::locate(RecordKind kind, const ChunkName& na
   return *std::move(entry);
 }
 
+Result<Store::State::OpenRecord> Store::State::open_record(RecordKind kind, const ChunkName& name) {
+  std::string last_pack;
+  for (;;) {
+    CAIRN_TRY(const auto entry, locate(kind, name));
+    auto pack = packs.open(entry.pack_name);
+    if (pack) return OpenRecord{*std::move(pack), entry.place};
+    if (pack.error().code != ErrorCode::object_missing || entry.pack_name == last_pack)
+      return pass_on(std::move(pack).error());
+    last_pack = entry.pack_name;
+  }
+}
+
 Result<SharedBuffer> Store::fetch(RecordKind kind, const ChunkName& name) {
-  CAIRN_TRY(const auto entry, state_->locate(kind, name));
-  CAIRN_TRY(const auto pack, state_->packs.open(entry.pack_name));
-  return pack->read_record(name, entry.place);
+  CAIRN_TRY(const auto record, state_->open_record(kind, name));
+  return record.pack->read_record(name, record.place);
 }
 
 void Store::fetch_into(RecordKind kind, std::span<const ChunkName> names, ChunkReceiver& to) {
@@ -407,10 +459,20 @@ void Store::fetch_into(RecordKind kind, std::span<const ChunkName> names, ChunkR
     const auto of_pack = rest.first(static_cast<std::size_t>(end - rest.begin()));
     rest = rest.subspan(of_pack.size());
     const auto& pack = packs[number].pack;
-    if (pack)
+    if (pack) {
       for (const auto run : cut_into_runs(of_pack, kMaxRunBytes, kMaxRunGap)) (*pack)->read_run(run, to);
-    else
-      for (const WantedRecord& record : of_pack) to.failed(record.index, pack.error());
+      continue;
+    }
+    // Perhaps it was removed since it was looked up, and what is needed of it has moved.
+    for (const WantedRecord& record : of_pack) {
+      auto moved = state_->open_record(kind, record.name);
+      if (!moved) {
+        to.failed(record.index, std::move(moved).error());
+        continue;
+      }
+      const WantedRecord found{record.index, 0, record.name, moved->place};
+      moved->pack->read_run({&found, 1}, to);
+    }
   }
 }
 

@@ -23,6 +23,7 @@
 namespace cairn {
 
 class StoreWriter;
+struct WriterCore;
 
 inline constexpr std::uint32_t kMinChunkSize = 64 * 1024;
 inline constexpr std::uint32_t kMaxChunkSize = 4 * 1024 * 1024;
@@ -106,6 +107,9 @@ class Store : public ChunkSource {
   Result<std::unique_ptr<ObjectHold>> hold_point(const PointName& name);
   // Changes when points came or went; nothing: cannot tell, list again.
   Result<std::optional<std::uint64_t>> points_token();
+  // Closes packs that are kept open and were removed meanwhile, so that their space comes back. Cheap: for whoever
+  // keeps a store open for long, now and then.
+  void let_go_of_removed_packs();
   // Errors: point_missing, point_damaged.
   Result<RecoveryPoint> load_point(const PointName& name);
   // BLAKE3, hex, of the point as stored: what the next point's `previous` will say. Errors: point_missing, io_error.
@@ -134,6 +138,7 @@ class Store : public ChunkSource {
   struct State;
   explicit Store(std::unique_ptr<State> state);
   friend class StoreWriter;
+  friend struct WriterCore;
   std::unique_ptr<State> state_;
 };
 

@@ -24,6 +24,10 @@ class PackCache {
   // Errors: as PackReader::open.
   Result<SharedPack> open(const std::string& pack_name);
   void clear();
+  // Lets go of a pack whose file is being removed.
+  void drop(const std::string& pack_name);
+  // Lets go of packs whose files another process has removed, so that their space comes back.
+  void drop_removed();
 
  private:
   static constexpr std::size_t kOpenPacks = 256;  // file descriptors
@@ -35,7 +39,10 @@ class PackCache {
   std::unordered_map<std::string, decltype(recent_)::iterator> by_name_;
 };
 
+struct WriterCore;
+
 struct Store::State {
+  Store* self = nullptr;
   std::shared_ptr<Backend> backend;
   std::filesystem::path directory;
   StoreDocument document;  // slots guarded by document_mutex; the rest is constant
@@ -48,8 +55,8 @@ struct Store::State {
   std::shared_ptr<Index> index_;  // guarded by index_mutex; null until first used, or after a rebuild
   std::mutex writer_mutex;
   std::condition_variable writer_gone;
-  std::weak_ptr<StoreWriter> writer;  // guarded by writer_mutex
-  bool writer_alive = false;          // guarded by writer_mutex; true until its destructor has ended
+  std::weak_ptr<WriterCore> writer;  // guarded by writer_mutex
+  bool writer_alive = false;         // guarded by writer_mutex; true until its destructor has ended
 
   State(std::shared_ptr<Backend> store_backend, std::filesystem::path path, StoreDocument store_document,
         SecretBytes key)
@@ -66,6 +73,17 @@ struct Store::State {
   // Opens it when needed; opens it anew when it was replaced. Errors: as Index::open.
   Result<std::shared_ptr<Index>> index();
   void forget_index();
+  // The one that there is, or a new one with the writer lock. Errors: as Store::begin_writing.
+  Result<std::shared_ptr<WriterCore>> writer_core(const std::string& purpose);
+  // Errors: point_missing.
+  Result<std::unique_ptr<ObjectHold>> hold_point(const PointName& name);
+  // The record's place and its pack, open. A pack that garbage collection removes between the two is looked for again:
+  // what is needed of it is elsewhere by then. Errors: as locate() and PackReader::open.
+  struct OpenRecord {
+    PackCache::SharedPack pack;
+    RecordPlace place;
+  };
+  Result<OpenRecord> open_record(RecordKind kind, const ChunkName& name);
   // Where the record lies. Errors: chunk_missing, map_damaged (another kind), as Index::open and Index::locate.
   Result<Index::Located> locate(RecordKind kind, const ChunkName& name);
   // Errors: store_missing, not_a_store, store_too_new, store_damaged.

@@ -3,13 +3,13 @@
 
 #include <algorithm>
 #include <thread>
-#include <unordered_set>
+#include <unordered_map>
 
 #include "config/base/log.h"
 #include "fs/store/ingest.h"
 #include "fs/store/point_file.h"
 #include "fs/store/store_state.h"
-#include "fs/store/writer_lock.h"
+#include "fs/store/writer_core.h"
 
 namespace cairn {
 
@@ -17,27 +17,70 @@ namespace {
 constexpr unsigned kMaxLanes = 4;  // packs being filled at once: bounds the memory
 }
 
-struct StoreWriter::State {
-  Store::State& store;
-  WriterLock lock;
-  std::shared_ptr<Index> index;
-  RecordSink sink;
+WriterSessions::Number WriterSessions::begin(PackNumber next_pack) {
+  const std::lock_guard lock(mutex_);
+  active_.emplace(next_, next_pack);
+  return next_++;
+}
 
-  State(Store::State& of, WriterLock taken, std::shared_ptr<Index> store_index)
-      : store(of),
-        lock(std::move(taken)),
-        index(std::move(store_index)),
-        sink(*store.backend, *index, store.keys, store.document.algorithm, store.document.id,
-             std::clamp(std::thread::hardware_concurrency(), 1U, kMaxLanes)) {}
+void WriterSessions::end(Number session) {
+  const std::lock_guard lock(mutex_);
+  active_.erase(session);
+}
 
-  // Makes the index fit the packs that are really there.
-  static Result<void> reconcile(Store::State& store, Index& index);
-};
+WriterSessions::Number WriterSessions::next() const {
+  const std::lock_guard lock(mutex_);
+  return next_;
+}
 
-Result<void> StoreWriter::State::reconcile(Store::State& store, Index& index) {
+std::optional<WriterSessions::Number> WriterSessions::oldest_but(Number own) const {
+  const std::lock_guard lock(mutex_);
+  for (const auto& entry : active_)
+    if (entry.first != own) return entry.first;
+  return {};
+}
+
+PackNumber WriterSessions::settled_packs(Number own) const {
+  const std::lock_guard lock(mutex_);
+  PackNumber settled = UINT32_MAX;
+  for (const auto& [session, next_pack] : active_)
+    if (session != own) settled = std::min(settled, next_pack);
+  return settled;
+}
+
+void WriterSessions::retired(std::span<const PackNumber> packs, Number before) {
+  const std::lock_guard lock(mutex_);
+  for (const PackNumber pack : packs) retired_[pack] = before;
+}
+
+WriterSessions::Number WriterSessions::retired_before(PackNumber pack) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = retired_.find(pack);
+  return found == retired_.end() ? 0 : found->second;
+}
+
+void WriterSessions::removed(std::span<const PackNumber> packs) {
+  const std::lock_guard lock(mutex_);
+  for (const PackNumber pack : packs) retired_.erase(pack);
+}
+
+WriterCore::WriterCore(Store::State& of, WriterLock taken, std::shared_ptr<Index> store_index)
+    : store(of),
+      lock(std::move(taken)),
+      index(std::move(store_index)),
+      sink(*store.backend, *index, store.keys, store.document.algorithm, store.document.id,
+           std::clamp(std::thread::hardware_concurrency(), 1U, kMaxLanes)) {}
+
+WriterCore::~WriterCore() {
+  // Keeps what a cancelled backup stored: the next one finds it. A failure was reported where it happened.
+  static_cast<void>(sink.flush().has_value());
+}
+
+Result<void> WriterCore::reconcile(Store::State& store, Index& index) {
   CAIRN_TRY(const auto objects, store.backend->list("packs/"));
-  CAIRN_TRY(const auto indexed, index.pack_names());
-  std::unordered_set<std::string> gone(indexed.begin(), indexed.end());
+  CAIRN_TRY(const auto rows, index.packs());
+  std::unordered_map<std::string, const PackRow*> gone;
+  for (const PackRow& row : rows) gone.emplace(row.name, &row);
   std::vector<IndexedPack> found;
   std::size_t found_records = 0;
   for (const std::string& name : pack_names_of(objects)) {
@@ -57,74 +100,96 @@ Result<void> StoreWriter::State::reconcile(Store::State& store, Index& index) {
     }
   }
   CAIRN_CHECK(index.add(found));
+  // A collection that was interrupted between removing a pack and forgetting it: nothing was lost.
+  std::vector<PackNumber> removed;
+  std::erase_if(gone, [&](const auto& entry) {
+    if (entry.second->retired == Retired::no) return false;
+    removed.push_back(entry.second->number);
+    return true;
+  });
+  if (!removed.empty()) CAIRN_CHECK(index.drop(removed));
   if (gone.empty()) {
     // An index of an earlier version has none yet.
     CAIRN_TRY(const std::string epoch, index.epoch());
     return epoch.empty() ? index.renew_epoch() : Result<void>();
   }
   // New points must not build on what is not there any more.
-  for (const std::string& name : gone)
+  std::vector<std::string> names;
+  for (const auto& entry : gone) {
     log_event(LogLevel::error, "pack-missing", store.directory.string(),
-              {{"pack", name}, {"effect", "its chunks will be stored anew"}});
-  const std::vector<std::string> names(gone.begin(), gone.end());
+              {{"pack", entry.first}, {"effect", "its chunks will be stored anew"}});
+    names.push_back(entry.first);
+  }
   return index.forget(names);
 }
 
-Result<std::shared_ptr<StoreWriter>> Store::begin_writing(const std::string& purpose) {
-  std::unique_lock guard(state_->writer_mutex);
+Result<std::shared_ptr<WriterCore>> Store::State::writer_core(const std::string& purpose) {
+  std::unique_lock guard(writer_mutex);
   for (;;) {
-    if (auto writer = state_->writer.lock()) return writer;
-    if (!state_->writer_alive) break;
-    state_->writer_gone.wait(guard);  // one that is just ending still has the lock
+    if (auto core = writer.lock()) return core;
+    if (!writer_alive) break;
+    writer_gone.wait(guard);  // one that is just ending still has the lock
   }
-  CAIRN_TRY(WriterLock lock, WriterLock::take(state_->directory, purpose));
-  CAIRN_CHECK(state_->backend->remove_leftovers());
+  CAIRN_TRY(WriterLock lock, WriterLock::take(directory, purpose));
+  CAIRN_CHECK(backend->remove_leftovers());
   std::error_code ignored;
-  std::filesystem::remove_all(state_->directory / "index.new", ignored);  // of an interrupted rebuild
-  state_->forget_index();                                                 // another process may have rebuilt it
-  CAIRN_TRY(auto index, state_->index());
-  CAIRN_CHECK(StoreWriter::State::reconcile(*state_, *index));
-  State& state = *state_;
-  const auto end_writer = [&state](StoreWriter* writer) {
-    delete writer;
-    const std::lock_guard lock_state(state.writer_mutex);
-    state.writer_alive = false;
-    state.writer_gone.notify_all();
+  std::filesystem::remove_all(directory / "index.new", ignored);  // of an interrupted rebuild
+  forget_index();                                                 // another process may have rebuilt it
+  CAIRN_TRY(auto opened, index());
+  CAIRN_CHECK(WriterCore::reconcile(*this, *opened));
+  const auto end_core = [this](WriterCore* core) {
+    delete core;
+    const std::lock_guard lock_state(writer_mutex);
+    writer_alive = false;
+    writer_gone.notify_all();
   };
-  std::shared_ptr<StoreWriter> writer(
-      new StoreWriter(std::make_unique<StoreWriter::State>(state, std::move(lock), std::move(index))), end_writer);
-  state.writer = writer;
-  state.writer_alive = true;
-  return writer;
+  std::shared_ptr<WriterCore> core(new WriterCore(*this, std::move(lock), std::move(opened)), end_core);
+  writer = core;
+  writer_alive = true;
+  return core;
+}
+
+Result<std::shared_ptr<StoreWriter>> Store::begin_writing(const std::string& purpose) {
+  auto state = std::make_unique<StoreWriter::State>();
+  CAIRN_TRY(state->core, state_->writer_core(purpose));
+  CAIRN_TRY(const PackNumber next_pack, state->core->index->next_pack());
+  state->session = state->core->sessions.begin(next_pack);
+  return std::shared_ptr<StoreWriter>(new StoreWriter(std::move(state)));
 }
 
 StoreWriter::StoreWriter(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 StoreWriter::~StoreWriter() {
-  // Keeps what a cancelled backup stored: the next one finds it. A failure was reported where it happened.
-  static_cast<void>(state_->sink.flush().has_value());
+  state_->core->sessions.end(state_->session);
+}
+
+Result<void> StoreWriter::hold_point(const PointName& name) {
+  CAIRN_TRY(auto hold, state_->core->store.hold_point(name));
+  const std::lock_guard lock(state_->mutex);
+  state_->held.push_back(std::move(hold));
+  return {};
 }
 
 Result<IngestReport> StoreWriter::ingest(ImageReader& image, const IngestOptions& options) {
-  const std::uint32_t chunk_size = state_->store.document.chunk_size;
+  const std::uint32_t chunk_size = state_->core->store.document.chunk_size;
   std::optional<CarryOver> carry_over;
   if (options.base) carry_over.emplace(*options.base->source, options.base->map, image.size(), chunk_size);
-  return ingest_disk(state_->sink, state_->store.keys.namer(), chunk_size, image, options,
+  return ingest_disk(state_->core->sink, state_->core->store.keys.namer(), chunk_size, image, options,
                      carry_over ? &*carry_over : nullptr);
 }
 
 Result<void> StoreWriter::flush() {
-  return state_->sink.flush();
+  return state_->core->sink.flush();
 }
 
 Result<std::string> StoreWriter::epoch() {
-  return state_->index->epoch();
+  return state_->core->index->epoch();
 }
 
 Result<void> StoreWriter::commit(RecoveryPoint& point) {
-  CAIRN_CHECK(state_->sink.flush());
+  CAIRN_CHECK(state_->core->sink.flush());
   const std::string prefix = "points/" + point.name.machine + "@";
-  CAIRN_TRY(const auto objects, state_->store.backend->list("points/"));
+  CAIRN_TRY(const auto objects, state_->core->store.backend->list("points/"));
   std::optional<PointName> previous;
   for (const std::string& object : objects) {
     if (!object.starts_with(prefix)) continue;
@@ -135,20 +200,20 @@ Result<void> StoreWriter::commit(RecoveryPoint& point) {
   point.previous_name.clear();
   if (previous) {
     point.previous_name = previous->text();
-    if (const auto bytes = state_->store.read_point_file(*previous))
+    if (const auto bytes = state_->core->store.read_point_file(*previous))
       point.previous = Blake3::hex_of(*bytes);
     else
       log_error("point-unreadable", point.previous_name, bytes.error());
   }
-  const Buffer bytes =
-      seal_point(point, state_->store.keys, state_->store.document.algorithm, state_->store.document.id);
+  const Buffer bytes = seal_point(point, state_->core->store.keys, state_->core->store.document.algorithm,
+                                  state_->core->store.document.id);
   if (bytes.size() > kMaxPointBytes)
     return fail(ErrorCode::internal, "commit recovery point", point.name.text(), "its document is larger than 64 MiB");
-  return state_->store.backend->put(point_object(point.name), bytes, IfExists::fail);
+  return state_->core->store.backend->put(point_object(point.name), bytes, IfExists::fail);
 }
 
 Result<void> StoreWriter::remove_point(const PointName& name) {
-  auto removed = state_->store.backend->remove(point_object(name));
+  auto removed = state_->core->store.backend->remove(point_object(name));
   if (!removed && removed.error().code == ErrorCode::object_missing)
     return fail(ErrorCode::point_missing, "remove recovery point", name.text());
   return removed;

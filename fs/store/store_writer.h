@@ -38,7 +38,7 @@ struct IngestOptions {
   std::function<void(std::uint64_t bytes)> progress;  // bytes of the disk done since the last call; any thread
   std::stop_token stop;                               // stops at the next chunk: cancelled
   // Must be there when the image says "as before". The base must have been committed under the epoch() that this
-  // writer has: then everything that it names is still there.
+  // writer has, and be held (hold_point) before it was loaded: then everything that it names is still there.
   std::optional<IngestBase> base;
 };
 
@@ -67,6 +67,8 @@ class StoreWriter {
   // Changes whenever something was lost that the store had: a pack is gone, or the index was made anew. As long as it
   // is the same, everything that a point named when it was committed is still there.
   Result<std::string> epoch();
+  // Keeps the point, and what it names, from being removed as long as this writer lives. Errors: point_missing.
+  Result<void> hold_point(const PointName& name);
   // Removes the point's file at once, and records nothing. For tests of what is lost; see purge_point().
   // Errors: point_missing.
   Result<void> remove_point(const PointName& name);
