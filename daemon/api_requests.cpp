@@ -122,6 +122,7 @@ int http_status(const Error& error) {
     case ErrorCode::shutting_down:
       return 503;
     case ErrorCode::no_space:
+    case ErrorCode::space_reserved:
       return 507;
     default:
       return 500;

@@ -225,6 +225,7 @@ Result<void> check_restore(Store& store, const RestoreTask& task) {
 Result<json> run_restore(Store& store, const RestoreTask& task, JobContext& job) {
   const auto began = std::chrono::steady_clock::now();
   job.set_point(task.point.text());
+  CAIRN_TRY(const auto hold, store.hold_point(task.point));  // it stays until it is restored
   CAIRN_TRY(const RecoveryPoint point, store.load_point(task.point));
   CAIRN_CHECK(check_target(point, task));
   CAIRN_TRY(const auto disks, wanted_disks(point, task.disk));

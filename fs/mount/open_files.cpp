@@ -15,13 +15,14 @@ alignas(4096) std::uint8_t zeros[kZeroBytes];
 
 }  // namespace
 
-std::shared_ptr<OpenDisk> OpenDisks::open(InodeNumber inode, const FileContent& content) {
-  const std::lock_guard lock(mutex_);  // making a reader reads nothing
+Result<std::shared_ptr<OpenDisk>> OpenDisks::open(InodeNumber inode, const FileContent& content) {
+  const std::lock_guard lock(mutex_);  // making a reader reads nothing, and a hold is one system call
   if (const auto at = open_.find(inode); at != open_.end())
     if (auto disk = at->second.lock()) return disk;
   std::erase_if(open_, [](const auto& entry) { return entry.second.expired(); });
   auto disk = std::make_shared<OpenDisk>();
   disk->point = content.point;
+  CAIRN_TRY(disk->hold, hold_point_(content.point->name));
   disk->reader = make_reader_(*content.image);
   open_[inode] = disk;
   return disk;

@@ -12,6 +12,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "fs/io/backend.h"
 #include "fs/mount/point_tree.h"
 #include "fs/mount/read_ahead.h"
 #include "fs/store/disk_reader.h"
@@ -22,6 +23,7 @@ namespace cairn {
 struct OpenDisk {
   std::shared_ptr<const LoadedPoint> point;  // keeps the map record and the names
   std::unique_ptr<DiskReader> reader;
+  std::unique_ptr<ObjectHold> hold;  // what is open stays, whatever is deleted meanwhile
 };
 
 // One open(2) of a file.
@@ -38,13 +40,17 @@ struct OpenFile {
 class OpenDisks {
  public:
   using MakeReader = std::function<std::unique_ptr<DiskReader>(const PointImage& image)>;
-  explicit OpenDisks(MakeReader make_reader) : make_reader_(std::move(make_reader)) {}
-  // The one that is open already, or a new one; it goes when the last holder lets go.
-  std::shared_ptr<OpenDisk> open(InodeNumber inode, const FileContent& content);
+  using HoldPoint = std::function<Result<std::unique_ptr<ObjectHold>>(const PointName& point)>;
+  OpenDisks(MakeReader make_reader, HoldPoint hold_point)
+      : make_reader_(std::move(make_reader)), hold_point_(std::move(hold_point)) {}
+  // The one that is open already, or a new one; it goes when the last holder lets go. Errors: point_missing: the point
+  // was removed since it was listed.
+  Result<std::shared_ptr<OpenDisk>> open(InodeNumber inode, const FileContent& content);
   [[nodiscard]] std::vector<InodeNumber> open_inodes() const;
 
  private:
   MakeReader make_reader_;
+  HoldPoint hold_point_;
   mutable std::mutex mutex_;
   std::unordered_map<InodeNumber, std::weak_ptr<OpenDisk>> open_;
 };

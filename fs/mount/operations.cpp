@@ -167,7 +167,11 @@ void on_open(fuse_req_t request, fuse_ino_t inode, fuse_file_info* info) {
     if (!content) return refuse(request, served, inode, content.error());
     if (!*content) return static_cast<void>(fuse_reply_err(request, ESTALE));
     std::shared_ptr<OpenDisk> disk;
-    if ((*content)->image != nullptr) disk = served.disks.open(inode, **content);
+    if ((*content)->image != nullptr) {
+      auto opened = served.disks.open(inode, **content);
+      if (!opened) return refuse(request, served, inode, opened.error());
+      disk = *std::move(opened);
+    }
     info->fh = served.handles.keep(
         std::make_unique<OpenFile>(inode, **std::move(content), std::move(disk), served.read_ahead_bytes));
     info->keep_cache = 1;

@@ -38,7 +38,11 @@ constexpr const char* kKernelReadAheadKib = "1024";
 class StorePoints : public PointSource {
  public:
   explicit StorePoints(Store& store) : store_(store) {}
-  Result<std::vector<PointName>> list_points() override { return store_.list_points(); }
+  // Now and then: a good time to give back what another process has removed.
+  Result<std::vector<PointName>> list_points() override {
+    store_.let_go_of_removed_packs();
+    return store_.list_points();
+  }
   Result<std::optional<std::uint64_t>> points_token() override { return store_.points_token(); }
   Result<RecoveryPoint> load_point(const PointName& name) override { return store_.load_point(name); }
 
@@ -92,7 +96,8 @@ struct MountSession::State {
         points(store),
         tree(points),
         cache(store, wanted.cache_bytes, store.info().chunk_size),
-        disks([this, &store](const PointImage& image) { return store.open_disk(image.map, image.object, &cache); }),
+        disks([this, &store](const PointImage& image) { return store.open_disk(image.map, image.object, &cache); },
+              [&store](const PointName& point) { return store.hold_point(point); }),
         read_ahead(std::clamp(cores(), 1U, 4U), kMaxQueuedReadAhead),
         served{.tree = tree,
                .disks = disks,

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "config/base/units.h"
 #include "fs/store/exception_door.h"
 
 namespace cairn {
@@ -90,7 +91,16 @@ Result<void> PackWriter::step(std::unique_lock<std::mutex>& lock) {
   return {};
 }
 
+Result<void> PackWriter::check_space(std::uint64_t bytes) {
+  CAIRN_TRY(const auto space, backend_.space());
+  if (!space || space->free >= bytes + reserved_space(space->total)) return {};
+  return cairn::fail(ErrorCode::space_reserved, "write packs of", backend_.location(),
+                     format_size(space->free) + " are free, and " + format_size(reserved_space(space->total)) +
+                         " of that are kept for pruning");
+}
+
 Result<void> PackWriter::publish(FinishedPack& pack) {
+  CAIRN_CHECK(check_space(pack.bytes.size()));
   const ByteView parts[] = {pack.bytes};
   auto put = backend_.put(pack.object(), parts, IfExists::fail);
   // A pack's name is the hash of its bytes: what is there already is this pack.

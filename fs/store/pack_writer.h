@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <algorithm>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -15,6 +16,12 @@
 #include "fs/store/index.h"
 
 namespace cairn {
+
+// What backups leave of a file system of `total` bytes, so that a prune can still work: it writes before it frees.
+// Bytes.
+constexpr std::uint64_t reserved_space(std::uint64_t total) {
+  return std::clamp<std::uint64_t>(total / 50, std::uint64_t{8} << 20U, std::uint64_t{1} << 30U);
+}
 
 class PackWriter {
  public:
@@ -42,6 +49,7 @@ class PackWriter {
   void run(const std::stop_token& stop);
   Result<void> step(std::unique_lock<std::mutex>& lock);
   Result<void> publish(FinishedPack& pack);
+  Result<void> check_space(std::uint64_t bytes);
   Result<void> add_to_index();
 
   Backend& backend_;

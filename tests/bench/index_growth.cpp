@@ -18,7 +18,7 @@
 namespace {
 
 using namespace cairn;
-using Clock = std::chrono::steady_clock;
+using SteadyClock = std::chrono::steady_clock;
 
 constexpr std::uint64_t kPackRecords = 256;  // 16 MiB of 64 KiB chunks
 constexpr std::uint32_t kChunkBytes = 64 * 1024;
@@ -55,8 +55,8 @@ IndexedPack pack_of(std::uint64_t first) {
   return pack;
 }
 
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
+double seconds_since(SteadyClock::time_point start) {
+  return std::chrono::duration<double>(SteadyClock::now() - start).count();
 }
 
 // A line of /proc/self/status, in MiB.
@@ -84,7 +84,7 @@ double look_up(Index& index, Sequence kind, std::uint64_t names, std::uint64_t t
   constexpr std::size_t kTogether = 16;
   std::array<ChunkName, kTogether> wanted;
   std::array<bool, kTogether> found{};
-  const auto start = Clock::now();
+  const auto start = SteadyClock::now();
   for (std::uint64_t done = 0; done < names; done += kTogether) {
     for (ChunkName& name : wanted) name = name_of(kind, random() % total);
     must(index.contains(wanted, found));
@@ -122,7 +122,7 @@ int main(int argc, char** argv) {
              "slowest", "file MiB", "B/name", "anon MiB", "file MiB", "absent us", "present us");
   fmt::print("{:>9} {:>9} {:>9} {:>9} {:>9} {:>8} {:>9} {:>9}\n", "million", "", "64KiB", "batch s", "on disk", "",
              "resident", "resident");
-  const auto start = Clock::now();
+  const auto start = SteadyClock::now();
   double adding = 0;
   double slowest = 0;
   std::uint64_t at_line = names;
@@ -143,7 +143,7 @@ int main(int argc, char** argv) {
     std::vector<IndexedPack> batch;
     const std::uint64_t before = names;
     for (; names < before + kIndexBatchRecords; names += kPackRecords) batch.push_back(pack_of(names));
-    const auto began = Clock::now();
+    const auto began = SteadyClock::now();
     must(index->add(batch));
     const double took = seconds_since(began);
     adding += took;

@@ -86,21 +86,38 @@ TEST(Gather, GivesTheGoodPartBeforeADamagedChunk) {
 TEST(OpenDisks, ShareOneReaderAndLetItGo) {
   Disk disk;
   int made = 0;
-  OpenDisks disks([&](const PointImage&) {
-    ++made;
-    return disk.open();
-  });
+  int held = 0;
+  struct Hold final : ObjectHold {
+    explicit Hold(int& count) : held(count) { ++held; }
+    ~Hold() override { --held; }
+    int& held;
+  };
+  bool gone = false;
+  OpenDisks disks(
+      [&](const PointImage&) {
+        ++made;
+        return disk.open();
+      },
+      [&](const PointName& name) -> Result<std::unique_ptr<ObjectHold>> {
+        if (gone) return fail(ErrorCode::point_missing, "hold recovery point", name.text());
+        return std::make_unique<Hold>(held);
+      });
   auto point = std::make_shared<LoadedPoint>();
   point->disks.push_back({"root.img", "x", disk.map});
   const FileContent content{point, point->disks.data(), {}};
-  auto first = disks.open(10, content);
-  auto second = disks.open(10, content);
+  auto first = *disks.open(10, content);
+  auto second = *disks.open(10, content);
   EXPECT_EQ(first, second);
   EXPECT_EQ(made, 1);
   EXPECT_EQ(disks.open_inodes(), std::vector<InodeNumber>{10});
+  EXPECT_EQ(held, 1);
   first.reset(), second.reset();
+  EXPECT_EQ(held, 0);
   EXPECT_TRUE(disks.open_inodes().empty());
-  disks.open(10, content);
+  EXPECT_TRUE(disks.open(10, content));
+  EXPECT_EQ(made, 2);
+  gone = true;
+  EXPECT_EQ(disks.open(10, content).error().code, ErrorCode::point_missing);
   EXPECT_EQ(made, 2);
 }
 

