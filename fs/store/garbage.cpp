@@ -38,6 +38,7 @@ class Collection {
     CAIRN_CHECK(retire_unneeded());
     CAIRN_CHECK(rewrite());
     CAIRN_CHECK(remove_waiting());
+    CAIRN_CHECK(core_.index->drop({}));
     report_.memory_bytes = marks_->memory_bytes();
     return report_;
   }
@@ -308,7 +309,7 @@ Result<void> Collection::remove(std::span<const PackRow* const> packs) {
       ++report_.removed_packs;
       report_.freed_bytes += pack->size;
     }
-    CAIRN_CHECK(core_.index->drop(numbers));
+    CAIRN_CHECK(core_.index->drop(numbers, Index::Tidy::later));
     core_.sessions.removed(numbers);
   }
   return {};

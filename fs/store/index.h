@@ -88,7 +88,8 @@ class Index {
   // when runs are merged; when there are many such entries, all runs are.
   // A retired pack never comes back as it was, lest two packs that stay have one name and the index changes its mind
   // about them: one that is good after all is dropped and added again, under a new number.
-  Result<void> drop(std::span<const PackNumber> packs);
+  enum class Tidy { now, later };  // later: another drop() follows
+  Result<void> drop(std::span<const PackNumber> packs, Tidy tidy = Tidy::now);
   // When each pack was last read and found whole; none: never, as far as this index knows. `packs` and `times` go
   // together.
   Result<std::vector<std::optional<UtcTime>>> verified(std::span<const PackNumber> packs);

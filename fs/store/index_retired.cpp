@@ -156,14 +156,14 @@ Result<void> Index::State::make_gone(MDB_txn* txn, std::span<const PackNumber> n
   return next_generation(txn);
 }
 
-Result<void> Index::drop(std::span<const PackNumber> packs) {
+Result<void> Index::drop(std::span<const PackNumber> packs, Tidy tidy) {
   {
     Transaction txn;
     CAIRN_CHECK(state_->written(txn.begin(state_->env, 0)));
     CAIRN_CHECK(state_->make_gone(txn.get(), packs));
     CAIRN_CHECK(state_->written(txn.commit()));
   }
-  return state_->merge_away_gone();
+  return tidy == Tidy::now ? state_->merge_away_gone() : Result<void>();
 }
 
 Result<void> Index::forget(std::span<const std::string> pack_names) {
