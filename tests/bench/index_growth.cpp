@@ -9,36 +9,20 @@
 
 #include <chrono>
 #include <cstdlib>
-#include <fstream>
 #include <memory>
 #include <random>
 
 #include "fs/store/index.h"
+#include "tests/bench/made_up_names.h"
 
 namespace {
 
 using namespace cairn;
-using SteadyClock = std::chrono::steady_clock;
+using namespace cairn::bench;
 
 constexpr std::uint64_t kPackRecords = 256;  // 16 MiB of 64 KiB chunks
 constexpr std::uint32_t kChunkBytes = 64 * 1024;
 constexpr std::uint64_t kMillion = 1'000'000;
-constexpr StoreId kStore{1};
-
-// Name number `i` of the sequence `kind`: splitmix64, so that names that are there can be asked for again.
-std::uint64_t mixed(std::uint64_t x) {
-  x += 0x9e3779b97f4a7c15U;
-  x = (x ^ (x >> 30U)) * 0xbf58476d1ce4e5b9U;
-  x = (x ^ (x >> 27U)) * 0x94d049bb133111ebU;
-  return x ^ (x >> 31U);
-}
-enum Sequence : std::uint64_t { kPresent = 1, kAbsent = 2, kPacks = 3 };
-ChunkName name_of(Sequence kind, std::uint64_t i) {
-  ChunkName name;
-  for (std::size_t part = 0; part < 4; ++part)
-    put_le(MutableBytes(name.bytes).subspan(8 * part), mixed(mixed(i * 4 + part) + kind));
-  return name;
-}
 
 IndexedPack pack_of(std::uint64_t first) {
   IndexedPack pack;
@@ -53,30 +37,6 @@ IndexedPack pack_of(std::uint64_t first) {
   }
   pack.size = offset;
   return pack;
-}
-
-double seconds_since(SteadyClock::time_point start) {
-  return std::chrono::duration<double>(SteadyClock::now() - start).count();
-}
-
-// A line of /proc/self/status, in MiB.
-double status_mib(const std::string& key) {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);)
-    if (line.starts_with(key + ":")) return std::stod(line.substr(key.size() + 1)) / 1024;
-  return 0;
-}
-
-template <class T>
-T must(Result<T> result) {
-  if (result) return *std::move(result);
-  fmt::print(stderr, "{}\n", result.error().message());
-  std::exit(1);
-}
-void must(const Result<void>& result) {
-  if (result) return;
-  fmt::print(stderr, "{}\n", result.error().message());
-  std::exit(1);
 }
 
 // Microseconds a name, asked 16 at a time as the backup asks.
