@@ -130,6 +130,10 @@ Result<std::shared_ptr<Index>> Store::State::index() {
   return index_;
 }
 
+Result<std::shared_ptr<Index>> Store::index() {
+  return state_->index();
+}
+
 void Store::State::forget_index() {
   const std::lock_guard lock(index_mutex);
   index_.reset();

@@ -22,6 +22,7 @@
 
 namespace cairn {
 
+class Index;
 class StoreWriter;
 struct WriterCore;
 
@@ -127,6 +128,8 @@ class Store : public ChunkSource {
   // Reads a disk through `source` (a cache in front of this store) or directly.
   std::unique_ptr<DiskReader> open_disk(const MapRecord& map, std::string object, ChunkSource* source = nullptr);
 
+  // What the packs' footers say, as it stands. Errors: index_missing, index_damaged.
+  Result<std::shared_ptr<Index>> index();
   // Takes the writer lock (or shares it with another writer of this very Store object), removes what an interrupted
   // writer left in tmp/, and makes the index fit the packs that are there. The store must outlive the writer. `purpose`
   // is shown to whoever is locked out: "backup". Errors: store_locked (says by whom), index_damaged, io_error.

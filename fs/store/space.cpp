@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "fs/store/space.h"
+
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "fs/store/map_walk.h"
+#include "fs/store/record_bits.h"
+#include "fs/store/store.h"
+
+namespace cairn {
+namespace {
+
+using nlohmann::json;
+using Owner = std::uint16_t;
+constexpr Owner kNobody = 0;
+constexpr Owner kShared = UINT16_MAX;
+
+// Counts each record once a machine. A machine beyond the 65,534th counts as shared.
+class SpaceCount final : public MapVisitor {
+ public:
+  SpaceCount(std::vector<PackRow> packs, std::stop_token stop)
+      : packs_(std::move(packs)), stop_(std::move(stop)), seen_(packs_), owners_(packs_) {
+    PackNumber last = 0;
+    for (const PackRow& pack : packs_) last = std::max(last, pack.number);
+    needed_.resize(packs_.empty() ? 0 : std::size_t{last} + 1);
+  }
+
+  void begin_machine(MachineSpace& machine) {
+    seen_ = RecordBits(packs_);
+    all_.push_back(&machine);
+    own_ = static_cast<Owner>(std::min<std::size_t>(all_.size(), kShared));
+    to_ = nullptr;
+  }
+  // From here on: what nothing before needs, into `to`. `kept`: it stays after the next prune.
+  void begin_rest(std::uint64_t& to, bool kept) {
+    to_ = &to;
+    kept_ = kept;
+  }
+  [[nodiscard]] bool stopped() const { return stopped_; }
+  [[nodiscard]] const std::vector<PackRow>& packs() const { return packs_; }
+  // Bytes of the pack that stay needed.
+  [[nodiscard]] std::uint64_t needed(PackNumber pack) const { return needed_[pack]; }
+
+  bool meet(const MapPlace&, const ChunkName&, const IndexEntry* entry) override {
+    stopped_ = stopped_ || stop_.stop_requested();
+    // What came since the packs were listed is the next measurement's.
+    if (stopped_ || entry == nullptr || !seen_.knows(*entry)) return false;
+    const std::uint64_t bytes = entry->place.sealed_bytes;
+    if (to_ != nullptr) {
+      if (owners_.of(*entry) != kNobody) return false;  // and all that is below it is somebody's
+      owners_.set(*entry, kShared);
+      *to_ += bytes;
+      if (kept_) needed_[entry->pack] += static_cast<std::uint32_t>(bytes);
+      return true;
+    }
+    if (!seen_.set(*entry)) return false;
+    const Owner owner = owners_.of(*entry);
+    MachineSpace& machine = *all_.back();
+    if (owner == kNobody) {
+      owners_.set(*entry, own_);
+      (own_ == kShared ? machine.shared : machine.unique) += bytes;
+      needed_[entry->pack] += static_cast<std::uint32_t>(bytes);
+    } else {
+      machine.shared += bytes;
+      if (owner != kShared && owner != own_) {
+        MachineSpace& other = *all_[owner - 1U];
+        other.unique -= bytes;
+        other.shared += bytes;
+        owners_.set(*entry, kShared);
+      }
+    }
+    return true;
+  }
+  Result<void> unreadable(const MapPlace&, const ChunkName&, const Error&) override { return {}; }
+
+ private:
+  // Who needs each record.
+  class Owners {
+   public:
+    explicit Owners(std::span<const PackRow> packs) {
+      PackNumber last = 0;
+      for (const PackRow& pack : packs) last = std::max(last, pack.number);
+      first_.assign(packs.empty() ? 1 : std::size_t{last} + 2, 0);
+      for (const PackRow& pack : packs) first_[std::size_t{pack.number} + 1] = pack.records;
+      std::uint64_t sum = 0;
+      for (std::uint64_t& first : first_) first = sum += first;
+      owners_.assign(static_cast<std::size_t>(sum), kNobody);
+    }
+    // Of records that RecordBits knows.
+    [[nodiscard]] Owner of(const IndexEntry& entry) const { return owners_[first_[entry.pack] + entry.place.number]; }
+    void set(const IndexEntry& entry, Owner owner) { owners_[first_[entry.pack] + entry.place.number] = owner; }
+
+   private:
+    std::vector<std::uint64_t> first_;
+    std::vector<Owner> owners_;
+  };
+
+  std::vector<PackRow> packs_;
+  std::stop_token stop_;
+  RecordBits seen_;  // by this machine
+  Owners owners_;
+  std::vector<std::uint32_t> needed_;
+  std::vector<MachineSpace*> all_;
+  Owner own_ = kNobody;
+  std::uint64_t* to_ = nullptr;
+  bool kept_ = false;
+  bool stopped_ = false;
+};
+
+}  // namespace
+
+json to_json(const SpaceReport& report) {
+  json machines = json::array();
+  for (const MachineSpace& machine : report.machines)
+    machines.push_back({{"machine", machine.machine},
+                        {"points", machine.points},
+                        {"logical_bytes", machine.logical},
+                        {"unique_bytes", machine.unique},
+                        {"shared_bytes", machine.shared}});
+  return {{"measured", iso_time(report.measured)},   {"points", report.points},
+          {"deleted_points", report.deleted_points}, {"unreadable_points", report.unreadable_points},
+          {"logical_bytes", report.logical},         {"stored_bytes", report.stored},
+          {"needed_bytes", report.needed},           {"deleted_bytes", report.deleted},
+          {"reclaimable_bytes", report.reclaimable}, {"next_prune_frees_bytes", report.next_prune_frees},
+          {"machines", std::move(machines)}};
+}
+
+Result<SpaceReport> measure_space(Store& store, const SpaceOptions& options) {
+  SpaceReport report;
+  report.measured = options.now;
+  CAIRN_TRY(const auto index, store.index());
+  CAIRN_TRY(auto packs, index->packs());
+  for (const PackRow& pack : packs) report.stored += pack.size;
+  CAIRN_TRY(const auto stored, store.list_stored_points());
+  CAIRN_TRY(const auto visible, store.list_points());
+  const std::set<PointName> shown(visible.begin(), visible.end());
+  std::map<std::string, std::vector<PointName>> by_machine;
+  std::vector<PointName> deleted;
+  std::vector<PointName> due;
+  for (const PointName& point : stored) {
+    if (options.due.contains(point))
+      due.push_back(point);
+    else if (shown.contains(point))
+      by_machine[point.machine].push_back(point);
+    else
+      deleted.push_back(point);
+  }
+  SpaceCount count(std::move(packs), options.stop);
+  MapWalk walk(store, *index, store.info().chunk_size);
+  // The sizes of the point's disks.
+  const auto walk_point = [&](const PointName& name) -> Result<std::uint64_t> {
+    const auto point = store.load_point(name);
+    std::uint64_t logical = 0;
+    if (!point) {
+      report.unreadable_points += point.error().code == ErrorCode::point_missing ? 0 : 1;
+      return logical;
+    }
+    for (const DiskRecord& disk : point->disks) {
+      logical += disk.map.size;
+      CAIRN_CHECK(walk.walk(disk.map, name.text(), count));
+      for (const HeaderRecord& header : disk.headers) CAIRN_CHECK(walk.walk(header.map, name.text(), count));
+    }
+    if (count.stopped()) return fail(ErrorCode::cancelled, "measure", store.path().string(), "it was asked to stop");
+    return logical;
+  };
+  report.machines.reserve(by_machine.size());  // they are pointed to
+  for (const auto& [machine, points] : by_machine) {
+    MachineSpace& space = report.machines.emplace_back();
+    space.machine = machine;
+    count.begin_machine(space);
+    for (const PointName& point : points) {
+      CAIRN_TRY(const std::uint64_t logical, walk_point(point));
+      space.logical += logical;
+      ++space.points;
+    }
+    report.points += space.points;
+    report.logical += space.logical;
+  }
+  count.begin_rest(report.deleted, true);
+  for (const PointName& point : deleted) CAIRN_CHECK(walk_point(point));
+  report.deleted_points = deleted.size();
+  for (const PackRow& pack : count.packs()) {
+    const std::uint64_t needed = count.needed(pack.number);
+    report.needed += needed;
+    const bool rewritten = static_cast<double>(needed) <= options.rewrite_below * static_cast<double>(pack.size);
+    if (rewritten && pack.retired != Retired::damaged) report.next_prune_frees += pack.size - needed;
+  }
+  report.reclaimable = report.stored - report.needed;
+  report.needed -= report.deleted;
+  return report;
+}
+
+}  // namespace cairn
