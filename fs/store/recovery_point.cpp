@@ -177,6 +177,7 @@ json to_json(const RecoveryPoint& point, KeyMaterial material) {
                    {"duration_ms", point.duration_ms},
                    {"made_by", point.made_by},
                    {"host", point.host}};
+  if (point.immutable_until) document["immutable_until"] = iso_time(*point.immutable_until);
   document["keks"] = json::array();
   for (const KekRecord& kek : point.keks) document["keks"].push_back(to_json(kek, material));
   // The definition's bytes need not be UTF-8.
@@ -202,6 +203,8 @@ Result<RecoveryPoint> point_from_json(const json& document, const std::string& o
     point.previous_name = document.at("previous").at("name").get<std::string>();
     point.previous = document.at("previous").at("hash").get<std::string>();
     point.proof = proof_from(document.at("proof"));
+    if (const auto until = document.find("immutable_until"); until != document.end())
+      point.immutable_until = time_from(*until);
     if (document.contains("keks"))
       for (const json& row : document.at("keks")) {
         CAIRN_TRY(KekRecord kek, kek_record_from(row, object));

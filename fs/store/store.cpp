@@ -303,25 +303,6 @@ std::string Store::fingerprint(const SecretBytes& volume_key) const {
   return to_hex(state_->keys.fingerprint(volume_key));
 }
 
-Result<std::vector<PointName>> Store::list_points() {
-  return list_stored_points();
-}
-
-Result<std::vector<PointName>> Store::list_stored_points() {
-  CAIRN_TRY(const auto objects, state_->backend->list("points/"));
-  std::vector<PointName> names;
-  names.reserve(objects.size());
-  for (const std::string& object : objects)
-    if (auto name = PointName::parse(std::string_view(object).substr(std::string_view("points/").size())))
-      names.push_back(*std::move(name));
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
-Result<std::optional<std::uint64_t>> Store::points_token() {
-  return state_->backend->change_token("points/");
-}
-
 Result<Buffer> Store::State::read_point_file(const PointName& name) {
   auto bytes = backend->get(point_object(name), kMaxPointBytes);
   if (!bytes && bytes.error().code == ErrorCode::object_missing)
@@ -361,46 +342,6 @@ Result<RecoveryPoint> Store::load_point(const PointName& name) {
 Result<std::string> Store::point_hash(const PointName& name) {
   CAIRN_TRY(const Buffer bytes, state_->read_point_file(name));
   return Blake3::hex_of(bytes);
-}
-
-Result<PointName> Store::find_point(std::string_view text) {
-  const std::size_t at = text.find('@');
-  if (at == std::string_view::npos || at == 0 || at + 1 == text.size())
-    return fail(ErrorCode::used_wrongly, "find recovery point", std::string(text),
-                "it is not of the form MACHINE@POINT", "write it like web-01@latest or web-01@20261121T020000Z");
-  const std::string machine(text.substr(0, at));
-  const std::string_view wanted = text.substr(at + 1);
-  CAIRN_TRY(const auto points, list_points());
-  std::vector<PointName> of_machine;
-  std::vector<std::string> machines;
-  for (const PointName& point : points) {
-    if (point.machine == machine) of_machine.push_back(point);
-    if (machines.empty() || machines.back() != point.machine) machines.push_back(point.machine);
-  }
-  if (of_machine.empty()) {
-    const auto near = nearest_name(machine, machines);
-    return fail(ErrorCode::no_such_machine, "find recovery points of", machine,
-                "the store has none of a machine of that name", near ? "did you mean " + *near + "?" : "");
-  }
-  if (wanted == "latest") return of_machine.back();
-  std::vector<PointName> matching;
-  std::vector<std::string> stamps;
-  for (const PointName& point : of_machine) {
-    stamps.push_back(point.stamp());
-    if (stamps.back().starts_with(wanted)) matching.push_back(point);
-  }
-  if (matching.empty()) {
-    stamps.emplace_back("latest");
-    const auto near = nearest_name(wanted, stamps);
-    return fail(ErrorCode::no_such_point, "find recovery point", std::string(text),
-                machine + " has " + std::to_string(of_machine.size()) + " points, none starts like that",
-                near ? "did you mean " + machine + "@" + *near + "?" : "see \"cairn points " + machine + "\"");
-  }
-  if (matching.size() > 1)
-    return fail(ErrorCode::ambiguous_point, "find recovery point", std::string(text),
-                std::to_string(matching.size()) + " points match, from " + matching.front().stamp() + " to " +
-                    matching.back().stamp());
-  return matching.front();
 }
 
 Result<Index::Located> Store::State::locate(RecordKind kind, const ChunkName& name) {

@@ -19,6 +19,7 @@
 #include "fs/store/disk_reader.h"
 #include "fs/store/point_marks.h"
 #include "fs/store/recovery_point.h"
+#include "fs/store/trusted_clock.h"
 
 namespace cairn {
 
@@ -100,7 +101,10 @@ class Store : public ChunkSource {
   Result<std::vector<PointName>> list_deleted_points();
   // Errors: point_not_deleted; store_damaged when its document is not readable.
   Result<Deletion> deletion_of(const PointName& name);
+  // Nothing: it is not protected. Errors: store_damaged.
   Result<std::optional<Protection>> protection_of(const PointName& name);
+  // Points with a protection, be it over already; sorted.
+  Result<std::vector<PointName>> list_protected_points();
   // Errors: store_damaged.
   Result<std::vector<Tombstone>> tombstones();
   // Keeps the point, and with it every byte of its disks, from being removed as long as the hold lives, in this and
@@ -111,6 +115,13 @@ class Store : public ChunkSource {
   // Closes packs that are kept open and were removed meanwhile, so that their space comes back. Cheap: for whoever
   // keeps a store open for long, now and then.
   void let_go_of_removed_packs();
+  // What was kept of the clock; nothing: no prune has looked at it yet. Errors: store_damaged.
+  Result<std::optional<ClockRecord>> clock_record();
+  // judge_clock() with the record and the newest point of this store. Errors: clock_jumped (also when the record cannot
+  // be read and `accept` is false), io_error.
+  Result<ClockVerdict> check_clock(const ClockReading& reading, bool accept);
+  // Whether packs wait for a garbage collection that could not remove them yet. Errors: those of the index.
+  Result<bool> garbage_waiting();
   // Errors: point_missing, point_damaged.
   Result<RecoveryPoint> load_point(const PointName& name);
   // BLAKE3, hex, of the point as stored: what the next point's `previous` will say. Errors: point_missing, io_error.
@@ -118,6 +129,8 @@ class Store : public ChunkSource {
   // `text`: MACHINE@POINT with POINT a full stamp, a unique prefix of one, or "latest".
   // Errors: used_wrongly, no_such_machine, no_such_point (both with the nearest), ambiguous_point, point_deleted.
   Result<PointName> find_point(std::string_view text);
+  // The same among the deleted ones. Errors: used_wrongly, point_not_deleted, ambiguous_point.
+  Result<PointName> find_deleted_point(std::string_view text);
 
   // From the packs, uncached. The name is authenticated with the bytes. Errors: as ChunkSource.
   Result<SharedBuffer> fetch(RecordKind kind, const ChunkName& name) override;

@@ -4,11 +4,13 @@
 
 #include <condition_variable>
 #include <list>
+#include <map>
 #include <mutex>
 #include <unordered_map>
 
 #include "fs/io/local_backend.h"
 #include "fs/store/index.h"
+#include "fs/store/mark_files.h"
 #include "fs/store/pack.h"
 #include "fs/store/store.h"
 #include "fs/store/store_document.h"
@@ -57,6 +59,9 @@ struct Store::State {
   std::condition_variable writer_gone;
   std::weak_ptr<WriterCore> writer;  // guarded by writer_mutex
   bool writer_alive = false;         // guarded by writer_mutex; true until its destructor has ended
+  std::mutex marks_mutex;            // while marks change, and while a point is committed
+  // What points that were read said of their predecessors: guarded by marks_mutex. Points never change.
+  std::map<PointName, std::string> previous_names;
 
   State(std::shared_ptr<Backend> store_backend, std::filesystem::path path, StoreDocument store_document,
         SecretBytes key)
@@ -89,6 +94,7 @@ struct Store::State {
   // Errors: store_missing, not_a_store, store_too_new, store_damaged.
   Result<void> reload_document();
   Result<Buffer> read_point_file(const PointName& name);
+  [[nodiscard]] MarkFiles marks() { return {*backend, {keys, document.algorithm, document.id}}; }
   // What the index needs to know of a pack, from its footer. Errors: as PackReader.
   Result<IndexedPack> read_footer(const std::string& pack_name);
 };

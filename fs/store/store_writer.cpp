@@ -150,8 +150,8 @@ Result<std::shared_ptr<WriterCore>> Store::State::writer_core(const std::string&
 }
 
 Result<std::shared_ptr<StoreWriter>> Store::begin_writing(const std::string& purpose) {
-  auto state = std::make_unique<StoreWriter::State>();
-  CAIRN_TRY(state->core, state_->writer_core(purpose));
+  CAIRN_TRY(auto core, state_->writer_core(purpose));
+  auto state = std::make_unique<StoreWriter::State>(std::move(core));
   CAIRN_TRY(const PackNumber next_pack, state->core->index->next_pack());
   state->session = state->core->sessions.begin(next_pack);
   return std::shared_ptr<StoreWriter>(new StoreWriter(std::move(state)));
@@ -164,17 +164,17 @@ StoreWriter::~StoreWriter() {
 }
 
 Result<void> StoreWriter::hold_point(const PointName& name) {
-  CAIRN_TRY(auto hold, state_->core->store.hold_point(name));
+  CAIRN_TRY(auto hold, state_->store.hold_point(name));
   const std::lock_guard lock(state_->mutex);
   state_->held.push_back(std::move(hold));
   return {};
 }
 
 Result<IngestReport> StoreWriter::ingest(ImageReader& image, const IngestOptions& options) {
-  const std::uint32_t chunk_size = state_->core->store.document.chunk_size;
+  const std::uint32_t chunk_size = state_->store.document.chunk_size;
   std::optional<CarryOver> carry_over;
   if (options.base) carry_over.emplace(*options.base->source, options.base->map, image.size(), chunk_size);
-  return ingest_disk(state_->core->sink, state_->core->store.keys.namer(), chunk_size, image, options,
+  return ingest_disk(state_->core->sink, state_->store.keys.namer(), chunk_size, image, options,
                      carry_over ? &*carry_over : nullptr);
 }
 
@@ -189,7 +189,7 @@ Result<std::string> StoreWriter::epoch() {
 Result<void> StoreWriter::commit(RecoveryPoint& point) {
   CAIRN_CHECK(state_->core->sink.flush());
   const std::string prefix = "points/" + point.name.machine + "@";
-  CAIRN_TRY(const auto objects, state_->core->store.backend->list("points/"));
+  CAIRN_TRY(const auto objects, state_->store.backend->list("points/"));
   std::optional<PointName> previous;
   for (const std::string& object : objects) {
     if (!object.starts_with(prefix)) continue;
@@ -200,20 +200,20 @@ Result<void> StoreWriter::commit(RecoveryPoint& point) {
   point.previous_name.clear();
   if (previous) {
     point.previous_name = previous->text();
-    if (const auto bytes = state_->core->store.read_point_file(*previous))
+    if (const auto bytes = state_->store.read_point_file(*previous))
       point.previous = Blake3::hex_of(*bytes);
     else
       log_error("point-unreadable", point.previous_name, bytes.error());
   }
-  const Buffer bytes = seal_point(point, state_->core->store.keys, state_->core->store.document.algorithm,
-                                  state_->core->store.document.id);
+  const Buffer bytes =
+      seal_point(point, state_->store.keys, state_->store.document.algorithm, state_->store.document.id);
   if (bytes.size() > kMaxPointBytes)
     return fail(ErrorCode::internal, "commit recovery point", point.name.text(), "its document is larger than 64 MiB");
-  return state_->core->store.backend->put(point_object(point.name), bytes, IfExists::fail);
+  return state_->store.backend->put(point_object(point.name), bytes, IfExists::fail);
 }
 
 Result<void> StoreWriter::remove_point(const PointName& name) {
-  auto removed = state_->core->store.backend->remove(point_object(name));
+  auto removed = state_->store.backend->remove(point_object(name));
   if (!removed && removed.error().code == ErrorCode::object_missing)
     return fail(ErrorCode::point_missing, "remove recovery point", name.text());
   return removed;

@@ -19,6 +19,7 @@
 #include "fs/store/garbage.h"
 #include "fs/store/point_marks.h"
 #include "fs/store/recovery_point.h"
+#include "fs/store/trusted_clock.h"
 
 namespace cairn {
 
@@ -74,16 +75,20 @@ class StoreWriter {
   Result<void> remove_point(const PointName& name);
 
   // --- fs/store/point_marks.cpp. `trusted` is from judge_clock().
-  // Hides the point until purge_after, then prune removes it.
+  // Hides the point until purge_after, then prune removes it. One that is deleted already stays as it is.
   // Errors: point_missing, point_immutable (until when), point_protected.
   Result<void> delete_point(const Deletion& deletion, UtcTime trusted);
-  // Errors: point_not_deleted.
+  // Errors: point_not_deleted, point_missing.
   Result<void> undelete_point(const PointName& name);
   // Errors: point_missing, point_deleted.
   Result<void> protect_point(const Protection& protection);
   Result<void> unprotect_point(const PointName& name);
   // Removes it for good and leaves a tombstone. Errors: point_missing, point_immutable, point_protected, point_in_use.
   Result<void> purge_point(const PointName& name, const std::string& because, UtcTime now, UtcTime trusted);
+  // Finishes what an interrupted call left half done: of every point whose marks do not fit what is in points/.
+  Result<void> settle_marks();
+  // From here on judge_clock() goes by it. Durable on return.
+  Result<void> keep_clock(const ClockRecord& record);
 
   // --- fs/store/garbage.cpp
   // Errors: collection_blocked, cancelled, no_space, io_error, those of the index.

@@ -30,6 +30,8 @@ struct ClockRecord {
   ClockReading last;
   // How far the clock ran ahead of what Cairn could confirm: immutable points last longer by this.
   std::chrono::seconds doubtful{0};
+  // The newest point when an administrator accepted the clock: that it is from the future is no news any more.
+  std::optional<UtcTime> accepted_points;
 };
 
 struct ClockVerdict {

@@ -58,10 +58,24 @@ struct WriterCore {
 };
 
 struct StoreWriter::State {
+  explicit State(std::shared_ptr<WriterCore> shared) : core(std::move(shared)), store(core->store) {}
   std::shared_ptr<WriterCore> core;
+  Store::State& store;
   WriterSessions::Number session = 0;
   std::vector<std::unique_ptr<ObjectHold>> held;
   std::mutex mutex;  // guards `held`
+
+  // --- fs/store/point_marks.cpp, all with store.marks_mutex held.
+  // What a tombstone of the point would say, from its file. Of a damaged one as much as can be known.
+  // Errors: point_missing, io_error.
+  Result<Tombstone> facts_of(const PointName& name);
+  // Errors: point_immutable, point_protected.
+  Result<void> check_removable(const char* doing, const PointName& name, UtcTime trusted);
+  // The point's file is gone: makes a tombstone of its deletion, if that is all there is, and removes its other marks.
+  // False: nothing is recorded about it.
+  Result<bool> finish_purge(const PointName& name);
+  // Removes tombstones that explain nothing any more; see point_marks.h.
+  Result<void> fold_tombstones(const std::string& machine);
 };
 
 }  // namespace cairn

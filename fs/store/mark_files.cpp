@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "fs/store/mark_files.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+namespace cairn {
+namespace {
+
+using nlohmann::json;
+
+constexpr int kMarkVersion = 1;
+constexpr std::uint64_t kMaxMarkBytes = 64ULL * 1024;
+constexpr std::string_view kDeletionFormat = "cairn-deletion";
+constexpr std::string_view kProtectionFormat = "cairn-protection";
+constexpr std::string_view kTombstoneFormat = "cairn-tombstone";
+constexpr std::string_view kClockFormat = "cairn-clock";
+constexpr const char* kClockObject = "clock";
+
+// Thrown inside MarkFiles::read only, where nlohmann's own exceptions are caught too.
+struct BadMark {
+  std::string because;
+};
+
+UtcTime time_from(const json& value) {
+  const auto time = parse_iso_time(value.get<std::string>());
+  if (!time) throw BadMark{"a time in it is not one"};
+  return *time;
+}
+
+json time_or_null(const std::optional<UtcTime>& time) {
+  return time ? json(iso_time(*time)) : json(nullptr);
+}
+std::optional<UtcTime> time_or_none(const json& value) {
+  return value.is_null() ? std::nullopt : std::optional(time_from(value));
+}
+
+PointName point_from(const json& document) {
+  auto name = PointName::parse(document.at("point").get<std::string>());
+  if (!name) throw BadMark{"it does not name a recovery point"};
+  return *std::move(name);
+}
+
+json document_of(std::string_view format, const PointName& point) {
+  return {{"format", format}, {"version", kMarkVersion}, {"point", point.text()}};
+}
+
+void put_facts(json& document, const Tombstone& facts) {
+  document["hash"] = facts.hash;
+  document["previous"] = {{"name", facts.previous_name}, {"hash", facts.previous}};
+}
+void take_facts(const json& document, Tombstone& facts) {
+  facts.hash = document.at("hash").get<std::string>();
+  facts.previous_name = document.at("previous").at("name").get<std::string>();
+  facts.previous = document.at("previous").at("hash").get<std::string>();
+}
+
+DeletionFile deletion_from(const json& document) {
+  DeletionFile file;
+  file.deletion = {point_from(document), time_from(document.at("deleted")), time_from(document.at("purge_after")),
+                   document.at("because").get<std::string>()};
+  file.facts.point = file.deletion.point;
+  file.facts.purged = file.deletion.deleted;
+  file.facts.because = file.deletion.because;
+  take_facts(document, file.facts);
+  return file;
+}
+
+Protection protection_from(const json& document) {
+  return {point_from(document), time_from(document.at("since")), time_or_none(document.at("until"))};
+}
+
+Tombstone tombstone_from(const json& document) {
+  Tombstone tombstone;
+  tombstone.point = point_from(document);
+  tombstone.purged = time_from(document.at("purged"));
+  tombstone.because = document.at("because").get<std::string>();
+  take_facts(document, tombstone);
+  return tombstone;
+}
+
+ClockRecord clock_from(const json& document) {
+  ClockRecord record;
+  record.last.now = time_from(document.at("now"));
+  record.last.boot_id = document.at("boot_id").get<std::string>();
+  record.last.since_boot = std::chrono::seconds(document.at("since_boot_s").get<std::int64_t>());
+  record.doubtful = std::chrono::seconds(document.at("doubtful_s").get<std::int64_t>());
+  record.accepted_points = time_or_none(document.at("accepted_points"));
+  if (record.doubtful.count() < 0 || record.last.since_boot.count() < 0) throw BadMark{"a duration in it is negative"};
+  return record;
+}
+
+}  // namespace
+
+std::string deletion_object(const PointName& name) {
+  return "deleted/" + name.text();
+}
+std::string protection_object(const PointName& name) {
+  return "protected/" + name.text();
+}
+std::string tombstone_object(const PointName& name) {
+  return "purged/" + name.text();
+}
+
+Result<std::vector<PointName>> MarkFiles::names_in(std::string_view prefix) const {
+  CAIRN_TRY(const auto objects, backend_.list(prefix));
+  std::vector<PointName> names;
+  names.reserve(objects.size());
+  for (const std::string& object : objects)
+    if (auto name = PointName::parse(std::string_view(object).substr(prefix.size()))) names.push_back(*std::move(name));
+  std::ranges::sort(names);
+  return names;
+}
+
+Result<void> MarkFiles::put(const std::string& object, const json& document) const {
+  const std::string text = document.dump(-1, ' ', false, json::error_handler_t::replace);
+  return backend_.put(object, seal_document(kRecordMagic, object, as_bytes(text), seal_), IfExists::replace);
+}
+
+Result<json> MarkFiles::get(const std::string& object, std::string_view format) const {
+  const std::string path = backend_.location() + "/" + object;
+  auto bytes = backend_.get(object, kMaxMarkBytes);
+  if (!bytes && bytes.error().code == ErrorCode::object_missing) return json(nullptr);
+  if (!bytes) return pass_on(std::move(bytes).error());
+  CAIRN_TRY(const Buffer text, open_document(kRecordMagic, object, *bytes, seal_, ErrorCode::store_damaged, path));
+  json document = json::parse(as_text(text), nullptr, false);
+  if (!document.is_object() || !document.contains("format") || document["format"] != format)
+    return fail(ErrorCode::store_damaged, "read", path, "it is not what its name says");
+  if (document.value("version", 0) != kMarkVersion)
+    return fail(ErrorCode::store_too_new, "read", path, "it has another version than 1");
+  return document;
+}
+
+template <class Read>
+auto MarkFiles::read(const std::string& object, std::string_view format, Read as) const
+    -> Result<std::optional<decltype(as(std::declval<const json&>()))>> {
+  const auto damaged = [&](std::string because) {
+    return fail(ErrorCode::store_damaged, "read", backend_.location() + "/" + object, std::move(because));
+  };
+  try {
+    CAIRN_TRY(const json document, get(object, format));
+    if (document.is_null()) return std::nullopt;
+    return std::optional(as(document));
+  } catch (const json::exception& problem) {
+    return damaged(problem.what());
+  } catch (const BadMark& problem) {
+    return damaged(problem.because);
+  }
+}
+
+Result<std::optional<DeletionFile>> MarkFiles::deletion(const PointName& name) const {
+  return read(deletion_object(name), kDeletionFormat, deletion_from);
+}
+Result<std::optional<Protection>> MarkFiles::protection(const PointName& name) const {
+  return read(protection_object(name), kProtectionFormat, protection_from);
+}
+Result<std::optional<Tombstone>> MarkFiles::tombstone(const PointName& name) const {
+  return read(tombstone_object(name), kTombstoneFormat, tombstone_from);
+}
+Result<std::optional<ClockRecord>> MarkFiles::clock() const {
+  return read(kClockObject, kClockFormat, clock_from);
+}
+
+Result<void> MarkFiles::write(const DeletionFile& file) const {
+  json document = document_of(kDeletionFormat, file.deletion.point);
+  document["deleted"] = iso_time(file.deletion.deleted);
+  document["purge_after"] = iso_time(file.deletion.purge_after);
+  document["because"] = file.deletion.because;
+  put_facts(document, file.facts);
+  return put(deletion_object(file.deletion.point), document);
+}
+
+Result<void> MarkFiles::write(const Protection& protection) const {
+  json document = document_of(kProtectionFormat, protection.point);
+  document["since"] = iso_time(protection.since);
+  document["until"] = time_or_null(protection.until);
+  return put(protection_object(protection.point), document);
+}
+
+Result<void> MarkFiles::write(const Tombstone& tombstone) const {
+  json document = document_of(kTombstoneFormat, tombstone.point);
+  document["purged"] = iso_time(tombstone.purged);
+  document["because"] = tombstone.because;
+  put_facts(document, tombstone);
+  return put(tombstone_object(tombstone.point), document);
+}
+
+Result<void> MarkFiles::write(const ClockRecord& record) const {
+  return put(kClockObject, {{"format", kClockFormat},
+                            {"version", kMarkVersion},
+                            {"now", iso_time(record.last.now)},
+                            {"boot_id", record.last.boot_id},
+                            {"since_boot_s", record.last.since_boot.count()},
+                            {"doubtful_s", record.doubtful.count()},
+                            {"accepted_points", time_or_null(record.accepted_points)}});
+}
+
+Result<void> MarkFiles::remove(const std::string& object) const {
+  auto removed = backend_.remove(object);
+  if (!removed && removed.error().code == ErrorCode::object_missing) return {};
+  return removed;
+}
+
+}  // namespace cairn
