@@ -90,6 +90,49 @@ Result<RestoreRequest> parse_restore_request(std::string_view body) {
   return request;
 }
 
+Result<PruneRequest> parse_prune_request(std::string_view body) {
+  CAIRN_TRY(const json document, parse_object(body, {"machine", "dry_run", "accept_clock", "accept_damage", "rate"}));
+  PruneRequest request;
+  CAIRN_CHECK(take_flag(document, "dry_run", request.dry_run));
+  CAIRN_CHECK(take_flag(document, "accept_clock", request.accept_clock));
+  CAIRN_CHECK(take_flag(document, "accept_damage", request.accept_damage));
+  if (const auto machine = document.find("machine"); machine != document.end() && !machine->is_null()) {
+    request.machine.emplace();
+    CAIRN_CHECK(take_text(document, "machine", *request.machine));
+  }
+  if (const auto rate = document.find("rate"); rate != document.end()) {
+    if (!rate->is_number_unsigned())
+      return bad(fmt::format("\"rate\" must be a number of bytes a second, 0 for no limit, not: {}", rate->dump()));
+    request.rate = rate->get<std::uint64_t>();
+  }
+  return request;
+}
+
+Result<ProtectRequest> parse_protect_request(std::string_view body) {
+  CAIRN_TRY(const json document, parse_object(body.empty() ? "{}" : body, {"until", "off"}));
+  ProtectRequest request;
+  CAIRN_CHECK(take_flag(document, "off", request.off));
+  if (const auto until = document.find("until"); until != document.end() && !until->is_null()) {
+    std::string text;
+    CAIRN_CHECK(take_text(document, "until", text));
+    request.until = parse_iso_time(text);
+    if (!request.until) return bad("\"until\" must be a time like 2027-01-31T00:00:00Z, not: \"" + text + "\"");
+  }
+  if (request.off && request.until) return bad("it has both \"off\" and \"until\"");
+  return request;
+}
+
+Result<void> parse_empty_request(std::string_view body) {
+  if (body.empty()) return {};
+  CAIRN_TRY(const json document, parse_object(body, {}));
+  return {};
+}
+
+Result<bool> parse_flag(const std::string& name, std::string_view text) {
+  if (text == "true" || text == "false") return text == "true";
+  return bad(fmt::format("parameter \"{}\" must be true or false, not \"{}\"", name, text));
+}
+
 Result<std::uint64_t> parse_number(const std::string& name, std::string_view text, std::uint64_t at_most) {
   std::uint64_t number = 0;
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -110,7 +153,13 @@ int http_status(const Error& error) {
     case ErrorCode::no_such_header:
     case ErrorCode::no_such_job:
     case ErrorCode::point_missing:
+    case ErrorCode::point_deleted:
       return 404;
+    case ErrorCode::point_immutable:
+    case ErrorCode::point_protected:
+    case ErrorCode::point_not_deleted:
+    case ErrorCode::point_in_use:
+    case ErrorCode::clock_jumped:
     case ErrorCode::machine_busy:
     case ErrorCode::store_locked:
     case ErrorCode::ambiguous_point:

@@ -137,8 +137,12 @@ struct ControlApi::State {
     const Route routes[] = {
         {{"v1", "version"}, get, {}, &State::get_version},
         {{"v1", "status"}, get, {}, &State::get_status},
-        {{"v1", "points"}, get, {"machine"}, &State::get_points},
+        {{"v1", "points"}, get, {"machine", "deleted"}, &State::get_points},
         {{"v1", "points", "*"}, get, {}, &State::get_point},
+        {{"v1", "points", "*", "delete"}, post, {}, &State::post_delete},
+        {{"v1", "points", "*", "undelete"}, post, {}, &State::post_undelete},
+        {{"v1", "points", "*", "protect"}, post, {}, &State::post_protect},
+        {{"v1", "prunes"}, post, {}, &State::post_prunes},
         {{"v1", "jobs"}, get, {"limit"}, &State::get_jobs},
         {{"v1", "jobs", "*"}, get, {"seen", "wait_ms"}, &State::get_job},
         {{"v1", "jobs", "*", "cancel"}, post, {}, &State::post_cancel},
@@ -176,7 +180,9 @@ struct ControlApi::State {
   void get_points(const httplib::Request& request, const Parts&, httplib::Response& response) {
     std::optional<std::string> machine;
     if (request.has_param("machine")) machine = request.get_param_value("machine");
-    answer_result(response, service.points(machine));
+    auto deleted = flag_in(request, "deleted");
+    if (!deleted) return answer_error(response, 400, deleted.error());
+    answer_result(response, service.points(machine, *deleted ? PointsListed::deleted : PointsListed::present));
   }
   void get_point(const httplib::Request&, const Parts& parts, httplib::Response& response) {
     answer_result(response, service.point(parts[2]));
@@ -204,6 +210,27 @@ struct ControlApi::State {
     answer_result(response, wanted ? service.start_restore(*wanted) : Result<json>(pass_on(wanted.error())), 202);
   }
 
+  void post_delete(const httplib::Request& request, const Parts& parts, httplib::Response& response) {
+    const auto empty = parse_empty_request(request.body);
+    answer_result(response, empty ? service.delete_point(parts[2]) : Result<json>(pass_on(empty.error())));
+  }
+  void post_undelete(const httplib::Request& request, const Parts& parts, httplib::Response& response) {
+    const auto empty = parse_empty_request(request.body);
+    answer_result(response, empty ? service.undelete_point(parts[2]) : Result<json>(pass_on(empty.error())));
+  }
+  void post_protect(const httplib::Request& request, const Parts& parts, httplib::Response& response) {
+    auto wanted = parse_protect_request(request.body);
+    if (wanted) wanted->point = parts[2];
+    answer_result(response, wanted ? service.protect_point(*wanted) : Result<json>(pass_on(wanted.error())));
+  }
+  void post_prunes(const httplib::Request& request, const Parts&, httplib::Response& response) {
+    auto wanted = parse_prune_request(request.body);
+    answer_result(response, wanted ? service.start_prune(*wanted) : Result<json>(pass_on(wanted.error())), 202);
+  }
+
+  static Result<bool> flag_in(const httplib::Request& request, const std::string& name) {
+    return request.has_param(name) ? parse_flag(name, request.get_param_value(name)) : Result<bool>(false);
+  }
   static Result<std::uint64_t> number_in(const httplib::Request& request, const std::string& name,
                                          std::uint64_t otherwise, std::uint64_t at_most) {
     if (!request.has_param(name)) return otherwise;

@@ -136,6 +136,9 @@ const std::optional<Error>& Engine::journal_error() const {
 const Clock& Engine::clock() const {
   return *state_->options.clock;
 }
+ClockReading Engine::read_clock() const {
+  return state_->options.read_clock ? state_->options.read_clock() : cairn::read_clock(clock());
+}
 EngineRole Engine::role() const {
   return state_->options.role;
 }

@@ -12,6 +12,7 @@
 #include "config/base/clock.h"
 #include "config/base/result.h"
 #include "config/settings.h"
+#include "fs/store/trusted_clock.h"
 
 namespace cairn {
 
@@ -32,7 +33,8 @@ struct EngineOptions {
   EngineRole role = EngineRole::foreground;
   const Clock* clock = &system_clock();  // must outlive the engine
   const UnlockKey* key = nullptr;        // opens the store instead of the settings' key; borrowed by open() only
-  int stop_fd = -1;                      // open() gives up waiting for a passphrase_command when it becomes readable
+  std::function<ClockReading()> read_clock = {};  // empty: read_clock() of `clock`; tests give their own
+  int stop_fd = -1;  // open() gives up waiting for a passphrase_command when it becomes readable
 };
 
 class Engine {
@@ -56,6 +58,8 @@ class Engine {
   // Why there is no journal, when it is one that is damaged.
   [[nodiscard]] const std::optional<Error>& journal_error() const;
   [[nodiscard]] const Clock& clock() const;
+  // The clock with what tells whether it can be trusted.
+  [[nodiscard]] ClockReading read_clock() const;
   [[nodiscard]] EngineRole role() const;
 
   // The settings in force; a holder keeps its own however often they are replaced.

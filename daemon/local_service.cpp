@@ -44,6 +44,7 @@ json make_row(const RecoveryPoint& point) {
   row["stored_bytes"] = point.stored_bytes;
   row["duration_ms"] = point.duration_ms;
   row["encrypted"] = encrypted;
+  row["immutable_until"] = point.immutable_until ? json(iso_time(*point.immutable_until)) : json(nullptr);
   row["warnings"] = point.warnings;
   return row;
 }
@@ -62,12 +63,17 @@ JobSpec backup_spec(Engine& engine, const MachineSettings& machine, JobTrigger t
   spec.object = machine.name;
   spec.trigger = trigger;
   spec.exclusive = "backup " + machine.name;
-  spec.run = [&engine, machine, reading, settings = engine.settings()](JobContext& job) -> Result<json> {
+  spec.run = [&engine, machine, trigger, reading, settings = engine.settings()](JobContext& job) -> Result<json> {
     BackupInputs inputs{engine.store(), engine.clock(), {}, tracking_inputs(*settings, machine, engine.tracking())};
     inputs.tracking.read_all = reading == Reading::full;
     inputs.keys = {settings->policy_of(machine).on_missing_keys, vaults_of(settings)};
+    inputs.immutable = settings->policy_of(machine).immutable;
     auto result = run_backup(machine, inputs, job);
-    if (result) engine.points_changed();
+    if (result) {
+      engine.points_changed();
+      const std::string prune = engine.local_service().start_prune_after_backup(machine.name, trigger);
+      (*result)["prune"] = prune.empty() ? json(nullptr) : json(prune);
+    }
     warn_of_journal(engine, job);
     return result;
   };
@@ -98,25 +104,33 @@ json LocalService::row_of(const PointName& name) {
   return copy;
 }
 
-Result<json> LocalService::points(const std::optional<std::string>& machine) {
-  CAIRN_TRY(std::vector<PointName> names, engine_.store().list_points());
+Result<void> LocalService::check_machine(const char* doing, const std::string& machine,
+                                         const std::vector<PointName>& points) {
+  std::set<std::string> known;
+  for (const PointName& name : points) known.insert(name.machine);
+  const auto settings = engine_.settings();
+  for (const auto& entry : settings->machines) known.insert(entry.first);
+  if (known.contains(machine)) return {};
+  const std::vector<std::string> list(known.begin(), known.end());
+  const auto nearest = nearest_name(machine, list);
+  return fail(ErrorCode::no_such_machine, doing, machine,
+              nearest ? "there is no such machine; did you mean \"" + *nearest + "\"?"
+                      : "there is no such machine in the settings or in the store");
+}
+
+Result<json> LocalService::points(const std::optional<std::string>& machine, PointsListed listed) {
+  Store& store = engine_.store();
+  CAIRN_TRY(const std::vector<PointName> stored, store.list_stored_points());
+  CAIRN_TRY(std::vector<PointName> names,
+            listed == PointsListed::deleted ? store.list_deleted_points() : store.list_points());
+  CAIRN_TRY(const std::vector<PointName> kept, store.list_protected_points());
   {
-    const std::set<PointName> present(names.begin(), names.end());
+    const std::set<PointName> present(stored.begin(), stored.end());
     const std::lock_guard lock(mutex_);
     std::erase_if(rows_, [&](const auto& entry) { return !present.contains(entry.first); });
   }
   if (machine) {
-    std::set<std::string> known;
-    for (const PointName& name : names) known.insert(name.machine);
-    const auto settings = engine_.settings();
-    for (const auto& entry : settings->machines) known.insert(entry.first);
-    if (!known.contains(*machine)) {
-      const std::vector<std::string> list(known.begin(), known.end());
-      const auto nearest = nearest_name(*machine, list);
-      return fail(ErrorCode::no_such_machine, "list recovery points of", *machine,
-                  nearest ? "there is no such machine; did you mean \"" + *nearest + "\"?"
-                          : "there is no such machine in the settings or in the store");
-    }
+    CAIRN_CHECK(check_machine("list recovery points of", *machine, stored));
     std::erase_if(names, [&](const PointName& name) { return name.machine != *machine; });
   }
   std::sort(names.begin(), names.end(), [](const PointName& a, const PointName& b) {
@@ -128,6 +142,7 @@ Result<json> LocalService::points(const std::optional<std::string>& machine) {
     // Removed since it was listed.
     if (const auto error = row.find("error"); error != row.end())
       if ((*error)["name"] == catalogue_entry(ErrorCode::point_missing).name) continue;
+    row.update(marks_of(name, row, std::ranges::binary_search(kept, name), listed));
     rows.push_back(std::move(row));
   }
   return rows;

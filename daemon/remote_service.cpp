@@ -41,8 +41,10 @@ class RemoteService : public Service {
   explicit RemoteService(std::string path) : path_(std::move(path)) {}
 
   Result<json> version() { return get("/v1/version"); }
-  Result<json> points(const std::optional<std::string>& machine) override {
-    return get(machine ? "/v1/points?machine=" + percent_encode(*machine) : "/v1/points");
+  Result<json> points(const std::optional<std::string>& machine, PointsListed listed) override {
+    std::string path = listed == PointsListed::deleted ? "/v1/points?deleted=true" : "/v1/points";
+    if (machine) path += (path.ends_with("true") ? "&machine=" : "?machine=") + percent_encode(*machine);
+    return get(path);
   }
   Result<json> point(const std::string& name) override { return get("/v1/points/" + percent_encode(name)); }
   Result<json> status() override { return get("/v1/status"); }
@@ -62,6 +64,26 @@ class RemoteService : public Service {
     if (request.header_only) body["header_only"] = true;
     if (request.disk) body["disk"] = *request.disk;
     return post("/v1/restores", body);
+  }
+  Result<json> start_prune(const PruneRequest& request) override {
+    json body{{"dry_run", request.dry_run},
+              {"accept_clock", request.accept_clock},
+              {"accept_damage", request.accept_damage},
+              {"rate", request.rate}};
+    if (request.machine) body["machine"] = *request.machine;
+    return post("/v1/prunes", body);
+  }
+  Result<json> delete_point(const std::string& name) override {
+    return post("/v1/points/" + percent_encode(name) + "/delete", json::object());
+  }
+  Result<json> undelete_point(const std::string& name) override {
+    return post("/v1/points/" + percent_encode(name) + "/undelete", json::object());
+  }
+  Result<json> protect_point(const ProtectRequest& request) override {
+    json body = json::object();
+    if (request.off) body["off"] = true;
+    if (request.until) body["until"] = iso_time(*request.until);
+    return post("/v1/points/" + percent_encode(request.point) + "/protect", body);
   }
   Result<json> wait_job(const std::string& id, std::uint64_t seen, milliseconds at_most) override {
     const auto wait = std::min<milliseconds>(at_most, milliseconds(kMaxWaitMs));

@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "config/base/clock.h"
 #include "config/base/result.h"
 
 namespace cairn::cli {
@@ -56,6 +57,7 @@ struct BackupCommand {
 };
 struct PointsCommand {
   std::string what;  // empty, a machine, or MACHINE@POINT
+  bool deleted = false;
 };
 struct MountCommand {
   std::string directory;
@@ -155,6 +157,25 @@ struct VerifyCommand {
   bool proof = false;
   std::string what;  // empty: all points; a machine; MACHINE@POINT
 };
+struct PruneCommand {
+  std::string machine;  // empty: all
+  bool dry_run = false;
+  bool accept_clock = false;
+  bool accept_damage = false;
+  std::uint64_t rate = 0;  // bytes a second; 0: no limit
+};
+struct DeleteCommand {
+  std::vector<std::string> points;
+  bool yes = false;
+};
+struct UndeleteCommand {
+  std::vector<std::string> points;
+};
+struct ProtectCommand {
+  std::string point;
+  std::optional<UtcTime> until;
+  bool off = false;
+};
 struct StatusCommand {};
 struct JobsCommand {
   std::string id;  // empty: list
@@ -176,8 +197,8 @@ using Command =
                  UmountCommand, RestoreCommand, VaultInitCommand, VaultListCommand, VaultPolicyCommand,
                  VaultGrantCommand, VaultRevokeCommand, VaultAuditCommand, KeyCreateCommand, KeyRotateCommand,
                  KeyImportCommand, KeyListCommand, KeyShowCommand, KeyDeleteCommand, KeyRestoreCommand,
-                 KeyExportCommand, KeyDrillCommand, VerifyCommand, StatusCommand, JobsCommand, JobsCancelCommand,
-                 ExplainCommand, CompleteCommand>;
+                 KeyExportCommand, KeyDrillCommand, VerifyCommand, PruneCommand, DeleteCommand, UndeleteCommand,
+                 ProtectCommand, StatusCommand, JobsCommand, JobsCancelCommand, ExplainCommand, CompleteCommand>;
 
 struct Arguments {
   GlobalOptions globals;
@@ -193,7 +214,7 @@ bool asks_for_json(const std::vector<std::string>& words);
 
 // What can stand where the last of some words stands.
 struct Completion {
-  enum class Kind { none, words, machines, points, machines_or_points, error_names, files };
+  enum class Kind { none, words, machines, points, machines_or_points, deleted_points, error_names, files };
   Kind kind = Kind::none;
   std::vector<std::string> words;       // commands and options, those that begin as typed
   std::filesystem::path settings_file;  // --config among the words before; empty: none

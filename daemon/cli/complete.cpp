@@ -17,10 +17,10 @@
 namespace cairn::cli {
 namespace {
 
-std::vector<std::string> point_names(const Settings& settings) {
+std::vector<std::string> point_names(const Settings& settings, PointsListed listed) {
   std::vector<std::string> names;
   if (const auto daemon = connect_to_daemon(settings.socket)) {
-    const auto rows = (*daemon)->points(std::nullopt);
+    const auto rows = (*daemon)->points(std::nullopt, listed);
     if (!rows) return names;
     for (const auto& row : *rows) names.push_back(text_of(row, "name"));
     return names;
@@ -30,7 +30,7 @@ std::vector<std::string> point_names(const Settings& settings) {
   if (!key) return names;
   const auto store = Store::open(settings.store.path, *key);
   if (!store) return names;
-  const auto points = (*store)->list_points();
+  const auto points = listed == PointsListed::deleted ? (*store)->list_deleted_points() : (*store)->list_points();
   if (!points) return names;
   for (const PointName& point : *points) names.push_back(point.text());
   return names;
@@ -50,17 +50,20 @@ Result<ExitCode> run(Context& context, const CompleteCommand& command) {
     for (const CatalogueEntry& entry : error_catalogue()) offer(std::string(entry.name));
   const bool machines = completion.kind == Kind::machines || completion.kind == Kind::machines_or_points;
   const bool points = completion.kind == Kind::points || completion.kind == Kind::machines_or_points;
-  if (machines || points) {
+  const bool deleted = completion.kind == Kind::deleted_points;
+  if (machines || points || deleted) {
     const char* environment = std::getenv("CAIRN_CONFIG");
     std::filesystem::path file = completion.settings_file;
     if (file.empty()) file = environment != nullptr && *environment != '\0' ? environment : kDefaultSettingsPath;
     if (const auto settings = load_settings(file)) {
       if (machines)
         for (const auto& [name, machine] : settings->machines) offer(name);
+      if (deleted)
+        for (const std::string& name : point_names(*settings, PointsListed::deleted)) offer(name);
       // Points only once a machine is named, when a machine alone is possible too: there may be thousands.
       if (points && (!machines || typed.find('@') != std::string::npos)) {
         std::set<std::string> latest;
-        for (const std::string& name : point_names(*settings)) {
+        for (const std::string& name : point_names(*settings, PointsListed::present)) {
           offer(name);
           latest.insert(name.substr(0, name.find('@')) + "@latest");
         }

@@ -9,8 +9,35 @@
 #include "daemon/cli/follow_jobs.h"
 #include "daemon/cli/table.h"
 #include "daemon/job_record.h"
+#include "daemon/service.h"
 
 namespace cairn::cli {
+
+namespace {
+
+// Without a daemon the prune that follows a backup is this process's own, too: it waits for it. What went wrong with
+// one is told, and is no failure of the backup.
+Result<std::vector<std::string>> wait_for_prunes(Service& service, const nlohmann::json& jobs) {
+  nlohmann::json prunes = nlohmann::json::array();
+  for (const auto& job : jobs) {
+    const std::string id = text_of(member(job, "result"), "prune");
+    if (id.empty()) continue;
+    CAIRN_TRY(nlohmann::json prune, service.job(id));
+    prunes.push_back(std::move(prune));
+  }
+  CAIRN_TRY(prunes, follow_jobs(service, prunes, false));
+  std::vector<std::string> warnings;
+  for (const auto& prune : prunes) {
+    const std::string about = text_of(prune, "object") + ": the prune after the backup: ";
+    const nlohmann::json& error = member(prune, "error");
+    if (error.is_object()) warnings.push_back(about + text_of(error, "message") + " [" + text_of(error, "name") + "]");
+    for (const auto& warning : member(prune, "warnings"))
+      if (warning.is_string()) warnings.push_back(about + warning.get<std::string>());
+  }
+  return warnings;
+}
+
+}  // namespace
 
 std::string render_finished_job(const nlohmann::json& job) {
   const nlohmann::json& result = member(job, "result");
@@ -26,6 +53,7 @@ std::string render_finished_job(const nlohmann::json& job) {
   for (const auto& file : member(result, "files"))
     all += "  " + printable(text_of(file, "path")) + "  " + size_of(file, "size") + ", " + size_of(file, "data_bytes") +
            " of it data\n";
+  if (result.is_object() && text_of(job, "kind") == "prune") all += render_prune(result);
   for (const auto& warning : member(job, "warnings"))
     if (warning.is_string()) all += "  warning: " + printable(warning.get<std::string>()) + "\n";
   return all;
@@ -41,6 +69,11 @@ Result<ExitCode> finish_jobs(Context& context, const nlohmann::json& started) {
     text += render_finished_job(job);
     const nlohmann::json& error = member(job, "error");
     if (error.is_object() && !document.contains("error")) document["error"] = error_document(error_from_json(error));
+  }
+  if (!context.with_daemon()) {
+    CAIRN_TRY(const std::vector<std::string> warnings, wait_for_prunes(*service, document["jobs"]));
+    for (const std::string& warning : warnings) text += "warning: " + printable(warning) + "\n";
+    if (!warnings.empty()) document["warnings"] = warnings;
   }
   CAIRN_CHECK(context.output().answer(document, text));
   if (context.output().format() == Format::text) {

@@ -101,6 +101,7 @@ Grammar::Grammar() {
   add_globals();
   add_store();
   add_points();
+  add_retention();
   add_vault();
   add_key();
   add_verify();
@@ -218,13 +219,20 @@ void Grammar::add_points() {
   backup_app->add_flag("--all", backup.all, "Every machine of the settings");
   backup_app->add_flag("--full-read", backup.full_read, "Read all of every disk, and check change tracking against it");
 
-  CLI::App* points_app = add(app, "points", "List recovery points, or show one",
-                             "Examples:\n"
-                             "  cairn points\n"
-                             "  cairn points web-01\n"
-                             "  cairn points web-01@latest\n"
-                             "  cairn points web-01 --json | jq -r '.[].point'",
-                             [this] { return Command(points); });
+  CLI::App* points_app =
+      add(app, "points", "List recovery points, or show one",
+          "Examples:\n"
+          "  cairn points\n"
+          "  cairn points web-01\n"
+          "  cairn points web-01@latest\n"
+          "  cairn points --deleted\n"
+          "  cairn points web-01 --json | jq -r '.[].point'",
+          [this]() -> Result<Command> {
+            if (points.deleted && points.what.find('@') != std::string::npos)
+              return misuse("list deleted recovery points", "a single point is named", "name its machine, or none");
+            return points;
+          });
+  points_app->add_flag("--deleted", points.deleted, "Those that are deleted and can be brought back");
   completes[points_app->add_option("machine", points.what, "A machine, or MACHINE@POINT for all about one point")
                 ->type_name("MACHINE")] = Kind::machines_or_points;
 

@@ -55,6 +55,12 @@ struct Grammar {
   KeyExportCommand key_export;
   KeyDrillCommand key_drill;
   VerifyCommand verify;
+  PruneCommand prune;
+  std::string prune_rate;
+  DeleteCommand delete_points;
+  UndeleteCommand undelete;
+  ProtectCommand protect;
+  std::string protect_until;
 
   std::map<const CLI::App*, std::function<Result<Command>()>> finish;  // the commands that can be run
   std::map<const CLI::Option*, Completion::Kind> completes;            // what stands in a positional or an option
@@ -72,6 +78,8 @@ struct Grammar {
   void add_vault();
   void add_key();
   void add_verify();
+  // grammar_retention.cpp
+  void add_retention();
 };
 
 std::unexpected<Error> misuse(std::string doing, std::string because, std::string resolution = {});

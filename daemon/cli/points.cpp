@@ -1,5 +1,7 @@
 // cairn points: the recovery points, or all about one. Documents: daemon/API.md "Point row", fs/store/FORMAT.md.
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <algorithm>
+
 #include "daemon/cli/commands.h"
 #include "daemon/cli/context.h"
 #include "daemon/cli/documents.h"
@@ -30,6 +32,18 @@ std::string proof_line(const nlohmann::json& proof) {
   return printable(line);
 }
 
+// What keeps it besides the retention rule: "protected", "immutable until 2026-12-21".
+std::string marks_text(const nlohmann::json& row) {
+  std::string text;
+  if (const nlohmann::json& protection = member(row, "protected"); protection.is_object()) {
+    text = "protected";
+    if (const std::string until = time_of(protection, "until"); !until.empty()) text += " until " + until.substr(0, 10);
+  }
+  if (const std::string until = time_of(row, "immutable_until"); !until.empty())
+    text += (text.empty() ? "immutable until " : ", immutable until ") + until.substr(0, 10);
+  return text;
+}
+
 std::string volume_line(const nlohmann::json& volume) {
   std::string line = text_of(volume, "type");
   const std::uint64_t partition = number_of(volume, "partition");
@@ -44,22 +58,40 @@ std::string volume_line(const nlohmann::json& volume) {
 
 std::string render_points(const nlohmann::json& rows, UtcTime now) {
   if (rows.empty()) return "no recovery points yet; \"cairn backup MACHINE\" makes one\n";
-  Table table({{"POINT"},
-               {"TIME"},
-               {"AGE", Align::right},
-               {"SIZE", Align::right},
-               {"NEW", Align::right},
-               {"CONSISTENCY"},
-               {"PROOF"}});
+  // Columns that say something of a few points only are there when they do.
+  const bool marked = std::ranges::any_of(rows, [&](const auto& row) { return !marks_text(row).empty(); });
+  const bool deleted = std::ranges::any_of(rows, [](const auto& row) { return member(row, "deleted").is_object(); });
+  std::vector<Table::Column> columns{
+      {"POINT"},       {"TIME"}, {"AGE", Align::right}, {"SIZE", Align::right}, {"NEW", Align::right},
+      {"CONSISTENCY"}, {"PROOF"}};
+  if (marked) columns.push_back({"KEPT"});
+  if (deleted) {
+    columns.push_back({"DELETED"});
+    columns.push_back({"UNTIL"});
+    columns.push_back({"BECAUSE"});
+  }
+  Table table(std::move(columns));
   std::string remarks;
   for (const auto& row : rows) {
     const auto age = since(row, "time", now);
     const std::string name = text_of(row, "name");
     const nlohmann::json& error = member(row, "error");
     const std::string proof = error.is_object() ? "[" + text_of(error, "name") + "]" : text_of(row, "proof");
-    table.add({name.empty() ? text_of(row, "machine") + "@" + text_of(row, "point") : name, time_of(row, "time"),
-               age ? format_age(*age) : "", error.is_object() ? "" : format_size(size_of_disks(row)),
-               size_of(row, "new_bytes"), text_of(row, "consistency"), proof});
+    std::vector<std::string> cells{name.empty() ? text_of(row, "machine") + "@" + text_of(row, "point") : name,
+                                   time_of(row, "time"),
+                                   age ? format_age(*age) : "",
+                                   error.is_object() ? "" : format_size(size_of_disks(row)),
+                                   size_of(row, "new_bytes"),
+                                   text_of(row, "consistency"),
+                                   proof};
+    if (marked) cells.push_back(marks_text(row));
+    if (deleted) {
+      const nlohmann::json& deletion = member(row, "deleted");
+      cells.push_back(time_of(deletion, "time"));
+      cells.push_back(time_of(deletion, "purge_after"));
+      cells.push_back(text_of(deletion, "because"));
+    }
+    table.add(std::move(cells));
     if (error.is_object()) remarks += "warning: " + printable(text_of(error, "message")) + "\n";
   }
   return table.text() + remarks;
@@ -78,6 +110,7 @@ std::string render_point(const nlohmann::json& document) {
                                  {"time", time_of(document, "time")},
                                  {"consistency", text_of(document, "consistency")},
                                  {"proof", proof_text},
+                                 {"immutable until", time_of(document, "immutable_until")},
                                  {"previous", text_of(document, "previous_name")},
                                  {"read", size_of(document, "read_bytes")},
                                  {"new", size_of(document, "new_bytes")},
@@ -113,8 +146,11 @@ Result<ExitCode> run(Context& context, const PointsCommand& command) {
   }
   std::optional<std::string> machine;
   if (!command.what.empty()) machine = command.what;
-  CAIRN_TRY(const nlohmann::json rows, service->points(machine));
-  CAIRN_CHECK(context.output().answer(rows, render_points(rows, system_clock().now())));
+  CAIRN_TRY(const nlohmann::json rows,
+            service->points(machine, command.deleted ? PointsListed::deleted : PointsListed::present));
+  const std::string none = command.deleted ? "no recovery points are deleted\n"
+                                           : "no recovery points yet; \"cairn backup MACHINE\" makes one\n";
+  CAIRN_CHECK(context.output().answer(rows, rows.empty() ? none : render_points(rows, system_clock().now())));
   bool damaged = false;
   for (const auto& row : rows) damaged = damaged || member(row, "error").is_object();
   return damaged ? ExitCode::warnings : ExitCode::done;

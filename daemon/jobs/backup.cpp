@@ -323,6 +323,7 @@ class Backup {
   Result<json> commit(json rows, std::chrono::steady_clock::time_point began) {
     if (job_.stop().stop_requested()) return cancelled();
     point_.consistency = "crash";
+    if (inputs_.immutable) point_.immutable_until = point_.name.time + *inputs_.immutable;
     point_.warnings = job_.view().warnings;
     point_.made_by = "cairn " CAIRN_VERSION;
     char host[256] = {};

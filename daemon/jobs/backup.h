@@ -3,10 +3,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 
 #include "config/base/clock.h"
 #include "config/base/result.h"
@@ -28,6 +30,7 @@ struct BackupInputs {
   OpenImage open_image = {};  // empty: open_image() of fs/image; tests give their own
   TrackingInputs tracking = {};
   KeyInputs keys = {};
+  std::optional<std::chrono::seconds> immutable = {};  // of the policy: from the point's time on
 };
 
 // The job's result (daemon/API.md). Warnings go to `job`.

@@ -255,10 +255,43 @@ TEST_F(ControlApiTest, RefusesASocketThatSomebodyAnswersOn) {
   EXPECT_EQ(ask("GET", "/v1/status").status, 200);
 }
 
+constexpr auto kPresent = PointsListed::present;
+
+TEST_F(ControlApiTest, RemoteServiceAsksForWhatComesAndGoes) {
+  const auto remote = value_of(connect_to_daemon(socket_));
+  (void)value_of(remote->points(std::nullopt, PointsListed::deleted));
+  (void)value_of(remote->points("we/b", PointsListed::deleted));
+  EXPECT_EQ(value_of(remote->start_prune({"web", true, true, true, 1024}))["id"], "p1");
+  EXPECT_EQ(value_of(remote->start_prune({}))["id"], "p1");
+  EXPECT_EQ(value_of(remote->delete_point("web@la/test"))["name"], "web@la/test");
+  EXPECT_EQ(value_of(remote->undelete_point("web@1"))["name"], "web@1");
+  EXPECT_EQ(value_of(remote->protect_point({"web@1", true, {}}))["name"], "web@1");
+  EXPECT_EQ(value_of(remote->protect_point({"web@2", false, parse_iso_time("2027-01-31T00:00:00Z")}))["name"], "web@2");
+  EXPECT_THAT(service_.asked(), testing::IsSupersetOf({"deleted points -", "deleted points we/b",
+                                                       "prune web dry-run accept-clock accept-damage 1024", "prune - 0",
+                                                       "delete web@la/test", "undelete web@1", "protect web@1 off",
+                                                       "protect web@2 until 2027-01-31T00:00:00Z"}));
+}
+
+TEST_F(ControlApiTest, RefusesWrongRequestsAboutPoints) {
+  for (const auto& [path, body] : std::vector<std::pair<std::string, std::string>>{
+           {"/v1/points/a@b/protect", R"({"until":"tomorrow"})"},
+           {"/v1/points/a@b/protect", R"({"until":"2027-01-31T00:00:00Z","off":true})"},
+           {"/v1/points/a@b/delete", R"({"yes":true})"},
+           {"/v1/points/a@b/undelete", "[]"},
+           {"/v1/prunes", R"({"rate":-1})"},
+           {"/v1/prunes", R"({"machines":["a"]})"},
+           {"/v1/prunes", R"({"dry_run":1})"}})
+    EXPECT_EQ(ask("POST", path, body).status, 400) << path << " " << body;
+  EXPECT_EQ(ask("GET", "/v1/points?deleted=yes").status, 400);
+  EXPECT_EQ(ask("GET", "/v1/prunes").status, 405);
+  EXPECT_TRUE(service_.asked().empty());
+}
+
 TEST_F(ControlApiTest, RemoteServiceGivesTheSameResults) {
   const auto remote = value_of(connect_to_daemon(socket_));
-  EXPECT_EQ(value_of(remote->points(std::nullopt)), value_of(service_.points(std::nullopt)));
-  EXPECT_EQ(value_of(remote->points("we/b ?&")), value_of(service_.points("x")));
+  EXPECT_EQ(value_of(remote->points(std::nullopt, kPresent)), value_of(service_.points(std::nullopt, kPresent)));
+  EXPECT_EQ(value_of(remote->points("we/b ?&", kPresent)), value_of(service_.points("x", kPresent)));
   EXPECT_EQ(value_of(remote->point("web@la?t/e st#%")), (json{{"name", "web@la?t/e st#%"}}));
   EXPECT_EQ(value_of(remote->status()), value_of(service_.status()));
   EXPECT_EQ(value_of(remote->jobs(3)), json::array());

@@ -19,8 +19,9 @@ class FakeService final : public Service {
  public:
   using json = nlohmann::json;
 
-  Result<json> points(const std::optional<std::string>& machine) override {
-    return told("points " + machine.value_or("-"), json::array({{{"machine", "web"}}}));
+  Result<json> points(const std::optional<std::string>& machine, PointsListed listed) override {
+    return told((listed == PointsListed::deleted ? "deleted points " : "points ") + machine.value_or("-"),
+                json::array({{{"machine", "web"}}}));
   }
   Result<json> point(const std::string& name) override { return told("point " + name, {{"name", name}}); }
   Result<json> status() override { return told("status", {{"version", "x"}}); }
@@ -36,6 +37,19 @@ class FakeService final : public Service {
     return told("restore " + request.point + " " + request.to + " " + request.disk.value_or("-") +
                     (request.force ? " force" : ""),
                 {{"id", "r1"}});
+  }
+  Result<json> start_prune(const PruneRequest& request) override {
+    return told("prune " + request.machine.value_or("-") + (request.dry_run ? " dry-run" : "") +
+                    (request.accept_clock ? " accept-clock" : "") + (request.accept_damage ? " accept-damage" : "") +
+                    " " + std::to_string(request.rate),
+                {{"id", "p1"}});
+  }
+  Result<json> delete_point(const std::string& name) override { return told("delete " + name, {{"name", name}}); }
+  Result<json> undelete_point(const std::string& name) override { return told("undelete " + name, {{"name", name}}); }
+  Result<json> protect_point(const ProtectRequest& request) override {
+    return told("protect " + request.point + (request.off ? " off" : "") +
+                    (request.until ? " until " + iso_time(*request.until) : ""),
+                {{"name", request.point}});
   }
   Result<json> wait_job(const std::string& id, std::uint64_t seen, std::chrono::milliseconds at_most) override {
     std::unique_lock lock(mutex_);

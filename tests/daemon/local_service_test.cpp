@@ -169,7 +169,7 @@ TEST_F(LocalServiceTest, AMissingDiskFailsTheJobBeforeAnythingIsRead) {
   EXPECT_EQ(job["error"]["name"], "image-missing");
   EXPECT_THAT(job["error"]["message"].get<std::string>(), testing::HasSubstr("gone.raw"));
   EXPECT_EQ(job["point"], nullptr);
-  EXPECT_TRUE(value_of(engine->service().points(std::nullopt)).empty());
+  EXPECT_TRUE(value_of(engine->service().points(std::nullopt, PointsListed::present)).empty());
 }
 
 TEST_F(LocalServiceTest, TheDefinitionIsKeptAndAMissingOneIsAWarning) {
@@ -197,7 +197,7 @@ TEST_F(LocalServiceTest, ListsPointsOldestFirstAndSuggestsNames) {
   back_up(service, "db");
   clock_.advance(std::chrono::hours(1));
   back_up(service, "web");
-  const json all = value_of(service.points(std::nullopt));
+  const json all = value_of(service.points(std::nullopt, PointsListed::present));
   ASSERT_EQ(all.size(), 3U);
   EXPECT_EQ(all[0]["name"], "web@20261121T020000Z");
   EXPECT_EQ(all[1]["name"], "db@20261121T030000Z");
@@ -205,9 +205,10 @@ TEST_F(LocalServiceTest, ListsPointsOldestFirstAndSuggestsNames) {
   EXPECT_EQ(
       all[0]["disks"],
       (json::array({{{"name", "root"}, {"size", 3 * kMiBytes}}, {{"name", "data"}, {"size", kMiBytes + 12'345}}})));
-  EXPECT_EQ(value_of(service.points(std::nullopt)), all) << "the same from the rows that were kept";
-  EXPECT_EQ(value_of(service.points("db")).size(), 1U);
-  const auto slip = service.points("wbe");
+  EXPECT_EQ(value_of(service.points(std::nullopt, PointsListed::present)), all)
+      << "the same from the rows that were kept";
+  EXPECT_EQ(value_of(service.points("db", PointsListed::present)).size(), 1U);
+  const auto slip = service.points("wbe", PointsListed::present);
   ASSERT_FALSE(slip);
   EXPECT_EQ(slip.error().code, ErrorCode::no_such_machine);
   EXPECT_THAT(slip.error().message(), testing::HasSubstr("web"));
@@ -437,7 +438,7 @@ TEST_F(LocalServiceTest, ADamagedJournalStopsTheDaemonButNotACommand) {
   const json job = back_up(engine->service(), "web");
   EXPECT_TRUE(told_of(job)) << job;
   EXPECT_TRUE(told_of(restore(engine->service(), {"web@latest", path("out"), {}, false})));
-  EXPECT_EQ(value_of(engine->service().points("web"))[0]["warnings"].size(), 0U)
+  EXPECT_EQ(value_of(engine->service().points("web", PointsListed::present))[0]["warnings"].size(), 0U)
       << "the point has nothing to do with it";
   EXPECT_EQ(value_of(engine->service().status())["journal"]["error"]["name"], "journal-damaged");
   EXPECT_EQ(engine->service().jobs(5).error().code, ErrorCode::journal_damaged);
@@ -457,7 +458,7 @@ TEST_F(LocalServiceTest, ADamagedPointDoesNotHideTheOthers) {
       fs::resize_file(entry.path(), entry.file_size() / 2);
     }
   engine = open_engine();
-  const json rows = value_of(engine->service().points("web"));
+  const json rows = value_of(engine->service().points("web", PointsListed::present));
   ASSERT_EQ(rows.size(), 2U);
   EXPECT_EQ(rows[0]["error"]["name"], "point-damaged");
   EXPECT_FALSE(rows[1].contains("error"));
