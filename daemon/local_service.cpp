@@ -17,6 +17,7 @@
 #include "daemon/journal.h"
 #include "daemon/proof_status.h"
 #include "daemon/vault_set.h"
+#include "fs/store/space.h"
 #include "fs/store/store.h"
 
 namespace cairn {
@@ -205,6 +206,7 @@ Result<json> LocalService::status() {
     machines.push_back(std::move(row));
   }
   const JobQueue::Counts counts = engine_.queue().counts();
+  CAIRN_TRY(json space, kept_space(engine_.store()));
   const auto& journal_error = engine_.journal_error();
   return json{
       {"version", CAIRN_VERSION},
@@ -212,6 +214,7 @@ Result<json> LocalService::status() {
       {"store",
        {{"path", engine_.store().path().string()}, {"id", engine_.store().info().id}, {"points", points.size()}}},
       {"mount", view.mount ? view.mount() : json(nullptr)},
+      {"space", std::move(space)},
       {"journal", {{"error", journal_error ? to_json(*journal_error) : json(nullptr)}}},
       {"jobs", {{"queued", counts.queued}, {"running", counts.running}}},
       {"machines_without_recent_proof", without_proof},

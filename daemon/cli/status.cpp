@@ -96,6 +96,17 @@ std::vector<std::string> status_warnings(const nlohmann::json& document, UtcTime
   return warnings;
 }
 
+namespace {
+// As it was when it was measured last: measuring reads all disk maps.
+std::string space_text(const nlohmann::json& space) {
+  if (!space.is_object()) return "not measured yet: \"cairn store info\" does";
+  return fmt::format("{} stored for {} of disks; {} reclaimable, the next prune frees {} (at {})",
+                     size_of(space, "stored_bytes"), size_of(space, "logical_bytes"),
+                     size_of(space, "reclaimable_bytes"), size_of(space, "next_prune_frees_bytes"),
+                     time_of(space, "measured"));
+}
+}  // namespace
+
 std::string render_status(const nlohmann::json& document, UtcTime now) {
   std::string text;
   for (const std::string& warning : status_warnings(document, now)) text += "warning: " + printable(warning) + "\n";
@@ -111,6 +122,7 @@ std::string render_status(const nlohmann::json& document, UtcTime now) {
   if (mount.is_object()) mount_text = text_of(mount, "path") + " (" + text_of(mount, "state") + ")";
   text += fact_lines({{"daemon", daemon_text},
                       {"store", text_of(store, "path") + ", " + count_of(number_of(store, "points"), "point")},
+                      {"space", space_text(member(document, "space"))},
                       {"mount", mount_text},
                       {"jobs", std::to_string(number_of(jobs, "running")) + " running, " +
                                    std::to_string(number_of(jobs, "queued")) + " waiting"},

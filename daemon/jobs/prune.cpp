@@ -7,9 +7,11 @@
 #include <set>
 #include <vector>
 
+#include "config/base/log.h"
 #include "daemon/job_record.h"
 #include "daemon/jobs/job.h"
 #include "daemon/jobs/prune_plan.h"
+#include "fs/store/space.h"
 #include "fs/store/store.h"
 #include "fs/store/store_writer.h"
 
@@ -20,6 +22,7 @@ using nlohmann::json;
 
 // The clock's record is kept anew when something is removed, and else this often.
 constexpr std::chrono::seconds kClockKeptEvery = std::chrono::hours(1);
+constexpr std::chrono::seconds kSpaceKept = std::chrono::days(1);
 
 struct MachinePlan {
   std::string machine;
@@ -88,6 +91,7 @@ class Prune {
       if (full) force_ = true;
       CAIRN_CHECK(collect());
       if (full) CAIRN_CHECK(apply());
+      measure();
     }
     const auto took = std::chrono::steady_clock::now() - began;
     return document(std::chrono::duration_cast<std::chrono::milliseconds>(took));
@@ -250,6 +254,24 @@ class Prune {
     job_.warn(report.error().message());
     collection_ = {{"error", cairn::to_json(report.error())}};
     return {};
+  }
+
+  // What status shows. Costs a walk of all maps: when something was collected, and once a day.
+  void measure() {
+    const UtcTime now = inputs_.clock.now;
+    const auto kept = kept_space(inputs_.store);
+    const auto measured =
+        kept && kept->contains("measured") ? parse_iso_time((*kept)["measured"].get<std::string>()) : std::nullopt;
+    const bool fresh = measured && *measured <= now && now - *measured < kSpaceKept;
+    if (fresh && collection_.is_null()) return;
+    const auto outcome = [&]() -> Result<void> {
+      CAIRN_TRY(auto due, due_points(inputs_.store, now));
+      CAIRN_TRY(const SpaceReport space,
+                measure_space(inputs_.store, {.now = now, .due = std::move(due), .stop = job_.stop()}));
+      return keep_space(inputs_.store, space);
+    }();
+    // Figures only: the prune itself is done.
+    if (!outcome) log_error("space-not-measured", inputs_.store.path().string(), outcome.error());
   }
 
   json row_of(const MachinePlan& plan, const PlannedPoint& point) const {

@@ -16,6 +16,7 @@ using nlohmann::json;
 using Owner = std::uint16_t;
 constexpr Owner kNobody = 0;
 constexpr Owner kShared = UINT16_MAX;
+constexpr const char* kSpaceObject = "space";
 
 // Counts each record once a machine. A machine beyond the 65,534th counts as shared.
 class SpaceCount final : public MapVisitor {
@@ -125,6 +126,27 @@ json to_json(const SpaceReport& report) {
           {"needed_bytes", report.needed},           {"deleted_bytes", report.deleted},
           {"reclaimable_bytes", report.reclaimable}, {"next_prune_frees_bytes", report.next_prune_frees},
           {"machines", std::move(machines)}};
+}
+
+Result<json> kept_space(Store& store) {
+  CAIRN_TRY(const auto text, store.read_record(kSpaceObject));
+  if (!text) return json();
+  json document = json::parse(as_text(*text), nullptr, false);
+  return document.is_object() ? document : json();
+}
+
+Result<void> keep_space(Store& store, const SpaceReport& report) {
+  return store.write_record(kSpaceObject, as_bytes(to_json(report).dump()));
+}
+
+Result<std::set<PointName>> due_points(Store& store, UtcTime now) {
+  CAIRN_TRY(const auto deleted, store.list_deleted_points());
+  std::set<PointName> due;
+  for (const PointName& point : deleted) {
+    const auto deletion = store.deletion_of(point);
+    if (deletion && deletion->purge_after <= now) due.insert(point);
+  }
+  return due;
 }
 
 Result<SpaceReport> measure_space(Store& store, const SpaceOptions& options) {

@@ -41,6 +41,11 @@ struct SpaceReport {
 };
 nlohmann::json to_json(const SpaceReport& report);
 
+// The last measurement is kept in the store (object `space`), so that a status need not walk maps. Null: there is none,
+// or it cannot be read. Errors: io_error.
+Result<nlohmann::json> kept_space(Store& store);
+Result<void> keep_space(Store& store, const SpaceReport& report);
+
 struct SpaceOptions {
   UtcTime now;
   std::set<PointName> due;  // what the next prune removes for good
@@ -48,6 +53,8 @@ struct SpaceOptions {
   std::stop_token stop;
 };
 
+// Deleted points whose time has come.
+Result<std::set<PointName>> due_points(Store& store, UtcTime now);
 // What damage hides is not counted. Errors: cancelled, io_error, those of the index.
 Result<SpaceReport> measure_space(Store& store, const SpaceOptions& options);
 

@@ -13,6 +13,7 @@
 #include "config/base/log.h"
 #include "config/base/units.h"
 #include "fs/store/point_file.h"
+#include "fs/store/sealed_document.h"
 #include "fs/store/store_state.h"
 #include "fs/store/store_writer.h"
 #include "fs/store/writer_lock.h"
@@ -128,6 +129,22 @@ Result<std::shared_ptr<Index>> Store::State::index() {
   if (index_) return index_;
   CAIRN_TRY(index_, Index::open(index_folder(), document.id));
   return index_;
+}
+
+Result<std::optional<Buffer>> Store::read_record(const std::string& object) {
+  const auto bytes = state_->backend->get(object, kMaxDocumentBytes);
+  if (!bytes && bytes.error().code == ErrorCode::object_missing) return std::optional<Buffer>();
+  if (!bytes && bytes.error().code != ErrorCode::store_damaged) return pass_on(bytes.error());
+  if (!bytes) return std::optional<Buffer>();
+  const DocumentSeal seal{state_->keys, state_->document.algorithm, state_->document.id};
+  auto text = open_document(kRecordMagic, object, *bytes, seal, ErrorCode::store_damaged, object);
+  if (!text) return std::optional<Buffer>();
+  return std::optional(*std::move(text));
+}
+
+Result<void> Store::write_record(const std::string& object, ByteView text) {
+  const DocumentSeal seal{state_->keys, state_->document.algorithm, state_->document.id};
+  return state_->backend->put(object, seal_document(kRecordMagic, object, text, seal), IfExists::replace);
 }
 
 Result<std::shared_ptr<Index>> Store::index() {
