@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -49,6 +50,68 @@ TEST_P(BackendContract, GivesBackWhatWasPut) {
   const ByteView parts[] = {as_bytes("one "), as_bytes(""), as_bytes("two")};
   ASSERT_TRUE(backend_->put("packs/ab/abcd", parts, IfExists::fail));
   EXPECT_EQ(text_of("packs/ab/abcd"), "one two");
+}
+
+TEST_P(BackendContract, WhatIsHeldIsNotRemoved) {
+  ASSERT_TRUE(backend_->put("points/a", as_bytes("text"), IfExists::fail));
+  {
+    const auto first = backend_->hold("points/a");
+    ASSERT_TRUE(first);
+    {
+      const auto second = backend_->hold("points/a");
+      ASSERT_TRUE(second) << "any number may hold it";
+      EXPECT_EQ(backend_->remove_unless_held("points/a").value(), false);
+    }
+    EXPECT_EQ(backend_->remove_unless_held("points/a").value(), false);
+    EXPECT_EQ(text_of("points/a"), "text");
+  }
+  EXPECT_EQ(backend_->remove_unless_held("points/a").value(), true);
+  EXPECT_EQ(text_of("points/a"), "object-missing");
+}
+
+TEST_P(BackendContract, WhatIsNotThereCanNeitherBeHeldNorRemoved) {
+  EXPECT_EQ(backend_->hold("points/a").error().code, ErrorCode::object_missing);
+  EXPECT_EQ(backend_->remove_unless_held("points/a").error().code, ErrorCode::object_missing);
+}
+
+TEST_P(BackendContract, AHoldIsOnOneObjectOnly) {
+  ASSERT_TRUE(backend_->put("points/a", as_bytes("a"), IfExists::fail));
+  ASSERT_TRUE(backend_->put("points/b", as_bytes("b"), IfExists::fail));
+  const auto hold = backend_->hold("points/a");
+  ASSERT_TRUE(hold);
+  EXPECT_EQ(backend_->remove_unless_held("points/b").value(), true);
+}
+
+TEST_P(BackendContract, WhoeverOnlyReadsHoldsNothing) {
+  ASSERT_TRUE(backend_->put("points/a", as_bytes("text"), IfExists::fail));
+  const auto reader = backend_->open("points/a");
+  ASSERT_TRUE(reader);
+  EXPECT_EQ(backend_->remove_unless_held("points/a").value(), true);
+  Buffer bytes(4);
+  EXPECT_TRUE((*reader)->read(0, bytes));
+  EXPECT_EQ(as_text(bytes), "text");
+}
+
+// Holds and removals from several threads: what was held at the end of a removal that said so is there.
+TEST_P(BackendContract, HoldingAndRemovingAtOnceAgree) {
+  for (int round = 0; round < 200; ++round) {
+    ASSERT_TRUE(backend_->put("points/a", as_bytes("text"), IfExists::replace));
+    std::atomic<bool> held = false;
+    std::atomic<bool> ended = false;
+    std::thread holder([&] {
+      const auto hold = backend_->hold("points/a");
+      if (!hold) return;
+      held = true;
+      while (!ended) std::this_thread::yield();
+    });
+    const auto removed = backend_->remove_unless_held("points/a");
+    // Asking at the same moment is no error of the disk's; whoever asks again is told the truth.
+    const bool gone = removed && *removed;
+    EXPECT_EQ(text_of("points/a"), gone ? "object-missing" : "text");
+    ended = true;
+    holder.join();
+    EXPECT_FALSE(gone && held) << "round " << round;
+  }
 }
 
 TEST_P(BackendContract, NeverReplacesUnlessAsked) {

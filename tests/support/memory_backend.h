@@ -47,6 +47,26 @@ class MemoryBackend final : public Backend {
     }
     return fail(ErrorCode::object_missing, "remove", std::string(name));
   }
+  Result<std::unique_ptr<ObjectHold>> hold(std::string_view name) override {
+    const std::lock_guard lock(mutex_);
+    const auto found = objects_.find(name);
+    if (found == objects_.end()) return fail(ErrorCode::object_missing, "hold", std::string(name));
+    struct Hold final : ObjectHold {
+      std::shared_ptr<const bool> alive = std::make_shared<const bool>(true);
+    };
+    auto held = std::make_unique<Hold>();
+    holds_.emplace(name, held->alive);
+    return std::unique_ptr<ObjectHold>(std::move(held));
+  }
+  Result<bool> remove_unless_held(std::string_view name) override {
+    {
+      const std::lock_guard lock(mutex_);
+      std::erase_if(holds_, [](const auto& entry) { return entry.second.expired(); });
+      if (holds_.contains(std::string(name))) return false;
+    }
+    CAIRN_CHECK(remove(name));
+    return true;
+  }
   Result<std::optional<std::uint64_t>> change_token(std::string_view) override {
     const std::lock_guard lock(mutex_);
     return std::optional(changes_);
@@ -70,6 +90,7 @@ class MemoryBackend final : public Backend {
 
   std::mutex mutex_;
   std::map<std::string, std::shared_ptr<const Buffer>, std::less<>> objects_;
+  std::multimap<std::string, std::weak_ptr<const bool>> holds_;
   std::uint64_t changes_ = 1;
 };
 
