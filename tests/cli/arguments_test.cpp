@@ -42,6 +42,57 @@ TEST(Arguments, BackupTakesMachinesOrAll) {
   EXPECT_THAT(refused({"backup", "--all", "web-01"}), HasSubstr("both --all"));
 }
 
+TEST(Arguments, PruneTakesAMachineAndHowItIsDone) {
+  const auto all = parsed<PruneCommand>({"prune"});
+  EXPECT_EQ(all.machine, "");
+  EXPECT_FALSE(all.dry_run || all.accept_clock || all.accept_damage);
+  EXPECT_EQ(all.rate, 0U);
+  const auto one =
+      parsed<PruneCommand>({"prune", "web-01", "--dry-run", "--accept-clock", "--accept-damage", "--rate", "50MiB"});
+  EXPECT_EQ(one.machine, "web-01");
+  EXPECT_TRUE(one.dry_run && one.accept_clock && one.accept_damage);
+  EXPECT_EQ(one.rate, 50U * 1024 * 1024);
+  for (const char* rate : {"fast", "0", "-1"})
+    EXPECT_THAT(refused({"prune", std::string("--rate=") + rate}), HasSubstr("is no size")) << rate;
+}
+
+TEST(Arguments, DeleteAndUndeleteTakePoints) {
+  const auto command = parsed<DeleteCommand>({"delete", "web@1", "web@2", "--yes"});
+  EXPECT_THAT(command.points, ElementsAre("web@1", "web@2"));
+  EXPECT_TRUE(command.yes);
+  EXPECT_FALSE(parsed<DeleteCommand>({"delete", "web@1"}).yes);
+  EXPECT_THAT(refused({"delete"}), HasSubstr("MACHINE@POINT is missing"));
+  EXPECT_THAT(parsed<UndeleteCommand>({"undelete", "web@1", "web@2"}).points, ElementsAre("web@1", "web@2"));
+  EXPECT_THAT(refused({"undelete"}), HasSubstr("MACHINE@POINT is missing"));
+}
+
+TEST(Arguments, ProtectTakesADateOrATimeOrAnEnd) {
+  EXPECT_FALSE(parsed<ProtectCommand>({"protect", "web@1"}).until);
+  EXPECT_EQ(parsed<ProtectCommand>({"protect", "web@1", "--until", "2027-12-31"}).until,
+            parse_iso_time("2027-12-31T00:00:00Z"));
+  EXPECT_EQ(parsed<ProtectCommand>({"protect", "web@1", "--until", "2027-12-31T12:00:00Z"}).until,
+            parse_iso_time("2027-12-31T12:00:00Z"));
+  EXPECT_TRUE(parsed<ProtectCommand>({"protect", "web@1", "--off"}).off);
+  EXPECT_THAT(refused({"protect"}), HasSubstr("MACHINE@POINT is missing"));
+  EXPECT_THAT(refused({"protect", "web@1", "--off", "--until", "2027-12-31"}), HasSubstr("both --off and --until"));
+  for (const char* date : {"tomorrow", "2027-02-30", "31.12.2027"})
+    EXPECT_THAT(refused({"protect", "web@1", "--until", date}), HasSubstr("is no date")) << date;
+}
+
+TEST(Arguments, PointsListsDeletedOnes) {
+  EXPECT_TRUE(parsed<PointsCommand>({"points", "--deleted"}).deleted);
+  EXPECT_EQ(parsed<PointsCommand>({"points", "web", "--deleted"}).what, "web");
+  EXPECT_THAT(refused({"points", "web@latest", "--deleted"}), HasSubstr("a single point"));
+}
+
+TEST(Arguments, DeletedPointsCompleteForUndelete) {
+  EXPECT_EQ(completion_of({"undelete", "web@"}).kind, Completion::Kind::deleted_points);
+  EXPECT_EQ(completion_of({"undelete", "web@1", "web@"}).kind, Completion::Kind::deleted_points);
+  EXPECT_EQ(completion_of({"delete", "web@1", "web@"}).kind, Completion::Kind::points);
+  EXPECT_EQ(completion_of({"protect", "web@"}).kind, Completion::Kind::points);
+  EXPECT_EQ(completion_of({"prune", "w"}).kind, Completion::Kind::machines);
+}
+
 TEST(Arguments, AMachineMayHaveTheNameOfACommand) {
   EXPECT_THAT(parsed<BackupCommand>({"backup", "status", "points"}).machines, ElementsAre("status", "points"));
   EXPECT_EQ(parsed<PointsCommand>({"points", "store"}).what, "store");

@@ -41,6 +41,90 @@ TEST(RenderPoints, ADamagedPointIsListedWithItsError) {
   EXPECT_THAT(text, HasSubstr("warning: cannot read point m: cut off\n"));
 }
 
+TEST(RenderPoints, ShowsMarksInAColumnOnlyWhenThereAreSome) {
+  json kept = point_row();
+  kept["protected"] = {{"since", "2026-11-21T02:00:00Z"}, {"until", nullptr}};
+  json until = point_row();
+  until["protected"] = {{"since", "2026-11-21T02:00:00Z"}, {"until", "2027-12-31T00:00:00Z"}};
+  until["immutable_until"] = "2026-12-21T02:00:00Z";
+  json plain = point_row();
+  plain["protected"] = nullptr;
+  plain["immutable_until"] = nullptr;
+  const std::string text = render_points(json::array({kept, until, plain}), kNow);
+  EXPECT_THAT(text, HasSubstr("PROOF     KEPT\n"));
+  EXPECT_THAT(text, HasSubstr("unproved  protected\n"));
+  EXPECT_THAT(text, HasSubstr("protected until 2027-12-31, immutable until 2026-12-21\n"));
+  EXPECT_THAT(text, HasSubstr("unproved  -\n"));
+  EXPECT_THAT(render_points(json::array({plain}), kNow), Not(HasSubstr("KEPT")));
+}
+
+TEST(RenderPoints, DeletedOnesSayUntilWhenTheyComeBack) {
+  json row = point_row();
+  row["deleted"] = {
+      {"time", "2026-11-21T04:00:00Z"}, {"purge_after", "2026-12-05T04:00:00Z"}, {"because", "retention"}};
+  const std::string text = render_points(json::array({row}), kNow);
+  EXPECT_THAT(text, HasSubstr("DELETED"));
+  EXPECT_THAT(text, HasSubstr("2026-11-21 04:00:00  2026-12-05 04:00:00  retention\n"));
+}
+
+json prune_result(bool dry_run) {
+  json result = json::parse(R"({"clock":{"state":"trusted","doubtful_s":0,"error":null},
+    "machines":[{"machine":"web","in_settings":true,"policy":"nightly","kept":1,"deleted":1,"waiting":1,"purged":1,
+      "points":[
+        {"name":"web@4","action":"keep","reasons":["newest","daily 1 of 30"],"purge_after":null,"damaged":false},
+        {"name":"web@3","action":"delete","reasons":[],"purge_after":"2026-12-05T04:00:00Z","damaged":false},
+        {"name":"web@2","action":"wait","reasons":[],"purge_after":"2026-11-25T04:00:00Z","damaged":false},
+        {"name":"web@1","action":"purge","reasons":[],"purge_after":"2026-11-20T04:00:00Z","damaged":false}]}],
+    "collection":{"freed_bytes":2097152,"removed_packs":3,"rewritten_packs":1,"waiting_bytes":4096},"duration_ms":7})");
+  result["dry_run"] = dry_run;
+  return result;
+}
+
+TEST(RenderPrune, ADryRunTellsEveryPointsFateAndWhy) {
+  EXPECT_EQ(render_prune(prune_result(true)),
+            "web: policy nightly, 1 kept, 1 to be deleted, 1 deleted before, 1 to be removed\n"
+            "POINT  FATE              UNTIL                WHY\n"
+            "web@4  keep              -                    newest, daily 1 of 30\n"
+            "web@3  would be deleted  2026-12-05 04:00:00  -\n"
+            "web@2  deleted           2026-11-25 04:00:00  -\n"
+            "web@1  would be removed  -                    -\n"
+            "to be freed now: 2.00 MiB in 3 packs, 1 of them rewritten; 4.00 KiB more by the next prune\n");
+}
+
+TEST(RenderPrune, ARealRunTellsWhatWent) {
+  EXPECT_EQ(render_prune(prune_result(false)),
+            "web: policy nightly, 1 kept, 1 deleted, 1 deleted before, 1 removed\n"
+            "POINT  FATE     UNTIL                WHY\n"
+            "web@3  deleted  2026-12-05 04:00:00  -\n"
+            "web@1  removed  -                    -\n"
+            "freed 2.00 MiB in 3 packs, 1 of them rewritten; 4.00 KiB more by the next prune\n");
+}
+
+TEST(RenderPrune, NamesDamagedPointsAndASkippedCollection) {
+  json result = prune_result(false);
+  result["machines"][0]["points"] = json::array({{{"name", "web@4"},
+                                                  {"action", "keep"},
+                                                  {"reasons", {"damaged"}},
+                                                  {"purge_after", nullptr},
+                                                  {"damaged", true},
+                                                  {"note", "cannot read it"}}});
+  result["collection"] = {{"skipped", "another one runs"}};
+  const std::string text = render_prune(result);
+  EXPECT_THAT(text, HasSubstr("web@4  keep  -      damaged\n"));
+  EXPECT_THAT(text, HasSubstr("warning: web@4: cannot read it\n"));
+  EXPECT_THAT(text, HasSubstr("no garbage was collected: another one runs\n"));
+}
+
+TEST(RenderDeletions, SayHowToComeBack) {
+  EXPECT_EQ(render_deletions(json::parse(R"({"points":[
+              {"name":"web@1","deleted":"2026-11-21T04:00:00Z","purge_after":"2026-12-05T04:00:00Z","purged":false},
+              {"name":"web@2","deleted":"2026-11-21T04:00:00Z","purge_after":null,"purged":true},
+              {"name":"web@3"}]})")),
+            "deleted web@1; \"cairn undelete web@1\" brings it back until 2026-12-05 04:00:00\n"
+            "removed web@2 for good\n"
+            "brought back web@3\n");
+}
+
 TEST(RenderPoints, SaysWhenThereAreNone) {
   EXPECT_THAT(render_points(json::array(), kNow), HasSubstr("no recovery points"));
 }
