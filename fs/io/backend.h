@@ -72,6 +72,10 @@ class Backend {
   // Removes what interrupted puts left behind. Only for whoever holds the writer lock.
   virtual Result<void> remove_leftovers() { return {}; }
 
+  // Makes durable what list(prefix) shows: an object whose put() was broken off in its last step is seen, and may still
+  // be lost. put() and remove() leave nothing to do here. `prefix` ends with a slash; empty: the top level alone.
+  virtual Result<void> settle(std::string_view prefix) { return static_cast<void>(prefix), Result<void>(); }
+
   // Whole object. Errors: as open(), and store_damaged when it is larger than `limit` bytes.
   Result<Buffer> get(std::string_view name, std::uint64_t limit);
   Result<void> put(std::string_view name, ByteView bytes, IfExists if_exists) {

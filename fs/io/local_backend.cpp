@@ -15,6 +15,7 @@
 
 #include "config/base/unique_fd.h"
 #include "fs/io/direct_io.h"
+#include "fs/io/folder.h"
 #include "fs/io/rename.h"
 
 namespace cairn {
@@ -66,19 +67,6 @@ class FileReader final : public ObjectReader {
   std::uint64_t size_;
   std::string path_;
 };
-
-Result<void> sync_folder(const std::filesystem::path& folder) {
-  const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd || ::fsync(fd.get()) != 0) return fail_errno(errno, "sync folder", folder.string());
-  return {};
-}
-
-// Makes the folder and syncs its parent, so that it survives a power cut.
-Result<void> make_folder(const std::filesystem::path& folder) {
-  if (::mkdir(folder.c_str(), 0700) == 0) return sync_folder(folder.parent_path());
-  if (errno == EEXIST) return {};
-  return fail_errno(errno, "make folder", folder.string());
-}
 
 std::string random_name() {
   std::uint8_t bytes[12];
@@ -138,7 +126,10 @@ Result<void> LocalBackend::put(std::string_view name, std::span<const ByteView> 
     return fail(ErrorCode::point_exists, "write", target.string(), "there is an object of that name");
   if (outcome != 0) return fail_errno(outcome, "publish", target.string());
   guard.renamed();
-  return sync_folder(target.parent_path());
+  auto synced = sync_folder(target.parent_path());
+  // It was not there before and shall not be now: whoever met it could not know that it may vanish.
+  if (!synced && if_exists == IfExists::fail) ::unlink(target.c_str());
+  return synced;
 }
 
 Result<std::unique_ptr<ObjectReader>> LocalBackend::open(std::string_view name) {
@@ -245,6 +236,18 @@ Result<std::optional<std::uint64_t>> LocalBackend::change_token(std::string_view
   static constexpr std::uint64_t kTickNs = 50'000'000;
   if (now_ns < changed_ns + kTickNs) return std::optional<std::uint64_t>();
   return std::optional(changed_ns);
+}
+
+Result<void> LocalBackend::settle(std::string_view prefix) {
+  if (prefix.empty()) return sync_folder(directory_);
+  const std::filesystem::path top = path_of(prefix);
+  std::error_code problem;
+  std::filesystem::recursive_directory_iterator entry(top, problem);
+  if (problem == std::errc::no_such_file_or_directory) return {};
+  for (; !problem && entry != std::filesystem::recursive_directory_iterator(); entry.increment(problem))
+    if (entry->is_directory(problem)) CAIRN_CHECK(sync_folder(entry->path()));
+  if (problem) return fail_errno(problem.value(), "sync folder", top.string());
+  return sync_folder(top);
 }
 
 Result<void> LocalBackend::remove_leftovers() {

@@ -26,6 +26,7 @@ class LocalBackend final : public Backend {
   Result<std::optional<Space>> space() override;
   Result<std::optional<std::uint64_t>> change_token(std::string_view prefix) override;
   Result<void> remove_leftovers() override;
+  Result<void> settle(std::string_view prefix) override;
 
  private:
   [[nodiscard]] std::filesystem::path path_of(std::string_view name) const;

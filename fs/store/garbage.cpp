@@ -324,6 +324,8 @@ Result<CollectReport> StoreWriter::collect_garbage(const CollectOptions& options
     return fail(ErrorCode::machine_busy, "reclaim space of", core.store.directory.string(),
                 "another collection of this process does that already");
   CAIRN_CHECK(core.sink.flush());
+  // A removal whose last step failed may not last: the point would be back, and its chunks gone.
+  if (!options.dry_run) CAIRN_CHECK(core.store.backend->settle("points/"));
   return Collection(*core.store.self, core, state_->session, options).run();
 }
 

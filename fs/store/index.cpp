@@ -9,6 +9,7 @@
 #include <map>
 #include <unordered_set>
 
+#include "fs/io/folder.h"
 #include "fs/store/index_state.h"
 
 namespace cairn {
@@ -266,7 +267,10 @@ Result<void> Index::create(const std::filesystem::path& folder, const StoreId& s
   CAIRN_CHECK(check(txn.begin(state.env, 0)));
   CAIRN_CHECK(check(state.make_current(txn.get(), store, 0)));
   CAIRN_CHECK(check(state.put_new_epoch(txn.get())));
-  return check(txn.commit());
+  CAIRN_CHECK(check(txn.commit()));
+  // LMDB syncs the file, not that there is one.
+  CAIRN_CHECK(sync_folder(folder));
+  return sync_folder(folder.parent_path());
 }
 
 Result<std::shared_ptr<Index>> Index::open(const std::filesystem::path& folder, const StoreId& store) {

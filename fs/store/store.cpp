@@ -7,11 +7,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cerrno>
 
 #include "config/base/log.h"
 #include "config/base/units.h"
+#include "fs/io/folder.h"
 #include "fs/store/point_file.h"
 #include "fs/store/sealed_document.h"
 #include "fs/store/store_state.h"
@@ -26,14 +28,26 @@ constexpr const char* kDocument = "store.json";
 constexpr std::uint64_t kMaxRunBytes = 4ULL * 1024 * 1024;  // of sealed bytes in one request
 constexpr std::uint64_t kMaxRunGap = 128ULL * 1024;         // read and dropped rather than asked around
 
-// An existing directory may be used when nothing is in it (but what mkfs and the lock make).
+// What an init makes before the store.json that makes it a store.
+constexpr std::array kFoldersOfInit = {"packs", "points", "tmp", "index"};
+
+bool holds_files(const std::filesystem::path& folder) {
+  std::error_code problem;
+  std::filesystem::recursive_directory_iterator entry(folder, problem);
+  for (; !problem && entry != std::filesystem::recursive_directory_iterator(); entry.increment(problem))
+    if (!entry->is_directory(problem)) return true;
+  return static_cast<bool>(problem);
+}
+
+// An existing directory may be used when nothing is in it but what mkfs, the lock and an interrupted init make.
 Result<void> check_empty(const std::filesystem::path& path) {
   std::error_code problem;
   std::filesystem::directory_iterator entry(path, problem);
   for (; !problem && entry != std::filesystem::directory_iterator(); entry.increment(problem)) {
     const std::string name = entry->path().filename();
     if (name == kDocument) return fail(ErrorCode::store_exists, "make store", path.string());
-    if (name != "lost+found" && name != "lock")
+    if (name == "lost+found" || name == "lock" || name == "tmp" || name == "index") continue;
+    if ((name != "packs" && name != "points") || holds_files(entry->path()))
       return fail(ErrorCode::store_exists, "make store", path.string(), "the directory is not empty: it holds " + name);
   }
   if (problem) return fail_errno(problem.value(), "make store", path.string());
@@ -41,11 +55,16 @@ Result<void> check_empty(const std::filesystem::path& path) {
 }
 
 Result<void> prepare_directory(const std::filesystem::path& path) {
-  if (::mkdir(path.c_str(), 0700) == 0) return {};
-  if (errno == ENOENT)
-    return fail(ErrorCode::target_missing, "make store", path.string(), "its parent directory is not there");
-  if (errno != EEXIST) return fail_errno(errno, "make store", path.string());
-  return check_empty(path);
+  if (::mkdir(path.c_str(), 0700) != 0) {
+    if (errno == ENOENT)
+      return fail(ErrorCode::target_missing, "make store", path.string(), "its parent directory is not there");
+    if (errno != EEXIST) return fail_errno(errno, "make store", path.string());
+    CAIRN_CHECK(check_empty(path));
+  }
+  // Durable, whoever made it. A parent that we may not read cannot be synced.
+  auto synced = sync_folder(std::filesystem::weakly_canonical(path).parent_path());
+  if (!synced && synced.error().code == ErrorCode::permission_denied) return {};
+  return synced;
 }
 
 Result<StoreDocument> load_document(Backend& backend, const std::filesystem::path& path, std::string& text) {
@@ -193,6 +212,11 @@ Result<void> Store::create(const std::filesystem::path& path, const StoreParamet
   CAIRN_CHECK(check_empty(path));  // again: another init may have been quicker
   LocalBackend backend(path);
   const auto make_everything = [&]() -> Result<void> {
+    for (const char* folder : kFoldersOfInit) {  // of an interrupted init
+      std::error_code problem;
+      std::filesystem::remove_all(path / folder, problem);
+      if (problem) return fail_errno(problem.value(), "empty folder", (path / folder).string());
+    }
     for (const char* folder : {"packs", "points", "tmp"}) {
       const std::filesystem::path made = path / folder;
       if (::mkdir(made.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno(errno, "make folder", made.string());
@@ -206,8 +230,8 @@ Result<void> Store::create(const std::filesystem::path& path, const StoreParamet
     return fail(ErrorCode::store_exists, "make store", path.string());
   if (!made) {
     std::error_code ignored;  // nothing half-made stays; the error that counts is the one we have
-    for (const char* name : {"packs", "points", "tmp", "index", "lock"})
-      std::filesystem::remove_all(path / name, ignored);
+    for (const char* name : kFoldersOfInit) std::filesystem::remove_all(path / name, ignored);
+    std::filesystem::remove(path / "lock", ignored);
     return pass_on(std::move(made).error());
   }
   return {};
@@ -465,6 +489,7 @@ std::unique_ptr<DiskReader> Store::open_disk(const MapRecord& map, std::string o
 Result<RebuildReport> Store::rebuild_index() {
   const std::lock_guard writer_guard(state_->writer_mutex);
   CAIRN_TRY(const WriterLock lock, WriterLock::take(state_->directory, "rebuild-index"));
+  CAIRN_CHECK(state_->backend->settle("packs/"));  // the index is to name what will still be there
   CAIRN_TRY(const auto objects, state_->backend->list("packs/"));
   std::vector<std::string> pack_names = pack_names_of(objects);
   std::sort(pack_names.begin(), pack_names.end());
@@ -504,10 +529,15 @@ Result<RebuildReport> Store::rebuild_index() {
   state_->forget_index();
   state_->packs.clear();
   const std::string index = state_->index_folder().string();
-  if (::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, index.c_str(), RENAME_EXCHANGE) == 0) return report;
-  // There is none to exchange with, or the file system cannot exchange.
-  if (errno != ENOENT) std::filesystem::remove_all(index, problem);
-  if (::rename(fresh.c_str(), index.c_str()) != 0) return fail_errno(errno, "replace index", index);
+  if (::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, index.c_str(), RENAME_EXCHANGE) != 0) {
+    const int problem_of_exchange = errno;
+    const bool cannot = problem_of_exchange == EINVAL || problem_of_exchange == ENOSYS;  // this file system
+    if (!cannot && problem_of_exchange != ENOENT) return fail_errno(problem_of_exchange, "replace index", index);
+    if (cannot) std::filesystem::remove_all(index, problem);
+    if (::rename(fresh.c_str(), index.c_str()) != 0) return fail_errno(errno, "replace index", index);
+  }
+  // Before the old one's file is removed.
+  CAIRN_CHECK(sync_folder(state_->directory));
   return report;
 }
 

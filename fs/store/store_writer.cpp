@@ -83,6 +83,7 @@ Result<void> WriterCore::reconcile(Store::State& store, Index& index) {
   for (const PackRow& row : rows) gone.emplace(row.name, &row);
   std::vector<IndexedPack> found;
   std::size_t found_records = 0;
+  bool settled = false;
   for (const std::string& name : pack_names_of(objects)) {
     if (gone.erase(name) != 0) continue;
     // Written by a backup that was interrupted before it came to the index.
@@ -91,6 +92,9 @@ Result<void> WriterCore::reconcile(Store::State& store, Index& index) {
       log_error("pack-damaged", name, records.error());
       continue;
     }
+    // It may have been killed before the pack's name was on the disk.
+    if (!settled) CAIRN_CHECK(store.backend->settle("packs/"));
+    settled = true;
     found_records += records->records.size();
     found.push_back(*records);
     if (found_records >= kIndexBatchRecords) {
@@ -132,6 +136,9 @@ Result<std::shared_ptr<WriterCore>> Store::State::writer_core(const std::string&
   }
   CAIRN_TRY(WriterLock lock, WriterLock::take(directory, purpose));
   CAIRN_CHECK(backend->remove_leftovers());
+  // Whoever was killed in the last step of an init, or of a removal, has not seen to it that it stays.
+  CAIRN_CHECK(backend->settle({}));
+  CAIRN_CHECK(backend->settle("points/"));
   std::error_code ignored;
   std::filesystem::remove_all(directory / "index.new", ignored);  // of an interrupted rebuild
   forget_index();                                                 // another process may have rebuilt it

@@ -124,6 +124,9 @@ class FaultyBackend final : public Backend {
   Result<void> remove_leftovers() override {
     return at_call([&] { return inner_->remove_leftovers(); });
   }
+  Result<void> settle(std::string_view prefix) override {
+    return at_call([&] { return inner_->settle(prefix); });
+  }
 
  private:
   template <class Call>
