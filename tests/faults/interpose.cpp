@@ -1,0 +1,633 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Here open() is to be open() and not open64() by another name: both are defined.
+#undef _FILE_OFFSET_BITS
+#include "tests/faults/interpose.h"
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <optional>
+
+#include "tests/support/sandbox.h"
+
+namespace cairn::faults {
+namespace {
+
+constexpr int kMostDescriptors = 65536;
+constexpr std::int32_t kNotWatched = -1;
+
+struct State {
+  std::mutex mutex;
+  std::string root;                                     // with a slash at its end
+  std::map<std::pair<dev_t, ino_t>, ObjectId> objects;  // that have a name
+  ObjectId next = 0;
+  std::vector<StartObject> start;
+  std::vector<Operation> log;
+  Fault fault;
+  bool struck = false;
+  std::array<std::uint64_t, 16> calls{};
+  std::array<std::int32_t, kMostDescriptors> object_of{};  // of each descriptor; kNotWatched
+  std::array<bool, kMostDescriptors> durable{};
+};
+
+State& state() {
+  static State the_state;
+  return the_state;
+}
+std::atomic<bool> g_watching{false};
+
+// The C library's own.
+template <class Function>
+Function real(const char* name) {
+  void* found = ::dlsym(RTLD_NEXT, name);
+  if (found == nullptr) std::abort();
+  Function function = nullptr;
+  std::memcpy(&function, &found, sizeof(function));
+  return function;
+}
+#define REAL(name)                                                              \
+  (*[] {                                                                        \
+    static const auto function = cairn::faults::real<decltype(&::name)>(#name); \
+    return function;                                                            \
+  }())
+
+bool is_watched(int fd) {
+  return fd >= 0 && fd < kMostDescriptors && state().object_of[fd] != kNotWatched;
+}
+
+std::optional<ObjectId> object_at(const struct stat& facts) {
+  const auto found = state().objects.find({facts.st_dev, facts.st_ino});
+  if (found == state().objects.end()) return std::nullopt;
+  return found->second;
+}
+
+// A name below the watched directory, and the folder it stands in.
+struct Place {
+  std::string path;
+  ObjectId folder = 0;
+  std::string name;
+  std::optional<struct stat> facts;  // of what is there
+};
+
+// Nothing: it is outside. Names relative to a descriptor are resolved by the kernel's own link to it.
+std::optional<Place> place_of(int folder_fd, const char* path) {
+  if (path == nullptr) return std::nullopt;
+  std::string full = path;
+  if (full.empty()) return std::nullopt;
+  if (full.front() != '/') {
+    if (folder_fd == AT_FDCWD) return std::nullopt;  // we only use absolute names
+    char folder[4096];
+    const std::string link = "/proc/self/fd/" + std::to_string(folder_fd);
+    const ssize_t size = ::readlink(link.c_str(), folder, sizeof(folder));
+    if (size <= 0) return std::nullopt;
+    full = std::string(folder, static_cast<std::size_t>(size)) + "/" + full;
+  }
+  while (full.size() > 1 && full.back() == '/') full.pop_back();
+  if (!full.starts_with(state().root)) return std::nullopt;
+  const std::size_t slash = full.rfind('/');
+  struct stat facts{};
+  if (::stat(full.substr(0, slash).c_str(), &facts) != 0) return std::nullopt;
+  const auto folder = object_at(facts);
+  if (!folder) return std::nullopt;
+  Place place{full, *folder, full.substr(slash + 1), std::nullopt};
+  if (::lstat(full.c_str(), &facts) == 0) place.facts = facts;
+  return place;
+}
+
+enum Applies : unsigned {
+  kReads = 1U,
+  kWrites = 2U,
+  kSyncs = 4U,
+  kOpens = 8U,
+  kMakes = 16U,  // needs space for a name or for growth
+  kNames = 32U,  // changes names
+  kMaps = 64U
+};
+
+bool applies(Flavour flavour, unsigned to) {
+  switch (flavour) {
+    case Flavour::none:
+      return false;
+    case Flavour::io_error:
+      return (to & (kReads | kWrites | kSyncs | kNames)) != 0;
+    case Flavour::no_space:
+      return (to & (kWrites | kMakes)) != 0;
+    case Flavour::no_descriptors:
+      return (to & kOpens) != 0;
+    case Flavour::interrupted:
+    case Flavour::half:
+      return (to & (kReads | kWrites)) != 0;
+    case Flavour::no_memory:
+      return (to & kMaps) != 0;
+    case Flavour::sync_failed:
+      return (to & kSyncs) != 0;
+  }
+  return false;
+}
+
+int error_of(Flavour flavour) {
+  switch (flavour) {
+    case Flavour::no_space:
+      return ENOSPC;
+    case Flavour::no_descriptors:
+      return EMFILE;
+    case Flavour::interrupted:
+      return EINTR;
+    case Flavour::no_memory:
+      return ENOMEM;
+    default:
+      return EIO;
+  }
+}
+
+// Counts the call. Nothing: it goes on. Else what it must fail with, 0: with half of its bytes.
+std::optional<int> fault_at(unsigned to) {
+  State& now = state();
+  bool strikes = false;
+  for (const Flavour flavour : kAllFlavours) {
+    if (!applies(flavour, to)) continue;
+    const std::uint64_t number = now.calls[static_cast<std::size_t>(flavour)]++;
+    if (flavour == now.fault.flavour) strikes = number == now.fault.at || (number > now.fault.at && now.fault.lasting);
+  }
+  if (!strikes) return std::nullopt;
+  now.struck = true;
+  if (now.fault.flavour == Flavour::half) return 0;
+  return error_of(now.fault.flavour);
+}
+
+Operation& record(Change change) {
+  state().log.emplace_back();
+  state().log.back().change = change;
+  return state().log.back();
+}
+
+void record_entry(Change change, const Place& place, ObjectId object) {
+  Operation& operation = record(change);
+  operation.folder = place.folder;
+  operation.name = place.name;
+  operation.object = object;
+}
+
+// A new object at this place; what had its number before is gone.
+ObjectId made(const Place& place, Change change) {
+  struct stat facts{};
+  if (::lstat(place.path.c_str(), &facts) != 0) std::abort();
+  const ObjectId id = state().next++;
+  state().objects[{facts.st_dev, facts.st_ino}] = id;
+  record_entry(change, place, id);
+  return id;
+}
+
+using Guard = std::unique_lock<std::mutex>;
+
+// Locked while something is watched; the lock is held during the call, so that the log has the order of the effects.
+std::optional<Guard> guard() {
+  if (!g_watching.load(std::memory_order_acquire)) return std::nullopt;
+  Guard lock(state().mutex);
+  if (!g_watching.load(std::memory_order_relaxed)) return std::nullopt;
+  return lock;
+}
+
+template <class Open>
+int open_watched(int folder_fd, const char* path, int flags, Open open_it) {
+  const auto lock = guard();
+  if (!lock) return open_it();
+  const auto place = place_of(folder_fd, path);
+  struct stat facts{};
+  bool through_link = false;  // /proc/self/fd/N: the same object again
+  if (!place && path != nullptr && std::strncmp(path, "/proc/self/fd/", 14) == 0)
+    through_link = is_watched(std::atoi(path + 14));
+  if (!place && !through_link) {
+    const int fd = open_it();
+    // The watched directory itself.
+    if (fd >= 0 && fd < kMostDescriptors) {
+      const auto object = ::fstat(fd, &facts) == 0 ? object_at(facts) : std::nullopt;
+      state().object_of[fd] = object ? static_cast<std::int32_t>(*object) : kNotWatched;
+      state().durable[fd] = (flags & O_DSYNC) != 0;
+    }
+    return fd;
+  }
+  const bool makes = place && !place->facts && (flags & O_CREAT) != 0;
+  if (const auto error = fault_at(kOpens | (makes ? kMakes : 0U))) {
+    errno = *error;
+    return -1;
+  }
+  const int fd = open_it();
+  if (fd < 0 || fd >= kMostDescriptors) return fd;
+  ObjectId object = 0;
+  if (makes) {
+    object = made(*place, Change::make_file);
+  } else {
+    if (::fstat(fd, &facts) != 0) std::abort();
+    const auto known = object_at(facts);
+    object = known ? *known : static_cast<ObjectId>(through_link ? state().object_of[std::atoi(path + 14)] : 0);
+    if ((flags & O_TRUNC) != 0) record(Change::truncate).object = object;
+  }
+  state().object_of[fd] = static_cast<std::int32_t>(object);
+  state().durable[fd] = (flags & O_DSYNC) != 0;  // a bit of O_SYNC too
+  return fd;
+}
+
+// `at`: nothing: where the descriptor stands.
+template <class Write>
+ssize_t write_watched(int fd, const iovec* parts, int count, std::optional<off_t> at, Write write_it) {
+  const auto lock = guard();
+  if (!lock || !is_watched(fd)) return write_it(parts, count);
+  std::vector<iovec> fewer(parts, parts + count);
+  if (const auto error = fault_at(kWrites | (state().durable[fd] ? kSyncs : 0U))) {
+    if (*error != 0) {
+      errno = *error;
+      return -1;
+    }
+    std::size_t bytes = 0;
+    for (const iovec& part : fewer) bytes += part.iov_len;
+    std::size_t left = bytes > 1 ? bytes / 2 : bytes;
+    for (iovec& part : fewer) {
+      part.iov_len = std::min(part.iov_len, left);
+      left -= part.iov_len;
+    }
+  }
+  const off_t from = at ? *at : ::lseek(fd, 0, SEEK_CUR);
+  const ssize_t put = write_it(fewer.data(), count);
+  if (put <= 0) return put;
+  Operation& operation = record(Change::write);
+  operation.object = static_cast<ObjectId>(state().object_of[fd]);
+  operation.offset = static_cast<std::uint64_t>(from);
+  operation.durable = state().durable[fd];
+  for (const iovec& part : fewer) {
+    const auto room = static_cast<std::size_t>(put) - operation.data.size();
+    const auto* bytes = static_cast<const std::uint8_t*>(part.iov_base);
+    operation.data.insert(operation.data.end(), bytes, bytes + std::min(room, part.iov_len));
+  }
+  return put;
+}
+
+template <class Read>
+ssize_t read_watched(int fd, std::size_t bytes, Read read_it) {
+  {
+    const auto lock = guard();
+    if (lock && is_watched(fd)) {
+      if (const auto error = fault_at(kReads)) {
+        if (*error != 0) {
+          errno = *error;
+          return -1;
+        }
+        if (bytes > 1) bytes /= 2;
+      }
+    }
+  }
+  return read_it(bytes);
+}
+
+template <class Sync>
+int sync_watched(int fd, Sync sync_it) {
+  const auto lock = guard();
+  if (!lock || !is_watched(fd)) return sync_it();
+  if (const auto error = fault_at(kSyncs)) {
+    errno = *error != 0 ? *error : EIO;
+    return -1;
+  }
+  record(Change::sync).object = static_cast<ObjectId>(state().object_of[fd]);
+  return sync_it();
+}
+
+template <class Truncate>
+int truncate_watched(int fd, off_t size, Truncate truncate_it) {
+  const auto lock = guard();
+  if (!lock || !is_watched(fd)) return truncate_it();
+  if (const auto error = fault_at(kWrites)) {
+    errno = *error != 0 ? *error : EIO;
+    return -1;
+  }
+  const int outcome = truncate_it();
+  if (outcome != 0) return outcome;
+  Operation& operation = record(Change::truncate);
+  operation.object = static_cast<ObjectId>(state().object_of[fd]);
+  operation.offset = static_cast<std::uint64_t>(size);
+  return 0;
+}
+
+// For calls that change one name. `done` records it.
+template <class Call, class Done>
+int change_name(int folder_fd, const char* path, unsigned to, Call call, Done done) {
+  const auto lock = guard();
+  if (!lock) return call();
+  const auto place = place_of(folder_fd, path);
+  if (!place) return call();
+  if (const auto error = fault_at(to)) {
+    errno = *error != 0 ? *error : EIO;
+    return -1;
+  }
+  const int outcome = call();
+  if (outcome == 0) done(*place);
+  return outcome;
+}
+
+template <class Call>
+int remove_name(int folder_fd, const char* path, Call call) {
+  return change_name(folder_fd, path, kNames, call, [](const Place& place) { record_entry(Change::remove, place, 0); });
+}
+
+template <class Call>
+int rename_watched(int from_fd, const char* from, int to_fd, const char* to, unsigned flags, Call call) {
+  const auto lock = guard();
+  if (!lock) return call();
+  const auto source = place_of(from_fd, from);
+  const auto target = place_of(to_fd, to);
+  if (!source || !target) return call();
+  if (const auto error = fault_at(kNames | kMakes)) {
+    errno = *error != 0 ? *error : EIO;
+    return -1;
+  }
+  const int outcome = call();
+  if (outcome != 0 || !source->facts) return outcome;
+  const auto object = object_at(*source->facts);
+  const auto other = target->facts ? object_at(*target->facts) : std::nullopt;
+  if (!object) std::abort();  // made by a call that we do not see
+  Operation& operation = record((flags & RENAME_EXCHANGE) != 0 ? Change::exchange : Change::rename);
+  operation.object = *object;
+  operation.object2 = other.value_or(0);
+  operation.folder = source->folder;
+  operation.name = source->name;
+  operation.folder2 = target->folder;
+  operation.name2 = target->name;
+  return 0;
+}
+
+template <class Call>
+int make_folder(int folder_fd, const char* path, Call call) {
+  return change_name(folder_fd, path, kNames | kMakes, call,
+                     [](const Place& place) { made(place, Change::make_folder); });
+}
+
+template <class Call>
+int link_watched(const char* from, const char* to, Call call) {
+  return change_name(AT_FDCWD, to, kNames | kMakes, call, [&](const Place& place) {
+    struct stat facts{};
+    const auto object = ::lstat(from, &facts) == 0 ? object_at(facts) : std::nullopt;
+    if (object) record_entry(Change::link, place, *object);
+  });
+}
+
+bool may_open_folder(const char* path) {
+  const auto lock = guard();
+  if (!lock || (!place_of(AT_FDCWD, path) && std::string(path) + "/" != state().root)) return true;
+  const auto error = fault_at(kOpens);
+  if (error) errno = *error != 0 ? *error : EIO;
+  return !error;
+}
+
+bool may_map(int fd) {
+  if (fd < 0) return true;  // memory: the allocator's own calls come here before anything is set up
+  const auto lock = guard();
+  if (!lock || !is_watched(fd)) return true;
+  const auto error = fault_at(kMaps);
+  if (error) errno = ENOMEM;
+  return !error;
+}
+
+void forget_descriptor(int fd) {
+  const auto lock = guard();
+  if (lock && fd >= 0 && fd < kMostDescriptors) state().object_of[fd] = kNotWatched;
+}
+
+void learn(const std::filesystem::path& path, ObjectId folder, bool is_root) {
+  struct stat facts{};
+  if (::lstat(path.c_str(), &facts) != 0) std::abort();
+  const ObjectId id = state().next++;
+  state().objects[{facts.st_dev, facts.st_ino}] = id;
+  const bool is_folder = S_ISDIR(facts.st_mode);
+  state().start.push_back({id, folder, is_root ? "" : path.filename().string(), is_folder, nullptr});
+  if (!is_folder) state().start.back().data = std::make_shared<const Buffer>(testing::read_all(path));
+  if (!is_folder) return;
+  for (const auto& entry : std::filesystem::directory_iterator(path)) learn(entry.path(), id, false);
+}
+
+}  // namespace
+
+const char* to_string(Flavour flavour) {
+  switch (flavour) {
+    case Flavour::none:
+      return "none";
+    case Flavour::io_error:
+      return "EIO";
+    case Flavour::no_space:
+      return "ENOSPC";
+    case Flavour::no_descriptors:
+      return "EMFILE";
+    case Flavour::interrupted:
+      return "EINTR";
+    case Flavour::half:
+      return "half";
+    case Flavour::no_memory:
+      return "ENOMEM";
+    case Flavour::sync_failed:
+      return "fsync";
+  }
+  return "";
+}
+
+Watch::Watch(const std::filesystem::path& root, const Fault& fault) {
+  State& now = state();
+  now.root = root.string() + "/";
+  now.objects.clear();
+  now.next = kWatchedRoot;
+  now.start.clear();
+  now.log.clear();
+  now.fault = fault;
+  now.struck = false;
+  now.calls.fill(0);
+  now.object_of.fill(kNotWatched);
+  now.durable.fill(false);
+  learn(root, 0, true);
+  g_watching.store(true, std::memory_order_release);
+}
+
+Watch::~Watch() {
+  g_watching.store(false, std::memory_order_release);
+}
+
+const std::vector<StartObject>& Watch::start() const {
+  return state().start;
+}
+
+std::size_t Watch::position() const {
+  const std::lock_guard lock(state().mutex);
+  return state().log.size();
+}
+
+std::uint64_t Watch::calls(Flavour flavour) const {
+  const std::lock_guard lock(state().mutex);
+  return state().calls[static_cast<std::size_t>(flavour)];
+}
+
+bool Watch::struck() const {
+  const std::lock_guard lock(state().mutex);
+  return state().struck;
+}
+
+void Watch::disarm() {
+  const std::lock_guard lock(state().mutex);
+  state().fault.flavour = Flavour::none;
+}
+
+std::vector<Operation> Watch::take_log() {
+  g_watching.store(false, std::memory_order_release);
+  const std::lock_guard lock(state().mutex);
+  return std::move(state().log);
+}
+
+}  // namespace cairn::faults
+
+// --- the calls themselves
+// ------------------------------------------------------------------------------------------------------------
+// Visible to the shared libraries; declared by the system's headers, whose attributes must not be repeated.
+namespace faults = cairn::faults;
+#define SEEN extern "C" __attribute__((visibility("default")))
+
+namespace {
+mode_t mode_of(int flags, va_list& rest) {
+  return (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(rest, mode_t) : 0;
+}
+}  // namespace
+
+#define OPEN_MODE                           \
+  va_list rest;                             \
+  va_start(rest, flags);                    \
+  const mode_t mode = mode_of(flags, rest); \
+  va_end(rest)
+
+SEEN int open(const char* path, int flags, ...) {
+  OPEN_MODE;
+  return faults::open_watched(AT_FDCWD, path, flags, [&] { return REAL(open)(path, flags, mode); });
+}
+SEEN int open64(const char* path, int flags, ...) {
+  OPEN_MODE;
+  return faults::open_watched(AT_FDCWD, path, flags, [&] { return REAL(open64)(path, flags, mode); });
+}
+SEEN int openat(int folder, const char* path, int flags, ...) {
+  OPEN_MODE;
+  return faults::open_watched(folder, path, flags, [&] { return REAL(openat)(folder, path, flags, mode); });
+}
+SEEN int openat64(int folder, const char* path, int flags, ...) {
+  OPEN_MODE;
+  return faults::open_watched(folder, path, flags, [&] { return REAL(openat64)(folder, path, flags, mode); });
+}
+SEEN int creat(const char* path, mode_t mode) {
+  constexpr int kFlags = O_WRONLY | O_CREAT | O_TRUNC;
+  return faults::open_watched(AT_FDCWD, path, kFlags, [&] { return REAL(creat)(path, mode); });
+}
+SEEN DIR* opendir(const char* path) {
+  if (!faults::may_open_folder(path)) return nullptr;
+  return REAL(opendir)(path);
+}
+SEEN int close(int fd) {
+  faults::forget_descriptor(fd);
+  return REAL(close)(fd);
+}
+
+SEEN ssize_t write(int fd, const void* bytes, size_t size) {
+  const iovec part{const_cast<void*>(bytes), size};
+  return faults::write_watched(fd, &part, 1, std::nullopt, [&](const iovec* parts, int) {
+    return REAL(write)(fd, parts->iov_base, parts->iov_len);
+  });
+}
+SEEN ssize_t writev(int fd, const iovec* all, int count) {
+  return faults::write_watched(fd, all, count, std::nullopt,
+                               [&](const iovec* parts, int number) { return REAL(writev)(fd, parts, number); });
+}
+SEEN ssize_t pwrite(int fd, const void* bytes, size_t size, off_t offset) {
+  const iovec part{const_cast<void*>(bytes), size};
+  return faults::write_watched(fd, &part, 1, offset, [&](const iovec* parts, int) {
+    return REAL(pwrite)(fd, parts->iov_base, parts->iov_len, offset);
+  });
+}
+SEEN ssize_t pwrite64(int fd, const void* bytes, size_t size, off64_t offset) {
+  return pwrite(fd, bytes, size, offset);
+}
+SEEN ssize_t pwritev(int fd, const iovec* all, int count, off_t offset) {
+  return faults::write_watched(
+      fd, all, count, offset, [&](const iovec* parts, int number) { return REAL(pwritev)(fd, parts, number, offset); });
+}
+SEEN ssize_t pwritev64(int fd, const iovec* all, int count, off64_t offset) {
+  return pwritev(fd, all, count, offset);
+}
+SEEN ssize_t read(int fd, void* to, size_t size) {
+  return faults::read_watched(fd, size, [&](size_t bytes) { return REAL(read)(fd, to, bytes); });
+}
+SEEN ssize_t pread(int fd, void* to, size_t size, off_t offset) {
+  return faults::read_watched(fd, size, [&](size_t bytes) { return REAL(pread)(fd, to, bytes, offset); });
+}
+SEEN ssize_t pread64(int fd, void* to, size_t size, off64_t offset) {
+  return pread(fd, to, size, offset);
+}
+
+SEEN int fsync(int fd) {
+  return faults::sync_watched(fd, [&] { return REAL(fsync)(fd); });
+}
+SEEN int fdatasync(int fd) {
+  return faults::sync_watched(fd, [&] { return REAL(fdatasync)(fd); });
+}
+SEEN int syncfs(int fd) noexcept {
+  return faults::sync_watched(fd, [&] { return REAL(syncfs)(fd); });
+}
+SEEN int ftruncate(int fd, off_t size) noexcept {
+  return faults::truncate_watched(fd, size, [&] { return REAL(ftruncate)(fd, size); });
+}
+SEEN int ftruncate64(int fd, off64_t size) noexcept {
+  return ftruncate(fd, size);
+}
+
+SEEN int mkdir(const char* path, mode_t mode) noexcept {
+  return faults::make_folder(AT_FDCWD, path, [&] { return REAL(mkdir)(path, mode); });
+}
+SEEN int mkdirat(int folder, const char* path, mode_t mode) noexcept {
+  return faults::make_folder(folder, path, [&] { return REAL(mkdirat)(folder, path, mode); });
+}
+SEEN int rmdir(const char* path) noexcept {
+  return faults::remove_name(AT_FDCWD, path, [&] { return REAL(rmdir)(path); });
+}
+SEEN int unlink(const char* path) noexcept {
+  return faults::remove_name(AT_FDCWD, path, [&] { return REAL(unlink)(path); });
+}
+SEEN int unlinkat(int folder, const char* path, int flags) noexcept {
+  return faults::remove_name(folder, path, [&] { return REAL(unlinkat)(folder, path, flags); });
+}
+SEEN int remove(const char* path) noexcept {
+  return faults::remove_name(AT_FDCWD, path, [&] { return REAL(remove)(path); });
+}
+SEEN int link(const char* from, const char* to) noexcept {
+  return faults::link_watched(from, to, [&] { return REAL(link)(from, to); });
+}
+SEEN int rename(const char* from, const char* to) noexcept {
+  return faults::rename_watched(AT_FDCWD, from, AT_FDCWD, to, 0, [&] { return REAL(rename)(from, to); });
+}
+SEEN int renameat(int from_folder, const char* from, int to_folder, const char* to) noexcept {
+  return faults::rename_watched(from_folder, from, to_folder, to, 0,
+                                [&] { return REAL(renameat)(from_folder, from, to_folder, to); });
+}
+SEEN int renameat2(int from_folder, const char* from, int to_folder, const char* to, unsigned flags) noexcept {
+  return faults::rename_watched(from_folder, from, to_folder, to, flags,
+                                [&] { return REAL(renameat2)(from_folder, from, to_folder, to, flags); });
+}
+SEEN void* mmap(void* address, size_t size, int protection, int flags, int fd, off_t offset) noexcept {
+  if (!faults::may_map(fd)) return MAP_FAILED;
+  return REAL(mmap)(address, size, protection, flags, fd, offset);
+}
+SEEN void* mmap64(void* address, size_t size, int protection, int flags, int fd, off64_t offset) noexcept {
+  return mmap(address, size, protection, flags, fd, offset);
+}

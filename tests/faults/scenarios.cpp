@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "tests/faults/scenarios.h"
+
+#include <array>
+
+#include "daemon/journal.h"
+
+namespace cairn::faults {
+namespace {
+
+// Promises that are no points are kept in the same list, as points that are not to be listed.
+constexpr const char* kStorePromise = "the store";
+
+Result<void> init(Scene& scene, int attempt) {
+  const NewKeySlot& slot = Scene::first_slot();
+  auto made = Store::create(scene.store(), {}, {&slot, 1});
+  // A cut that came too late to be told of it.
+  if (!made && made.error().code == ErrorCode::store_exists && attempt > 0 && scene.open()) return {};
+  if (made) scene.promise(kStorePromise, Standing::hidden);
+  return made;
+}
+
+// Once init has said that the store is made, it opens, and a backup goes into it.
+void check_store(const Scene& scene, CaseResult& result) {
+  if (!scene.truth().contains(kStorePromise)) return;
+  const auto store = scene.open();
+  if (!store)
+    result.add(Verdict::lost, "the store cannot be opened: " + store.error().message());
+  else if (const auto writer = (*store)->begin_writing("check"); !writer)
+    result.add(Verdict::other, "the store cannot be written to: " + writer.error().message());
+}
+
+void must(const Result<void>& result) {
+  if (!result) throw std::runtime_error(result.error().message());
+}
+
+void prepare_empty(Scene& scene) {
+  must(init(scene, 0));
+}
+
+void prepare_two_machines(Scene& scene) {
+  prepare_empty(scene);
+  const auto store = value_of(scene.open());
+  must(scene.back_up(*store, "web", 0, 0));
+  must(scene.back_up(*store, "db", 0, 1));
+}
+
+// Three runs of names: the next backup merges four into one.
+void prepare_before_merge(Scene& scene) {
+  prepare_two_machines(scene);
+  const auto store = value_of(scene.open());
+  must(scene.back_up(*store, "web", 1, 2));
+}
+
+// A pack that is published and that the index does not know: its writer was killed in between.
+void prepare_interrupted(Scene& scene) {
+  prepare_two_machines(scene);
+  copy_tree(scene.store() / "index", scene.root() / "index.kept");
+  {
+    const auto store = value_of(scene.open());
+    const auto writer = value_of(store->begin_writing("killed"));
+    MemoryImage image = disk_image("web", 2);
+    IngestOptions options;
+    options.workers = 1;
+    value_of(writer->ingest(image, options));
+    must(writer->flush());
+  }
+  std::filesystem::remove_all(scene.store() / "index");
+  std::filesystem::rename(scene.root() / "index.kept", scene.store() / "index");
+}
+
+Result<void> back_up(Scene& scene, const char* machine, unsigned generation, int second) {
+  CAIRN_TRY(const auto store, scene.open());
+  return scene.back_up(*store, machine, generation, second);
+}
+
+NewKeySlot second_slot() {
+  NewKeySlot slot;
+  slot.label = "second";
+  slot.secret = SecretBytes::random(32);
+  return slot;
+}
+
+Result<void> add_key(Scene& scene, int attempt) {
+  CAIRN_TRY(const auto store, scene.open());
+  auto added = store->add_key_slot(second_slot());
+  if (!added && attempt > 0 && added.error().code == ErrorCode::key_slot_exists) return {};
+  return added;
+}
+
+Result<void> remove_key(Scene& scene, int attempt) {
+  CAIRN_TRY(const auto store, scene.open());
+  auto removed = store->remove_key_slot("second");
+  if (!removed && attempt > 0 && removed.error().code == ErrorCode::no_such_key_slot) return {};
+  return removed;
+}
+
+Result<void> rebuild(Scene& scene) {
+  CAIRN_TRY(const auto store, scene.open());
+  CAIRN_TRY(const RebuildReport report, store->rebuild_index());
+  if (!report.damaged_packs.empty())
+    return fail(ErrorCode::pack_damaged, "rebuild index", report.damaged_packs.front());
+  return {};
+}
+
+Result<void> remove_point(Scene& scene, int attempt) {
+  const PointName name{"web", test_time(0)};
+  CAIRN_TRY(const auto store, scene.open());
+  CAIRN_TRY(const auto writer, store->begin_writing("faults"));
+  scene.promise(name.text(), Standing::may);
+  auto removed = writer->remove_point(name);
+  if (!removed && attempt > 0 && removed.error().code == ErrorCode::point_missing) removed = {};
+  if (removed) scene.promise(name.text(), Standing::hidden);
+  return removed;
+}
+
+// Of three points one is removed: some packs are needed no more, and of some only a part.
+void prepare_garbage(Scene& scene) {
+  prepare_two_machines(scene);
+  const auto store = value_of(scene.open());
+  must(scene.back_up(*store, "web", 1, 2));
+  must(scene.back_up(*store, "web", 2, 3));
+  const auto writer = value_of(store->begin_writing("faults"));
+  for (const int second : {0, 2}) {
+    const PointName name{"web", test_time(second)};
+    must(writer->remove_point(name));
+    scene.promise(name.text(), Standing::hidden);
+  }
+}
+
+Result<void> collect(Scene& scene) {
+  CAIRN_TRY(const auto store, scene.open());
+  CAIRN_TRY(const auto writer, store->begin_writing("faults"));
+  CollectOptions options;
+  options.rewrite_below = 0.9;
+  CAIRN_TRY(const CollectReport report, writer->collect_garbage(options));
+  if (report.missing_chunks != 0) return fail(ErrorCode::chunk_missing, "collect", "store");
+  return {};
+}
+
+// A backup between two collections: what it needs again may just be on its way out.
+Result<void> collect_and_back_up(Scene& scene, int attempt) {
+  CAIRN_TRY(const auto store, scene.open());
+  CAIRN_TRY(const auto writer, store->begin_writing("faults"));
+  CollectOptions options;
+  options.rewrite_below = 0.9;
+  CAIRN_CHECK(writer->collect_garbage(options));
+  CAIRN_CHECK(scene.back_up(*store, "web", 1, 10 + attempt));
+  CAIRN_CHECK(writer->collect_garbage(options));
+  return {};
+}
+
+// Reads every byte; the bytes are compared by the check that follows.
+Result<void> read_all(Scene& scene) {
+  CAIRN_TRY(const auto store, scene.open());
+  CAIRN_TRY(const auto names, store->list_points());
+  for (const PointName& name : names) {
+    CAIRN_TRY(const RecoveryPoint point, store->load_point(name));
+    for (const DiskRecord& disk : point.disks) {
+      Buffer bytes(disk.map.size);
+      CAIRN_TRY(const auto got, store->open_disk(disk.map, name.text())->read(0, bytes));
+      const auto& promised = scene.truth().at(name.text()).disks.at(disk.name);
+      // A read that reports success with other bytes is what this scenario looks for.
+      if (got != bytes.size() || bytes != *promised) throw std::logic_error(name.text() + " read with wrong bytes");
+    }
+  }
+  return {};
+}
+
+// --- the journal
+JobRecord job_record(const std::string& id, JobState state) {
+  JobRecord record;
+  record.id = id;
+  record.kind = JobKind::backup;
+  record.object = "web";
+  record.state = state;
+  record.queued = test_time();
+  return record;
+}
+
+void prepare_journal(Scene& scene) {
+  std::filesystem::create_directories(scene.journal().parent_path());
+  const auto journal = value_of(Journal::open(scene.journal()));
+  must(journal->save(job_record("first", JobState::completed)));
+  must(journal->set_schedule_mark("web", {test_time(5), false}));
+}
+
+Result<void> journal_jobs(Scene& scene, int attempt) {
+  CAIRN_TRY(const auto journal, Journal::open(scene.journal()));
+  for (int number = 0; number < 3; ++number) {
+    const std::string id = "job-" + std::to_string(attempt) + "-" + std::to_string(number);
+    CAIRN_CHECK(journal->save(job_record(id, JobState::in_progress)));
+    CAIRN_CHECK(journal->save(job_record(id, JobState::completed)));
+    // Promised like a point: an ended job is durable when save() returns.
+    scene.promise("job " + id, Standing::hidden);
+    CAIRN_CHECK(journal->set_schedule_mark("web", {test_time(10 + number), false}));
+  }
+  return {};
+}
+
+void check_journal(const Scene& scene, CaseResult& result) {
+  const auto journal = Journal::open(scene.journal());
+  if (!journal) {
+    result.add(Verdict::lost, "the journal cannot be opened: " + journal.error().message());
+    return;
+  }
+  std::vector<std::string> ended = {"first"};
+  for (const auto& [name, truth] : scene.truth())
+    if (name.starts_with("job ")) ended.push_back(name.substr(4));
+  for (const std::string& id : ended) {
+    ++result.points;
+    const auto job = (*journal)->job(id);
+    if (!job || !*job || (*job)->state != JobState::completed)
+      result.add(Verdict::lost, "job " + id + " is not in the journal as it ended");
+  }
+}
+
+const std::array kScenarios = {
+    Scenario{"init", [](Scene&) {}, init, check_store, false},
+    Scenario{"init and backup", [](Scene&) {},
+             [](Scene& scene, int attempt) -> Result<void> {
+               if (!scene.open()) CAIRN_CHECK(init(scene, attempt));
+               return back_up(scene, "web", 0, attempt);
+             },
+             check_store, false},
+    Scenario{"first backup", prepare_empty,
+             [](Scene& scene, int attempt) { return back_up(scene, "web", 0, attempt); }},
+    Scenario{"next backup", prepare_two_machines,
+             [](Scene& scene, int attempt) { return back_up(scene, "web", 1, 10 + attempt); }},
+    Scenario{"backup that merges", prepare_before_merge,
+             [](Scene& scene, int attempt) { return back_up(scene, "db", 1, 10 + attempt); }},
+    Scenario{"backup after a kill", prepare_interrupted,
+             [](Scene& scene, int attempt) { return back_up(scene, "web", 2, 10 + attempt); }},
+    Scenario{"key add", prepare_two_machines, add_key},
+    Scenario{"key remove",
+             [](Scene& scene) {
+               prepare_two_machines(scene);
+               must(add_key(scene, 0));
+             },
+             remove_key},
+    Scenario{"rebuild-index", prepare_two_machines, [](Scene& scene, int) { return rebuild(scene); }},
+    Scenario{"point removed", prepare_two_machines, remove_point},
+    Scenario{"gc", prepare_garbage, [](Scene& scene, int) { return collect(scene); }},
+    Scenario{"gc and backup", prepare_garbage, collect_and_back_up},
+    Scenario{"reading", prepare_two_machines, [](Scene& scene, int) { return read_all(scene); }},
+    Scenario{"journal", prepare_journal, journal_jobs, check_journal, false},
+};
+
+}  // namespace
+
+std::span<const Scenario> scenarios() {
+  return kScenarios;
+}
+
+void check_afterwards(const Scenario& scenario, Scene& scene, bool rebuild_too, int attempt, CaseResult& result) {
+  const auto check = [&] {
+    const bool store = scenario.has_store || scene.truth().contains(kStorePromise);
+    if (store) scene.check_points(result);
+    if (scenario.check) scenario.check(scene, result);
+  };
+  check();
+  if (result.verdict == Verdict::lost) return;
+  if (const auto again = scenario.run(scene, attempt); !again) {
+    result.add(Verdict::other,
+               "run again, it fails: " + std::string(again.error().name()) + ": " + again.error().message());
+    return;
+  }
+  check();
+  if (!rebuild_too || !std::filesystem::exists(scene.store())) return;
+  if (const auto rebuilt = rebuild(scene); !rebuilt)
+    result.add(Verdict::other, "the index cannot be rebuilt: " + rebuilt.error().message());
+  check();
+}
+
+PreparedScenario::PreparedScenario(const Scenario& scenario) : scenario_(scenario) {
+  Scene scene(directory_.path() / "scene");
+  std::filesystem::create_directory(scene.root());
+  scenario.prepare(scene);
+  truth_ = scene.truth();
+}
+
+Scene PreparedScenario::copy_to(const std::filesystem::path& root) const {
+  copy_tree(directory_.path() / "scene", root);
+  return Scene(root).at(root, truth_);
+}
+
+}  // namespace cairn::faults

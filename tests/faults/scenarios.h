@@ -1,0 +1,43 @@
+// The operations that are cut, made to fail and repeated. One line of the table each.
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <functional>
+#include <span>
+
+#include "tests/faults/scene.h"
+
+namespace cairn::faults {
+
+struct Scenario {
+  const char* name;
+  // Makes the directory's state before the operation.
+  std::function<void(Scene&)> prepare;
+  // The operation; `attempt` is 0 when the fault strikes, 1 when it and more when it is run again afterwards.
+  std::function<Result<void>(Scene&, int attempt)> run;
+  // What must hold besides the points; may be empty.
+  std::function<void(const Scene&, CaseResult&)> check = {};
+  bool has_store = true;  // after `prepare`
+};
+std::span<const Scenario> scenarios();
+
+// After a fault: everything promised is there and nothing else is listed; the operation, run again, succeeds; then the
+// same again, and with `rebuild` once more with an index made anew.
+// `attempt`: of the repetition.
+void check_afterwards(const Scenario& scenario, Scene& scene, bool rebuild, int attempt, CaseResult& result);
+
+// A scenario prepared once; cases get copies.
+class PreparedScenario {
+ public:
+  explicit PreparedScenario(const Scenario& scenario);
+  // The scene in `root`, which must not be there yet.
+  [[nodiscard]] Scene copy_to(const std::filesystem::path& root) const;
+  [[nodiscard]] const Scenario& scenario() const { return scenario_; }
+
+ private:
+  const Scenario& scenario_;
+  TemporaryDirectory directory_;
+  Truth truth_;
+};
+
+}  // namespace cairn::faults

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "tests/faults/scene.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "config/base/units.h"
+
+namespace cairn::faults {
+namespace {
+
+constexpr std::uint64_t kDiskBytes = 1 * kMiB + 200 * kKiB + 77;  // ends within a chunk
+constexpr std::array<std::uint8_t, 32> kKey{7, 7, 7};
+
+unsigned number_of(const std::string& machine) {
+  unsigned number = 0;
+  for (const char letter : machine) number = number * 31 + static_cast<unsigned char>(letter);
+  return number;
+}
+
+std::string described(const Error& error) {
+  return std::string(error.name()) + ": " + error.message();
+}
+
+}  // namespace
+
+MemoryImage disk_image(const std::string& machine, unsigned generation) {
+  const unsigned base = number_of(machine);
+  MemoryImage image(kDiskBytes);
+  image.fill_random(0, 5 * 64 * kKiB, base);
+  image.fill_random(1 * kMiB, 200 * kKiB + 77, base + 1);
+  // What compresses, and a hole in the middle.
+  Buffer text(64 * kKiB);
+  for (std::size_t i = 0; i < text.size(); ++i) text[i] = static_cast<std::uint8_t>("cairn\n"[i % 6]);
+  image.write(8 * 64 * kKiB, text);
+  for (unsigned past = 1; past <= generation; ++past)
+    image.fill_random((past * 5 % 18) * 64 * kKiB + past * 512, 70 * kKiB, base * 1000 + past);
+  return image;
+}
+
+void copy_tree(const std::filesystem::path& from, const std::filesystem::path& to) {
+  std::filesystem::create_directories(to.parent_path());
+  std::filesystem::copy(from, to, std::filesystem::copy_options::recursive);
+}
+
+std::filesystem::path scratch_parent() {
+  const std::filesystem::path memory = "/dev/shm";
+  if (::access(memory.c_str(), W_OK) == 0) return memory;
+  return std::filesystem::temp_directory_path();
+}
+
+const NewKeySlot& Scene::first_slot() {
+  static const NewKeySlot slot = [] {
+    NewKeySlot made;
+    made.label = "first";
+    made.secret = SecretBytes::copy_of(kKey);
+    return made;
+  }();
+  return slot;
+}
+
+UnlockKey Scene::key() {
+  return {KeySlotType::key_file, SecretBytes::copy_of(kKey), "the scene's key"};
+}
+
+Scene Scene::at(std::filesystem::path root, Truth truth) const {
+  Scene other(std::move(root));
+  other.truth_ = truth;
+  other.at_start_ = std::move(truth);
+  return other;
+}
+
+void Scene::set_watch(const Watch* watch) {
+  watch_ = watch;
+  at_start_ = truth_;
+  changes_.clear();
+}
+
+void Scene::promise(const std::string& point, PointTruth now) {
+  changes_.push_back({watch_ != nullptr ? watch_->position() : 0, point, now});
+  truth_[point] = std::move(now);
+}
+
+void Scene::promise(const std::string& point, Standing standing) {
+  PointTruth now = truth_[point];
+  now.standing = standing;
+  promise(point, std::move(now));
+}
+
+Truth Scene::truth_after(std::size_t operations) const {
+  Truth then = at_start_;
+  for (const TruthChange& change : changes_)
+    if (change.position <= operations) then[change.point] = change.now;
+  return then;
+}
+
+Result<void> Scene::back_up(Store& store, const std::string& machine, unsigned generation, int second) {
+  MemoryImage image = disk_image(machine, generation);
+  RecoveryPoint point;
+  point.name = {machine, test_time(second)};
+  PointTruth truth;
+  truth.disks["root"] = std::make_shared<const Buffer>(image.content(0, image.size()));
+  promise(point.name.text(), truth);
+  CAIRN_TRY(const auto writer, store.begin_writing("faults"));
+  IngestOptions options;
+  options.workers = 1;
+  CAIRN_TRY(const IngestReport report, writer->ingest(image, options));
+  point.disks.push_back({"root", report.map, {}, {}});
+  CAIRN_CHECK(writer->commit(point));
+  promise(point.name.text(), Standing::must);
+  return {};
+}
+
+void Scene::check_points(CaseResult& result) const {
+  const auto store = open();
+  if (!store) {
+    const bool promised =
+        std::ranges::any_of(truth_, [](const auto& p) { return p.second.standing == Standing::must; });
+    result.add(promised ? Verdict::lost : Verdict::other, "the store cannot be opened: " + described(store.error()));
+    return;
+  }
+  check_points(**store, result);
+}
+
+void Scene::check_points(Store& store, CaseResult& result) const {
+  const auto listed = store.list_points();
+  if (!listed) {
+    result.add(Verdict::lost, "points cannot be listed: " + described(listed.error()));
+    return;
+  }
+  std::map<std::string, PointName> names;
+  for (const PointName& name : *listed) names[name.text()] = name;
+  for (const auto& [text, truth] : truth_)
+    if (truth.standing == Standing::must && !names.contains(text)) result.add(Verdict::lost, text + " is not listed");
+  for (const auto& [text, name] : names) {
+    ++result.points;
+    const auto promised = truth_.find(text);
+    if (promised == truth_.end()) {
+      result.add(Verdict::other, text + " is listed and nobody made it");
+      continue;
+    }
+    const PointTruth& truth = promised->second;
+    if (truth.standing == Standing::hidden) result.add(Verdict::other, text + " is listed though it was removed");
+    const auto point = store.load_point(name);
+    if (!point) {
+      result.add(Verdict::lost, text + " is listed and cannot be opened: " + described(point.error()));
+      continue;
+    }
+    for (const auto& [disk, bytes] : truth.disks) {
+      const auto record = std::ranges::find(point->disks, disk, &DiskRecord::name);
+      if (record == point->disks.end() || record->map.size != bytes->size()) {
+        result.add(Verdict::wrong, text + " has not the disk it should have");
+        continue;
+      }
+      Buffer read(bytes->size());
+      const auto got = store.open_disk(record->map, text)->read(0, read);
+      if (!got)
+        result.add(Verdict::lost, text + " cannot be read: " + described(got.error()));
+      else if (*got != read.size() || read != *bytes)
+        result.add(Verdict::wrong, text + " has other bytes");
+    }
+  }
+}
+
+}  // namespace cairn::faults
