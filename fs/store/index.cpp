@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "fs/store/index.h"
 
+#include <fcntl.h>
 #include <sodium.h>
 
 #include <algorithm>
@@ -9,7 +10,9 @@
 #include <map>
 #include <unordered_set>
 
+#include "config/base/unique_fd.h"
 #include "fs/io/folder.h"
+#include "fs/store/index_check.h"
 #include "fs/store/index_state.h"
 
 namespace cairn {
@@ -241,6 +244,19 @@ int Index::State::put_new_epoch(MDB_txn* txn) const {
   return mdb_put(txn, about, &key, &value, 0);
 }
 
+Result<void> Index::State::check_pages(const std::string& file) const {
+  mdb_filehandle_t opened = -1;
+  if (const int code = mdb_env_get_fd(env, &opened); code != 0) return lmdb_error(code, "check index", file);
+  Result<void> checked;
+  for (int attempt = 0; attempt < 5; ++attempt) {
+    Transaction txn;  // so that no writer takes the pages meanwhile
+    if (const int code = txn.begin(env, MDB_RDONLY); code != 0) return lmdb_error(code, "check index", file);
+    checked = check_index_pages(opened, file, mdb_txn_id(txn.get()));
+    if (checked || checked.error().code != ErrorCode::cancelled) return checked;
+  }
+  return fail(ErrorCode::io_error, "check index", file, "it changed faster than it could be checked", "try again");
+}
+
 Index::Index(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 Index::~Index() {
@@ -288,6 +304,11 @@ Result<std::shared_ptr<Index>> Index::open(const std::filesystem::path& folder, 
     g_closed.wait(lock);  // it is just being closed
   }
 
+  {
+    // LMDB itself trusts them. A file that we may not read is told of by LMDB.
+    const UniqueFd header(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+    if (header) CAIRN_CHECK(check_index_header(header.get(), file.string()));
+  }
   auto state = std::make_unique<State>();
   state->folder = folder.string();
   state->identity = *identity;
@@ -314,6 +335,7 @@ Result<std::shared_ptr<Index>> Index::open(const std::filesystem::path& folder, 
   const std::uint64_t file_bytes = std::filesystem::file_size(file, problem);
   if (problem || file_bytes < (std::uint64_t{info.me_last_pgno} + 1) * stat.ms_psize)
     return damaged("the file is shorter than it was written");
+  if (file_bytes <= kMaxCheckedIndexBytes) CAIRN_CHECK(state->check_pages(file.string()));
   CAIRN_CHECK(state->open_version(store));
   std::shared_ptr<Index> index(new Index(std::move(state)));
   open_indexes()[*identity] = index;

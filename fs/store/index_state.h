@@ -117,6 +117,8 @@ struct Index::State {
   int open_tables(MDB_txn* txn, unsigned flags);
   int open_first_tables(MDB_txn* txn, unsigned flags);  // those of version 1
   Result<void> open_version(const StoreId& store);
+  // Whether LMDB can be trusted with the file: index_check.h. Before any table is opened.
+  Result<void> check_pages(const std::string& file) const;
   int open_run_tables(MDB_txn* txn, unsigned flags);  // and those of version 2
   int make_current(MDB_txn* txn, const StoreId& store, std::uint32_t from);
   int put_new_epoch(MDB_txn* txn) const;

@@ -9,6 +9,7 @@ namespace cairn::faults {
 
 Tally power_cuts(const Options& options);
 Tally failing_calls(const Options& options);
+Tally bit_flips(const Options& options);
 
 struct Kind {
   const char* name;

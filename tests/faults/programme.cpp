@@ -16,6 +16,7 @@ namespace {
 constexpr std::array kKinds = {
     Kind{"power cut", power_cuts},
     Kind{"failing call", failing_calls},
+    Kind{"bit flip", bit_flips},
 };
 
 double seconds_since(std::chrono::steady_clock::time_point begin) {

@@ -28,6 +28,7 @@ struct SharedResult {
   bool done;
   Verdict verdict;
   std::uint32_t points;
+  std::uint32_t cases;
   char text[kTextBytes];
 };
 struct Shared {
@@ -68,6 +69,7 @@ class SharedMemory {
     SharedResult& to = results[number];
     to.verdict = result.verdict;
     to.points = result.points;
+    to.cases = result.cases;
     std::strncpy(to.text, result.text.c_str(), kTextBytes - 1);
     to.done = true;
     shared.running[worker] = kNone;
@@ -83,7 +85,7 @@ void CaseResult::add(Verdict found, std::string because) {
 }
 
 void Tally::count(const CaseResult& result, const std::string& name) {
-  ++cases;
+  cases += std::max<std::uint32_t>(result.cases, 1);
   points += result.points;
   if (result.verdict == Verdict::fine) return;
   if (result.verdict == Verdict::lost) ++lost;
@@ -146,7 +148,8 @@ void run_cases(Tally& tally, std::size_t count, const Options& options,
     start(worker);
   }
   for (std::size_t i = 0; i < count; ++i)
-    if (results[i].done) tally.count({results[i].verdict, results[i].points, results[i].text}, name(i));
+    if (results[i].done)
+      tally.count({results[i].verdict, results[i].points, results[i].cases, results[i].text}, name(i));
 }
 
 }  // namespace cairn::faults

@@ -21,6 +21,7 @@ enum class Verdict : std::uint8_t {
 struct CaseResult {
   Verdict verdict = Verdict::fine;
   std::uint32_t points = 0;  // at stake
+  std::uint32_t cases = 0;   // when it was several; 0: one
   std::string text;          // what was wrong
 
   // Keeps the worst.
