@@ -26,6 +26,7 @@
 #include "fs/store/pack.h"
 #include "fs/store/point_file.h"
 #include "fs/store/store_document.h"
+#include "tests/fuzz/store_targets.h"
 #include "tests/support/bitlocker_volume.h"
 #include "tests/support/memory_backend.h"
 
@@ -239,6 +240,10 @@ constexpr FuzzTarget kTargets[] = {
     {"volume", fuzz_volume},
     {"bek", fuzz_bek},
     {"unlock", fuzz_unlock, "volume"},
+    {"index-file", fuzz_index_file},
+    {"index-runs", fuzz_index_runs},
+    {"sealed-document", fuzz_sealed_document},
+    {"api-request", fuzz_api_request},
 };
 
 }  // namespace
