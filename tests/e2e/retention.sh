@@ -36,7 +36,7 @@ equal "it is listed among the deleted ones" "$(listed web --deleted)" "$first "
 check "and vanishes from the mount" wait_until 20 hides "$first"
 check "the other one stays" shows "$second"
 refuses "it cannot be restored" point-deleted cairn restore "web@$first" --to "$work"
-equal "undelete completes deleted points" "$(cairn __complete --config "$config" undelete "web@")" "web@$first"
+equal "undelete completes deleted points" "$("$CAIRN" __complete --config "$config" undelete "web@")" "web@$first"
 exits "undelete brings it back" 0 cairn undelete "web@$first"
 check "into the mount, too" wait_until 20 shows "$first"
 equal "as it was" "$(sha "$(disk web "$first")")" "$sum"
@@ -103,7 +103,7 @@ there() { [ -e "$work/points/web/$newest/disks/root.img" ]; }
 check "its mount shows it" wait_until 20 gone
 api() { curl -sf --unix-socket "$work/cairnd.sock" "http://cairn/v1/$1" "${@:2}"; }
 equal "its API lists it" "$(api 'points?machine=web&deleted=true' | jq -r '.[0].point')" "$newest"
-equal "and brings it back" "$(api "points/web@$newest/undelete" -X POST | jq -r .point)" "$newest"
+equal "and brings it back" "$(api "points/web@$newest/undelete" -d "" | jq -r .point)" "$newest"
 check "into its mount" wait_until 20 there
 equal "it protects" "$(api "points/web@$newest/protect" -d '{"until":"2099-01-01T00:00:00Z"}' | jq -r .protected.until)" \
   "2099-01-01T00:00:00Z"
