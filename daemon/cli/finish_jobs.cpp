@@ -17,17 +17,18 @@ namespace {
 
 // Without a daemon the prune that follows a backup is this process's own, too: it waits for it. What went wrong with
 // one is told, and is no failure of the backup.
-Result<std::vector<std::string>> wait_for_prunes(Service& service, const nlohmann::json& jobs) {
+std::vector<std::string> wait_for_prunes(Service& service, const nlohmann::json& jobs) {
   nlohmann::json prunes = nlohmann::json::array();
   for (const auto& job : jobs) {
     const std::string id = text_of(member(job, "result"), "prune");
     if (id.empty()) continue;
-    CAIRN_TRY(nlohmann::json prune, service.job(id));
-    prunes.push_back(std::move(prune));
+    // Of very many jobs the oldest are forgotten when they have ended.
+    if (auto prune = service.job(id)) prunes.push_back(*std::move(prune));
   }
-  CAIRN_TRY(prunes, follow_jobs(service, prunes, false));
+  const auto ended = follow_jobs(service, prunes, false);
+  if (!ended) return {"the prunes after the backups: " + ended.error().message()};
   std::vector<std::string> warnings;
-  for (const auto& prune : prunes) {
+  for (const auto& prune : *ended) {
     const std::string about = text_of(prune, "object") + ": the prune after the backup: ";
     const nlohmann::json& error = member(prune, "error");
     if (error.is_object()) warnings.push_back(about + text_of(error, "message") + " [" + text_of(error, "name") + "]");
@@ -71,7 +72,7 @@ Result<ExitCode> finish_jobs(Context& context, const nlohmann::json& started) {
     if (error.is_object() && !document.contains("error")) document["error"] = error_document(error_from_json(error));
   }
   if (!context.with_daemon()) {
-    CAIRN_TRY(const std::vector<std::string> warnings, wait_for_prunes(*service, document["jobs"]));
+    const std::vector<std::string> warnings = wait_for_prunes(*service, document["jobs"]);
     for (const std::string& warning : warnings) text += "warning: " + printable(warning) + "\n";
     if (!warnings.empty()) document["warnings"] = warnings;
   }
