@@ -88,10 +88,10 @@ constexpr CatalogueEntry kCatalogue[] = {
      "Use the version of Cairn that wrote it, or a newer one.", "use a newer version of Cairn", EPROTO},
     {store_damaged, "store-damaged", "the store's own document is damaged",
      "store.json is truncated, altered or not authentic. Packs and points are not affected by that.",
-     "Put store.json back from a copy of the store: it is small and changes only with `cairn store keys`. Keep a copy "
-     "with "
-     "your recovery key.",
-     "put store.json back from a copy", EIO},
+     "`cairn verify --repair` writes store.json anew from store.json.copy beside it. When both are damaged: put either "
+     "back "
+     "from a copy of the store; it is small and changes only with `cairn store keys`.",
+     "\"cairn verify --repair\" writes it anew from its copy", EIO},
     {store_locked, "store-locked", "another process is writing to the store",
      "One process at a time writes to a store. Reading and mounting go on meanwhile.",
      "Wait until the process that is named ends, or stop it. The lock vanishes with its process; there is no stale "
@@ -117,18 +117,25 @@ constexpr CatalogueEntry kCatalogue[] = {
      "is the store copied completely?", EIO},
     {pack_damaged, "pack-damaged", "a pack is damaged",
      "The file's bytes are not what was written: its header, footer or a record is not authentic.",
-     "Put the pack back from a copy of the store. Everything that is not in this pack stays readable, and chunks that "
-     "are "
-     "still in the live image are stored anew by the next backup after `cairn store rebuild-index`.",
-     "put the file back from a copy of the store", EIO},
+     "`cairn verify` says which disks of which points are hit, and where; everything else stays readable. `cairn "
+     "verify "
+     "--repair --from COPY` mends it from a copy of the store; without one it saves what is good in the pack, and the "
+     "next "
+     "backup stores anew what it still finds in the image.",
+     "see \"cairn verify --repair\"", EIO},
     {chunk_damaged, "chunk-damaged", "a stored chunk is damaged",
      "The chunk's bytes do not authenticate, or are not those that its name stands for. The rest of the disk is "
      "readable.",
-     "Put the pack that is named back from a copy of the store.", "put the pack back from a copy of the store", EIO},
+     "`cairn verify --repair [--from COPY]` mends it from a copy of the store; else the next backup after a `cairn "
+     "verify "
+     "--data` stores it anew, when the image still has it.",
+     "see \"cairn verify --repair\"", EIO},
     {chunk_missing, "chunk-missing", "a chunk is not in the index",
      "A recovery point names a chunk that the index does not know: the index is old or incomplete, or a pack is gone.",
-     "Run `cairn store rebuild-index`, which reads the footers of all packs.", "run \"cairn store rebuild-index\"",
-     EIO},
+     "`cairn verify` says what is missing; `cairn verify --repair [--from COPY]` looks for it in all packs, and in a "
+     "copy "
+     "of the store. The next backup stores anew what it still finds in the image.",
+     "see \"cairn verify --repair\"", EIO},
     {index_damaged, "index-damaged", "the index is damaged",
      "The index (index/data.mdb) cannot be read. It is only a cache of what the packs say.",
      "Run `cairn store rebuild-index`.", "run \"cairn store rebuild-index\"", EIO},
@@ -137,12 +144,12 @@ constexpr CatalogueEntry kCatalogue[] = {
      "Run `cairn store rebuild-index`.", "run \"cairn store rebuild-index\"", EIO},
     {map_damaged, "map-damaged", "a disk map is damaged",
      "A node of the tree that makes up a disk does not have the form it must have.",
-     "Put the pack that holds it back from a copy of the store, or use another recovery point.",
-     "use another recovery point, or a copy of the store", EIO},
+     "`cairn verify --repair [--from COPY]` mends it from a copy of the store; or use another recovery point.",
+     "see \"cairn verify --repair\", or use another recovery point", EIO},
     {point_damaged, "point-damaged", "a recovery point's document is damaged",
      "The file in points/ is truncated, altered, renamed or not authentic. Other points are not affected.",
-     "Put the file back from a copy of the store, or use another point: `cairn points`.",
-     "use another point, or a copy of the store", EIO},
+     "`cairn verify --repair --from COPY` takes it from a copy of the store; or use another point: `cairn points`.",
+     "\"cairn verify --repair --from COPY\" mends it; or use another point", EIO},
     {point_exists, "point-exists", "there is a recovery point of that name already",
      "Two backups of one machine were committed in the same second, or an object is there already.",
      "Run the backup again.", "run it again", EEXIST},

@@ -86,6 +86,23 @@ SecretBytes start_pack(const KeyRing& keys, SealAlgorithm algorithm, const Store
 }
 }  // namespace
 
+SealAlgorithm write_pack_frame(MutableBytes pack, const StoreId& store, std::uint32_t records) {
+  CAIRN_ASSERT(pack.size() >= kPackHeaderBytes + kPackTrailerBytes);
+  std::memcpy(pack.data(), kHeaderMagic.data(), kHeaderMagic.size());
+  put_le(pack.subspan(8), kPackVersion);
+  std::memcpy(pack.data() + 16, store.data(), store.size());
+  const std::uint64_t footer_bytes = std::uint64_t{records} * kFooterEntryBytes + kSealTagBytes;
+  if (records != 0 && kPackHeaderBytes + footer_bytes + kPackTrailerBytes <= pack.size()) {
+    const MutableBytes trailer = pack.last(kPackTrailerBytes);
+    put_le(trailer, pack.size() - kPackTrailerBytes - footer_bytes);
+    put_le(trailer.subspan(8), static_cast<std::uint32_t>(footer_bytes));
+    put_le(trailer.subspan(12), records);
+    std::memcpy(trailer.data() + 16, kTrailerMagic.data(), kTrailerMagic.size());
+  }
+  const auto algorithm = get_le<std::uint32_t>(ByteView(pack).subspan(12));
+  return algorithm == 1 || algorithm == 2 ? static_cast<SealAlgorithm>(algorithm) : best_seal_algorithm();
+}
+
 PackBuilder::PackBuilder(const KeyRing& keys, SealAlgorithm algorithm, const StoreId& store, BulkBuffer room)
     : bytes_(std::move(room)), sealer_(algorithm, start_pack(keys, algorithm, store, bytes_)) {}
 
@@ -123,11 +140,15 @@ FinishedPack PackBuilder::finish() {
 
 Result<std::unique_ptr<PackReader>> PackReader::open(Backend& backend, const std::string& pack_name,
                                                      const KeyRing& keys, const StoreId& store) {
-  const std::string path = backend.location() + "/" + pack_object(pack_name);
+  CAIRN_TRY(auto object, backend.open(pack_object(pack_name)));
+  return open(std::move(object), backend.location() + "/" + pack_object(pack_name), keys, store);
+}
+
+Result<std::unique_ptr<PackReader>> PackReader::open(std::unique_ptr<ObjectReader> object, std::string path,
+                                                     const KeyRing& keys, const StoreId& store) {
   const auto damaged = [&](std::string because) {
     return fail(ErrorCode::pack_damaged, "open pack", path, std::move(because));
   };
-  CAIRN_TRY(auto object, backend.open(pack_object(pack_name)));
   if (object->size() < kPackHeaderBytes + kPackTrailerBytes + kSealTagBytes || object->size() > kMaxPackBytes)
     return damaged("its size of " + std::to_string(object->size()) + " bytes is impossible");
   std::array<std::uint8_t, kPackHeaderBytes> header{};
@@ -145,7 +166,7 @@ Result<std::unique_ptr<PackReader>> PackReader::open(Backend& backend, const std
     return fail(ErrorCode::not_supported_yet, "open pack", path, "this CPU has no AES instructions",
                 "read this store on a machine whose CPU has AES instructions");
   Opener opener(static_cast<SealAlgorithm>(algorithm), keys.pack_key(bytes.subspan(32, kSaltBytes)));
-  return std::unique_ptr<PackReader>(new PackReader(std::move(object), std::move(opener), path));
+  return std::unique_ptr<PackReader>(new PackReader(std::move(object), std::move(opener), std::move(path)));
 }
 
 Result<std::vector<PackRecord>> PackReader::read_footer() const {

@@ -54,6 +54,11 @@ std::string pack_object(std::string_view pack_name);
 // The names of the packs among `objects`; files that are no packs are passed over.
 std::vector<std::string> pack_names_of(const std::vector<std::string>& objects);
 
+// Writes into `pack` what its header and trailer must be, but for the salt and the algorithm, which only the file
+// knows: for packs in which these were damaged. `records`: how many it has; 0: not known, the trailer stays. Returns
+// the algorithm that stands there, or the best one when that is none.
+SealAlgorithm write_pack_frame(MutableBytes pack, const StoreId& store, std::uint32_t records);
+
 // Builds one pack in memory. One thread at a time.
 class PackBuilder {
  public:
@@ -91,6 +96,9 @@ class PackReader {
   // Reads the header. Errors: object_missing, pack_damaged, io_error.
   static Result<std::unique_ptr<PackReader>> open(Backend& backend, const std::string& pack_name, const KeyRing& keys,
                                                   const StoreId& store);
+  // The same of an object that is open already; `path` names it in errors.
+  static Result<std::unique_ptr<PackReader>> open(std::unique_ptr<ObjectReader> object, std::string path,
+                                                  const KeyRing& keys, const StoreId& store);
   // The records as the footer lists them. Errors: pack_damaged, io_error.
   Result<std::vector<PackRecord>> read_footer() const;
   // Opens and decodes one record: `place.raw_bytes` bytes.

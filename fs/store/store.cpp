@@ -14,6 +14,7 @@
 #include "config/base/log.h"
 #include "config/base/units.h"
 #include "fs/io/folder.h"
+#include "fs/store/document_pair.h"
 #include "fs/store/point_file.h"
 #include "fs/store/sealed_document.h"
 #include "fs/store/store_state.h"
@@ -23,8 +24,6 @@
 namespace cairn {
 namespace {
 
-constexpr std::uint64_t kMaxDocumentBytes = 1024 * 1024;
-constexpr const char* kDocument = "store.json";
 constexpr std::uint64_t kMaxRunBytes = 4ULL * 1024 * 1024;  // of sealed bytes in one request
 constexpr std::uint64_t kMaxRunGap = 128ULL * 1024;         // read and dropped rather than asked around
 
@@ -45,7 +44,7 @@ Result<void> check_empty(const std::filesystem::path& path) {
   std::filesystem::directory_iterator entry(path, problem);
   for (; !problem && entry != std::filesystem::directory_iterator(); entry.increment(problem)) {
     const std::string name = entry->path().filename();
-    if (name == kDocument) return fail(ErrorCode::store_exists, "make store", path.string());
+    if (name == kStoreDocument) return fail(ErrorCode::store_exists, "make store", path.string());
     if (name == "lost+found" || name == "lock" || name == "tmp" || name == "index") continue;
     if ((name != "packs" && name != "points") || holds_files(entry->path()))
       return fail(ErrorCode::store_exists, "make store", path.string(), "the directory is not empty: it holds " + name);
@@ -65,25 +64,6 @@ Result<void> prepare_directory(const std::filesystem::path& path) {
   auto synced = sync_folder(std::filesystem::weakly_canonical(path).parent_path());
   if (!synced && synced.error().code == ErrorCode::permission_denied) return {};
   return synced;
-}
-
-Result<StoreDocument> load_document(Backend& backend, const std::filesystem::path& path, std::string& text) {
-  auto bytes = backend.get(kDocument, kMaxDocumentBytes);
-  if (!bytes) {
-    if (bytes.error().code != ErrorCode::object_missing) return pass_on(std::move(bytes).error());
-    std::error_code ignored;
-    return fail(ErrorCode::store_missing, "open store", path.string(),
-                std::filesystem::is_directory(path, ignored) ? "the directory holds no store.json"
-                                                             : "the directory is not there");
-  }
-  text.assign(as_text(*bytes));
-  return read_store_document(text, path.string());
-}
-
-// The damage is the pack's own, and reading it again would not help.
-bool is_damage(const Error& error) {
-  return error.code == ErrorCode::pack_damaged || error.code == ErrorCode::object_missing ||
-         error.code == ErrorCode::store_too_new;
 }
 
 struct RemoveAtEnd {
@@ -176,9 +156,7 @@ void Store::State::forget_index() {
 }
 
 Result<void> Store::State::reload_document() {
-  std::string text;
-  CAIRN_TRY(StoreDocument now, load_document(*backend, directory, text));
-  CAIRN_CHECK(check_store_document(text, now, keys, directory.string()));
+  CAIRN_TRY(StoreDocument now, reload_store_document(*backend, directory, keys));
   document.slots = std::move(now.slots);
   return {};
 }
@@ -222,8 +200,11 @@ Result<void> Store::create(const std::filesystem::path& path, const StoreParamet
       if (::mkdir(made.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno(errno, "make folder", made.string());
     }
     CAIRN_CHECK(Index::create(path / "index", document.id));
-    // Last: from here on it is a store.
-    return backend.put(kDocument, as_bytes(write_store_document(document, KeyRing(master_key))), IfExists::fail);
+    // From here on it is a store. A copy that is missing is made by the first writer.
+    const std::string text = write_store_document(document, KeyRing(master_key));
+    CAIRN_CHECK(backend.put(kStoreDocument, as_bytes(text), IfExists::fail));
+    static_cast<void>(backend.put(kStoreDocumentCopy, as_bytes(text), IfExists::replace).has_value());
+    return {};
   };
   auto made = make_everything();
   if (!made && made.error().code == ErrorCode::point_exists)
@@ -243,15 +224,9 @@ Result<std::unique_ptr<Store>> Store::open(const std::filesystem::path& path, co
 
 Result<std::unique_ptr<Store>> Store::open(const std::filesystem::path& path, std::shared_ptr<Backend> backend,
                                            const UnlockKey& key) {
-  std::string text;
-  CAIRN_TRY(StoreDocument document, load_document(*backend, path, text));
-  if (!is_available(document.algorithm))
-    return fail(ErrorCode::not_supported_yet, "open store", path.string(),
-                "it is sealed with AES and this CPU has no AES instructions",
-                "use a machine whose CPU has AES instructions");
-  CAIRN_TRY(SecretBytes master_key, open_key_slots(document.slots, key, path.string()));
-  auto state = std::make_unique<State>(std::move(backend), path, std::move(document), std::move(master_key));
-  CAIRN_CHECK(check_store_document(text, state->document, state->keys, path.string()));
+  CAIRN_TRY(OpenedDocument opened, open_store_document(*backend, path, key));
+  auto state =
+      std::make_unique<State>(std::move(backend), path, std::move(opened.document), std::move(opened.master_key));
   return std::unique_ptr<Store>(new Store(std::move(state)));
 }
 
@@ -301,8 +276,7 @@ Result<void> Store::add_key_slot(const NewKeySlot& slot) {
   CAIRN_TRY(KeySlot made, make_key_slot(state_->master_key, slot, system_clock().now()));
   StoreDocument changed = state_->document;
   changed.slots.push_back(std::move(made));
-  CAIRN_CHECK(
-      state_->backend->put(kDocument, as_bytes(write_store_document(changed, state_->keys)), IfExists::replace));
+  CAIRN_CHECK(write_store_documents(*state_->backend, changed, state_->keys, DocumentChange::adds));
   state_->document.slots = std::move(changed.slots);
   return {};
 }
@@ -320,8 +294,7 @@ Result<void> Store::remove_key_slot(std::string_view id_or_label) {
     return fail(ErrorCode::no_such_key_slot, "remove key slot", std::string(id_or_label));
   changed.slots.erase(meant);
   if (changed.slots.empty()) return fail(ErrorCode::last_key_slot, "remove key slot", std::string(id_or_label));
-  CAIRN_CHECK(
-      state_->backend->put(kDocument, as_bytes(write_store_document(changed, state_->keys)), IfExists::replace));
+  CAIRN_CHECK(write_store_documents(*state_->backend, changed, state_->keys, DocumentChange::removes));
   state_->document.slots = std::move(changed.slots);
   return {};
 }
@@ -490,42 +463,12 @@ Result<RebuildReport> Store::rebuild_index() {
   const std::lock_guard writer_guard(state_->writer_mutex);
   CAIRN_TRY(const WriterLock lock, WriterLock::take(state_->directory, "rebuild-index"));
   CAIRN_CHECK(state_->backend->settle("packs/"));  // the index is to name what will still be there
-  CAIRN_TRY(const auto objects, state_->backend->list("packs/"));
-  std::vector<std::string> pack_names = pack_names_of(objects);
-  std::sort(pack_names.begin(), pack_names.end());
   // Built beside the old one and then exchanged: whoever reads meanwhile keeps what it has open.
   const std::filesystem::path fresh = state_->directory / "index.new";
   std::error_code problem;
   std::filesystem::remove_all(fresh, problem);
   const RemoveAtEnd cleaner{fresh};
-  CAIRN_CHECK(Index::create(fresh, state_->document.id));
-  RebuildReport report;
-  {
-    CAIRN_TRY(const auto index, Index::open(fresh, state_->document.id));
-    std::vector<IndexedPack> batch;
-    std::size_t batch_records = 0;
-    const auto add_batch = [&]() -> Result<void> {
-      CAIRN_CHECK(index->add(batch));
-      batch.clear();
-      batch_records = 0;
-      return {};
-    };
-    for (const std::string& pack_name : pack_names) {
-      const auto records = state_->read_footer(pack_name);
-      if (!records && !is_damage(records.error())) return pass_on(records.error());  // perhaps it is readable tomorrow
-      if (!records) {
-        log_error("pack-damaged", pack_name, records.error());
-        report.damaged_packs.push_back(pack_name);
-        continue;
-      }
-      report.packs += 1;
-      report.records += records->records.size();
-      batch_records += records->records.size();
-      batch.push_back(*records);
-      if (batch_records >= kIndexBatchRecords) CAIRN_CHECK(add_batch());
-    }
-    CAIRN_CHECK(add_batch());
-  }
+  CAIRN_TRY(RebuildReport report, build_index(fresh));
   state_->forget_index();
   state_->packs.clear();
   const std::string index = state_->index_folder().string();

@@ -153,12 +153,18 @@ class Store : public ChunkSource {
   Result<std::shared_ptr<StoreWriter>> begin_writing(const std::string& purpose);
   // Takes the writer lock; replaces the index by what the packs' footers say. Damaged packs are named and left alone.
   Result<RebuildReport> rebuild_index();
+  // For a store whose own index is gone, or that cannot be written, such as one on read-only media: makes an index in
+  // the new directory `folder`, and reads through that from now on. This Store object cannot write then.
+  Result<RebuildReport> use_private_index(const std::filesystem::path& folder);
 
  private:
+  // An index of what the packs' footers say, less what is known to be damaged.
+  Result<RebuildReport> build_index(const std::filesystem::path& folder);
   struct State;
   explicit Store(std::unique_ptr<State> state);
   friend class StoreWriter;
   friend struct WriterCore;
+  friend struct StoreAccess;  // fs/store/store_state.h
   std::unique_ptr<State> state_;
 };
 

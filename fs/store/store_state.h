@@ -74,7 +74,11 @@ struct Store::State {
     info = {to_hex(document.id), kStoreVersion, document.chunk_size, document.algorithm, document.created};
   }
 
-  [[nodiscard]] std::filesystem::path index_folder() const { return directory / "index"; }
+  std::filesystem::path private_index;  // set once, before anything is read; empty: the store's own
+
+  [[nodiscard]] std::filesystem::path index_folder() const {
+    return private_index.empty() ? directory / "index" : private_index;
+  }
   // Opens it when needed; opens it anew when it was replaced. Errors: as Index::open.
   Result<std::shared_ptr<Index>> index();
   void forget_index();
@@ -95,8 +99,16 @@ struct Store::State {
   Result<void> reload_document();
   Result<Buffer> read_point_file(const PointName& name);
   [[nodiscard]] MarkFiles marks() { return {*backend, {keys, document.algorithm, document.id}}; }
+  // A pack that was retired as damaged is whole again: it gets a new number, under which writers find it too. For
+  // whoever holds the writer, and its `collecting`.
+  Result<void> relist_pack(Index& index, const PackRow& row);
   // What the index needs to know of a pack, from its footer. Errors: as PackReader.
   Result<IndexedPack> read_footer(const std::string& pack_name);
+};
+
+// For what verifies and mends a store: its parts. Internal to fs/store.
+struct StoreAccess {
+  static auto& of(Store& store) { return *store.state_; }
 };
 
 }  // namespace cairn

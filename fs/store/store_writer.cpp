@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "config/base/log.h"
+#include "fs/store/document_pair.h"
 #include "fs/store/ingest.h"
 #include "fs/store/point_file.h"
 #include "fs/store/store_state.h"
@@ -128,6 +129,9 @@ Result<void> WriterCore::reconcile(Store::State& store, Index& index) {
 }
 
 Result<std::shared_ptr<WriterCore>> Store::State::writer_core(const std::string& purpose) {
+  if (!private_index.empty())
+    return fail(ErrorCode::permission_denied, "write to store", directory.string(),
+                "it was opened to be read, through an index elsewhere");
   std::unique_lock guard(writer_mutex);
   for (;;) {
     if (auto core = writer.lock()) return core;
@@ -141,7 +145,9 @@ Result<std::shared_ptr<WriterCore>> Store::State::writer_core(const std::string&
   CAIRN_CHECK(backend->settle("points/"));
   std::error_code ignored;
   std::filesystem::remove_all(directory / "index.new", ignored);  // of an interrupted rebuild
-  forget_index();                                                 // another process may have rebuilt it
+  if (auto renewed = renew_document_copy(*backend, directory, keys); !renewed)
+    log_error("store-document-copy", directory.string(), renewed.error());  // no reason to take no backup
+  forget_index();                                                           // another process may have rebuilt it
   CAIRN_TRY(auto opened, index());
   CAIRN_CHECK(WriterCore::reconcile(*this, *opened));
   const auto end_core = [this](WriterCore* core) {

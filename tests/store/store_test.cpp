@@ -380,6 +380,7 @@ TEST(Store, RefusesAWrongKey) {
 
 TEST(Store, SaysWhatIsWrongWithItsDocument) {
   const TemporaryStore place;
+  std::filesystem::remove(place.path() / "store.json.copy");  // which would do instead
   const auto file = place.path() / "store.json";
   std::string good;
   {

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "fs/store/verify_points.h"
+
+#include <algorithm>
+#include <map>
+
+#include "fs/store/point_file.h"
+#include "fs/store/store_state.h"
+
+namespace cairn {
+
+std::vector<PointGap> find_gaps(const std::vector<PointLink>& links, const std::vector<PointFile>& files) {
+  std::map<std::string, std::vector<const PointFile*>> by_name;
+  for (const PointFile& file : files) by_name[file.point].push_back(&file);
+  std::vector<PointGap> gaps;
+  for (const PointLink& link : links) {
+    if (link.previous.empty()) continue;
+    const auto there = by_name.find(link.previous);
+    if (there == by_name.end()) {
+      gaps.push_back({link.point, link.previous, link.previous_hash, kPointFileMissing});
+      continue;
+    }
+    const bool fits = std::ranges::any_of(there->second, [&](const PointFile* file) {
+      return file->hash.empty() || link.previous_hash.empty() || file->hash == link.previous_hash;
+    });
+    if (!fits) gaps.push_back({link.point, link.previous, link.previous_hash, kPointFileOther});
+  }
+  return gaps;
+}
+
+Result<PointsFound> look_at_points(Store& store, const Damage& known, bool accept) {
+  auto& state = StoreAccess::of(store);
+  PointsFound found;
+  CAIRN_TRY(const auto names, store.list_stored_points());
+  std::vector<PointLink> links;
+  std::vector<PointFile> files;
+  for (const PointName& name : names) {
+    const auto bytes = state.read_point_file(name);
+    const auto point = bytes ? open_point(*bytes, name, state.keys, state.document.id,
+                                          state.backend->location() + "/" + point_object(name))
+                             : Result<RecoveryPoint>(pass_on(bytes.error()));
+    if (!point) {
+      if (point.error().code == ErrorCode::point_missing) continue;  // removed since it was listed
+      files.push_back({name.text(), {}, false});
+      if (is_damage_error(point.error()))
+        found.damaged.push_back({name, point.error().message(), {}});
+      else
+        found.unreadable.push_back(point.error().message());
+      continue;
+    }
+    found.points.push_back(name);
+    files.push_back({name.text(), Blake3::hex_of(*bytes), false});
+    links.push_back({name.text(), point->previous_name, point->previous});
+  }
+  const auto tombstones = store.tombstones();
+  if (!tombstones) {
+    if (is_damage_error(tombstones.error()))
+      found.documents.push_back(tombstones.error().message());
+    else
+      found.unreadable.push_back(tombstones.error().message());
+  } else {
+    for (const Tombstone& stone : *tombstones) {
+      files.push_back({stone.point.text(), stone.hash, true});
+      links.push_back({stone.point.text(), stone.previous_name, stone.previous});
+    }
+  }
+  const auto note = [&](const auto& outcome) {
+    if (outcome || outcome.error().code == ErrorCode::point_not_deleted) return;
+    (is_damage_error(outcome.error()) ? found.documents : found.unreadable).push_back(outcome.error().message());
+  };
+  const auto deleted = store.list_deleted_points();
+  note(deleted);
+  if (deleted)
+    for (const PointName& name : *deleted) note(store.deletion_of(name));
+  for (const PointName& name : names) note(store.protection_of(name));
+  const auto accepted = [&](const PointGap& gap) {
+    return std::ranges::any_of(known.accepted_gaps, [&](const PointGap& other) {
+      return other.after == gap.after && other.missing == gap.missing && other.hash == gap.hash;
+    });
+  };
+  for (PointGap& gap : find_gaps(links, files))
+    (accept || accepted(gap) ? found.accepted_gaps : found.gaps).push_back(std::move(gap));
+  return found;
+}
+
+}  // namespace cairn
