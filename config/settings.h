@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "config/base/result.h"
+#include "config/base/units.h"
 #include "config/retention.h"
 #include "config/schedule.h"
 
@@ -108,6 +109,12 @@ struct DaemonSettings {
   unsigned max_jobs = 2;  // jobs running at once
 };
 
+// Work that the daemon does on its own, beside backups.
+struct MaintenanceSettings {
+  std::optional<std::chrono::seconds> verify_every = std::chrono::days{30};  // nothing: off
+  std::uint64_t rate = 100 * kMiB;                                           // bytes a second; 0: no limit
+};
+
 struct Settings {
   std::filesystem::path file;
   StoreSettings store;
@@ -115,6 +122,7 @@ struct Settings {
   std::filesystem::path socket = "/run/cairn/cairnd.sock";
   MountSettings mount;
   DaemonSettings daemon;
+  MaintenanceSettings maintenance;
   ChangeTrackingSettings change_tracking;
   std::map<std::string, KeyVaultSettings> key_vaults;
   std::map<std::string, Policy> policies;  // "default" is always there

@@ -311,6 +311,20 @@ std::optional<std::optional<std::chrono::seconds>> MapReader::duration_or_off(st
   return value;  // a duration: neither left out nor off
 }
 
+std::optional<std::optional<std::uint64_t>> MapReader::size_or_off(std::string_view key, std::uint64_t lowest,
+                                                                   std::uint64_t highest, std::string_view expected) {
+  const YamlEntry* entry = take(key);
+  if (entry == nullptr) return std::nullopt;
+  const std::string wanted = std::string(expected) + ", or off";
+  const YamlNode* node = scalar(*entry, wanted);
+  if (node == nullptr) return std::nullopt;
+  if (lower(node->text) == "off") return std::optional<std::uint64_t>{};
+  const auto size = parse_size(node->text);
+  if (size && *size >= lowest && *size <= highest) return size;
+  problem(*entry, cairn::describe(*node), wanted);
+  return std::nullopt;
+}
+
 void MapReader::problem(const YamlEntry& entry, std::string found, std::string expected) {
   problems_.add(entry.value->at, key_path(entry.key), std::move(found), std::move(expected));
 }

@@ -75,6 +75,10 @@ class MapReader {
   std::optional<std::optional<std::chrono::seconds>> duration_or_off(std::string_view key,
                                                                      const DurationLimits& limits);
 
+  // Bytes; "off" is the inner nothing. `expected` is what a problem says, without "off".
+  std::optional<std::optional<std::uint64_t>> size_or_off(std::string_view key, std::uint64_t lowest,
+                                                          std::uint64_t highest, std::string_view expected);
+
   void problem(const YamlEntry& entry, std::string found, std::string expected);  // at its value
   void key_problem(const YamlEntry& entry, std::string found, std::string expected);
   void missing(std::string_view key, std::string expected);

@@ -61,6 +61,7 @@ class SettingsReader {
     MapReader daemon = top.map("daemon");
     if (const auto jobs = daemon.number("max_jobs", 1, kMostJobs)) settings_.daemon.max_jobs = *jobs;
     daemon.finish();
+    read_maintenance(top);
     read_change_tracking(top);
     read_key_vaults(top);
     read_policies(top);
@@ -77,6 +78,17 @@ class SettingsReader {
     if (!path && entry == nullptr && !otherwise.empty()) path = std::move(otherwise);
     if (path) paths_.push_back({map.key_path(key), entry != nullptr ? entry->value->at : YamlPosition{}, *path});
     return path;
+  }
+
+  void read_maintenance(MapReader& top) {
+    MapReader map = top.map("maintenance");
+    static constexpr DurationLimits kVerifyEvery{std::chrono::days{1}, std::chrono::days{365},
+                                                 "a duration from 1d to 365d"};
+    if (const auto every = map.duration_or_off("verify_every", kVerifyEvery))
+      settings_.maintenance.verify_every = *every;
+    if (const auto rate = map.size_or_off("rate", kMiB, 1024 * kGiB, "a size (a second) from 1MiB to 1TiB"))
+      settings_.maintenance.rate = rate->value_or(0);
+    map.finish();
   }
 
   void read_store(MapReader& top) {

@@ -9,6 +9,7 @@
 namespace cairn {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -92,6 +93,19 @@ TEST(SettingsProblems, WrongTypes) {
               ElementsAre("2:23: mount.allow_other: found the quoted text \"true\", expected true or false"));
   EXPECT_THAT(problems_after_store("machines: [a]\n"),
               ElementsAre("2:11: machines: found a list, expected a map (keys and values)"));
+}
+
+TEST(SettingsProblems, MaintenanceOutOfRange) {
+  for (const char* every : {"12h", "366d", "often", "30", "[1d]"})
+    EXPECT_THAT(problems_after_store(fmt::format("maintenance: {{ verify_every: {} }}\n", every)),
+                ElementsAre(AllOf(HasSubstr("maintenance.verify_every: found "),
+                                  HasSubstr("expected a duration from 1d to 365d, or off"))))
+        << every;
+  for (const char* rate : {"1KiB", "2TiB", "fast", "0", "{ }"})
+    EXPECT_THAT(problems_after_store(fmt::format("maintenance: {{ rate: {} }}\n", rate)),
+                ElementsAre(AllOf(HasSubstr("maintenance.rate: found "),
+                                  HasSubstr("expected a size (a second) from 1MiB to 1TiB, or off"))))
+        << rate;
 }
 
 TEST(SettingsProblems, NumbersOutOfRange) {

@@ -120,6 +120,8 @@ TEST(Settings, NeedOnlyTheStore) {
   EXPECT_EQ(settings.mount.path, "/srv/recovery-points");
   EXPECT_FALSE(settings.mount.allow_other);
   EXPECT_EQ(settings.daemon.max_jobs, 2U);
+  EXPECT_EQ(settings.maintenance.verify_every, std::chrono::days(30));
+  EXPECT_EQ(settings.maintenance.rate, 100 * kMiB);
   EXPECT_TRUE(settings.machines.empty());
 }
 
@@ -166,6 +168,15 @@ TEST(Settings, SoftDeleteAndImmutableCanBeOff) {
       parsed("store: { path: s, key_file: k }\npolicies: { p: { soft_delete: off, immutable: Off } }");
   EXPECT_FALSE(settings.policies.at("p").soft_delete);
   EXPECT_FALSE(settings.policies.at("p").immutable);
+}
+
+TEST(Settings, MaintenanceCanBeTurnedOffAndUnlimited) {
+  const Settings off = parsed("store: { path: s, key_file: k }\nmaintenance: { verify_every: off, rate: off }\n");
+  EXPECT_FALSE(off.maintenance.verify_every);
+  EXPECT_EQ(off.maintenance.rate, 0U);
+  const Settings set = parsed("store: { path: s, key_file: k }\nmaintenance: { verify_every: 7d, rate: 20 MiB }\n");
+  EXPECT_EQ(set.maintenance.verify_every, days{7});
+  EXPECT_EQ(set.maintenance.rate, 20 * kMiB);
 }
 
 TEST(Settings, LimitsThemselvesAreAllowed) {
@@ -390,7 +401,7 @@ TEST_F(SettingsFile, ProblemsAreListedALineEach) {
                         "expected one of path, key_file, passphrase_file, "
                         "passphrase_command; did you mean \"key_file\"?\n"
                         "{0}:2:1: sockets: found the unknown key \"sockets\", expected one "
-                        "of store, state_dir, socket, mount, daemon, "
+                        "of store, state_dir, socket, mount, daemon, maintenance, "
                         "change_tracking, key_vaults, policies, machines; did you mean \"socket\"?\n"
                         "3 problems; mend it and run \"cairn config check\"",
                         f));
