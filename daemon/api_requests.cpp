@@ -133,6 +133,25 @@ Result<bool> parse_flag(const std::string& name, std::string_view text) {
   return bad(fmt::format("parameter \"{}\" must be true or false, not \"{}\"", name, text));
 }
 
+Result<VerifyRequest> parse_verify_request(std::string_view body) {
+  CAIRN_TRY(const json document, parse_object(body, {"data_percent", "repair", "from", "accept_gaps", "rate"}));
+  VerifyRequest request;
+  if (const auto percent = document.find("data_percent"); percent != document.end()) {
+    if (!percent->is_number() || percent->get<double>() < 0 || percent->get<double>() > 100)
+      return bad("\"data_percent\" must be a number from 0 to 100");
+    request.data_percent = percent->get<double>();
+  }
+  if (const auto rate = document.find("rate"); rate != document.end()) {
+    if (!rate->is_number_unsigned()) return bad("\"rate\" must be a whole number: bytes a second");
+    request.rate = rate->get<std::uint64_t>();
+  }
+  CAIRN_CHECK(take_flag(document, "repair", request.repair));
+  CAIRN_CHECK(take_flag(document, "accept_gaps", request.accept_gaps));
+  CAIRN_CHECK(take_text(document, "from", request.from));
+  if (!request.from.empty() && !request.repair) return bad("\"from\" goes with \"repair\": true only");
+  return request;
+}
+
 Result<std::uint64_t> parse_number(const std::string& name, std::string_view text, std::uint64_t at_most) {
   std::uint64_t number = 0;
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);

@@ -26,6 +26,7 @@ Result<PruneRequest> parse_prune_request(std::string_view body);
 Result<ProtectRequest> parse_protect_request(std::string_view body);
 // Nothing, or an object without members.
 Result<void> parse_empty_request(std::string_view body);
+Result<VerifyRequest> parse_verify_request(std::string_view body);
 
 // "true" or "false", as query parameter `name` has it. Errors: used_wrongly.
 Result<bool> parse_flag(const std::string& name, std::string_view text);

@@ -148,6 +148,7 @@ struct ControlApi::State {
         {{"v1", "jobs", "*", "cancel"}, post, {}, &State::post_cancel},
         {{"v1", "backups"}, post, {}, &State::post_backups},
         {{"v1", "restores"}, post, {}, &State::post_restores},
+        {{"v1", "verifications"}, post, {}, &State::post_verifications},
     };
     const std::string asked = request.method + " " + request.path;
     for (const Route& route : routes) {
@@ -231,6 +232,11 @@ struct ControlApi::State {
   static Result<bool> flag_in(const httplib::Request& request, const std::string& name) {
     return request.has_param(name) ? parse_flag(name, request.get_param_value(name)) : Result<bool>(false);
   }
+  void post_verifications(const httplib::Request& request, const Parts&, httplib::Response& response) {
+    auto wanted = parse_verify_request(request.body);
+    answer_result(response, wanted ? service.start_verify(*wanted) : Result<json>(pass_on(wanted.error())), 202);
+  }
+
   static Result<std::uint64_t> number_in(const httplib::Request& request, const std::string& name,
                                          std::uint64_t otherwise, std::uint64_t at_most) {
     if (!request.has_param(name)) return otherwise;

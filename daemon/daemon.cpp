@@ -30,6 +30,7 @@
 #include "daemon/local_service.h"
 #include "daemon/mount_keeper.h"
 #include "daemon/scheduler.h"
+#include "daemon/scrubber.h"
 #include "daemon/service_manager.h"
 #include "daemon/state_lock.h"
 #include "fs/store/store.h"
@@ -86,6 +87,7 @@ class Daemon {
   ~Daemon() {
     manager_.stop_watchdog();
     if (scheduler_) scheduler_->stop();
+    if (scrubber_) scrubber_->stop();
     if (engine_) engine_->stop();
     if (api_) api_->stop();
   }
@@ -137,6 +139,7 @@ class Daemon {
     // Before anything is due: a daemon that cannot have its socket must not begin a backup.
     CAIRN_TRY(api_, ControlApi::start(engine_->service(), socket));
     scheduler_->start();
+    start_scrubber();
     beat();
     manager_.start_watchdog([this] { return healthy(); });
     const auto in_force = engine_->settings();
@@ -146,6 +149,30 @@ class Daemon {
                {"store", in_force->store.path.string()},
                {"socket", in_force->socket.string()},
                {"machines", in_force->machines.size()}});
+    return {};
+  }
+
+  void start_scrubber() {
+    scrubber_.emplace(engine_->clock(), Scrubber::Hooks{[this] { return engine_->settings(); },
+                                                        [this] { return last_verify({kVerifyStore, kVerifySlice}); },
+                                                        [this](seconds every) { return start_slice(every); }});
+    scrubber_->start();
+  }
+  std::optional<UtcTime> last_verify(std::initializer_list<const char*> objects) {
+    std::optional<UtcTime> last;
+    for (const char* object : objects) {
+      const auto job = engine_->journal()->last_job(JobKind::verify, object);
+      if (job && *job) last = std::max(last.value_or((*job)->queued), (*job)->queued);
+    }
+    return last;
+  }
+  // The structure is looked at in a part of the slices: every quarter of the goal, or every week.
+  Result<void> start_slice(seconds every) {
+    const auto last = last_verify({kVerifyStore});
+    const bool structure =
+        !last || engine_->clock().now() - *last >= std::min<seconds>(every / 4, std::chrono::days(7));
+    auto started = engine_->local_service().start_scrub(every, structure);
+    if (!started) return pass_on(std::move(started).error());
     return {};
   }
 
@@ -197,6 +224,7 @@ class Daemon {
                 {{"machines", engine_->settings()->machines.size()}});
       scheduler_->poke();
       key_watch_->poke();
+      scrubber_->poke();
     }
     if (auto mounted = mount_->mount(); !mounted)
       log_error("mount-failed", engine_->settings()->mount.path.string(), mounted.error());
@@ -208,6 +236,7 @@ class Daemon {
     stopping_ = true;
     manager_.stopping(seconds(30));
     scheduler_->stop();
+    scrubber_->stop();
     const JobQueue::Counts cut = engine_->queue().counts();
     engine_->stop();
     const auto answers_until = steady_clock::now() + (cut.queued + cut.running > 0 ? kLastAnswers : seconds(0));
@@ -263,6 +292,7 @@ class Daemon {
   std::optional<MountKeeper> mount_;
   std::optional<Scheduler> scheduler_;
   std::optional<KeyWatch> key_watch_;
+  std::optional<Scrubber> scrubber_;
   std::unique_ptr<ControlApi> api_;
   std::atomic<steady_clock::rep> heartbeat_ = 0;
   std::atomic<bool> stopping_ = false;

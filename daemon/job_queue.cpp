@@ -204,7 +204,7 @@ struct JobQueue::State {
       if (!result) {
         const bool cancelled = result.error().code == ErrorCode::cancelled && job->stop.stop_requested();
         record = cancelled ? end_job(*job, JobState::cancelled, cancelled_error(*job), {})
-                           : end_job(*job, JobState::failed, result.error(), {});
+                           : end_job(*job, JobState::failed, result.error(), job->context->kept_result());
       } else {
         const bool clean = job->context->view().warnings.empty();
         record = end_job(*job, clean ? JobState::completed : JobState::completed_with_warnings, std::nullopt,

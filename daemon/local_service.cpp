@@ -14,6 +14,7 @@
 #include "daemon/jobs/restore.h"
 #include "daemon/jobs/restore_header.h"
 #include "daemon/jobs/tracking_status.h"
+#include "daemon/jobs/verify.h"
 #include "daemon/journal.h"
 #include "daemon/proof_status.h"
 #include "daemon/vault_set.h"
@@ -75,6 +76,7 @@ JobSpec backup_spec(Engine& engine, const MachineSettings& machine, JobTrigger t
       const std::string prune = engine.local_service().start_prune_after_backup(machine.name, trigger);
       (*result)["prune"] = prune.empty() ? json(nullptr) : json(prune);
     }
+    note_healed(engine.store(), job);
     warn_of_journal(engine, job);
     return result;
   };
@@ -213,6 +215,7 @@ Result<json> LocalService::status() {
       {"daemon", view.daemon ? view.daemon() : json{{"running", false}}},
       {"store",
        {{"path", engine_.store().path().string()}, {"id", engine_.store().info().id}, {"points", points.size()}}},
+      {"verify", verify_status_.document(engine_.store(), *settings, engine_.clock().now())},
       {"mount", view.mount ? view.mount() : json(nullptr)},
       {"space", std::move(space)},
       {"journal", {{"error", journal_error ? to_json(*journal_error) : json(nullptr)}}},

@@ -11,11 +11,16 @@
 
 #include "daemon/job_record.h"
 #include "daemon/service.h"
+#include "daemon/verify_status.h"
 #include "fs/store/recovery_point.h"
 
 namespace cairn {
 
 class Engine;
+
+// The objects of verify jobs: all of the store's structure, or some packs only.
+inline constexpr const char* kVerifyStore = "store";
+inline constexpr const char* kVerifySlice = "store slice";
 
 class LocalService : public Service {
  public:
@@ -35,6 +40,7 @@ class LocalService : public Service {
   Result<nlohmann::json> delete_point(const std::string& name) override;
   Result<nlohmann::json> undelete_point(const std::string& name) override;
   Result<nlohmann::json> protect_point(const ProtectRequest& request) override;
+  Result<nlohmann::json> start_verify(const VerifyRequest& request) override;
   Result<nlohmann::json> wait_job(const std::string& id, std::uint64_t seen,
                                   std::chrono::milliseconds at_most) override;
   Result<nlohmann::json> cancel_job(const std::string& id) override;
@@ -43,6 +49,8 @@ class LocalService : public Service {
   Result<nlohmann::json> start_machine(const std::string& machine, JobTrigger trigger);
   // What follows each backup: a prune of that machine, as a job of its own. Its id; empty: none could be started.
   std::string start_prune_after_backup(const std::string& machine, JobTrigger trigger);
+  // What the scrubber calls: verifies a slice, with the structure of the store or without. The job's document.
+  Result<nlohmann::json> start_scrub(std::chrono::seconds every, bool structure);
 
  private:
   // The row of points() for one point; points never change, so rows are kept.
@@ -60,6 +68,7 @@ class LocalService : public Service {
   std::mutex collecting_;  // while a prune collects garbage
   std::mutex mutex_;
   std::map<PointName, std::unique_ptr<const nlohmann::json>> rows_;  // guarded by mutex_
+  VerifyStatus verify_status_;
 };
 
 }  // namespace cairn

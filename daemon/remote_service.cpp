@@ -85,6 +85,13 @@ class RemoteService : public Service {
     if (request.until) body["until"] = iso_time(*request.until);
     return post("/v1/points/" + percent_encode(request.point) + "/protect", body);
   }
+  Result<json> start_verify(const VerifyRequest& request) override {
+    json body{{"data_percent", request.data_percent}, {"rate", request.rate}};
+    if (request.repair) body["repair"] = true;
+    if (request.accept_gaps) body["accept_gaps"] = true;
+    if (!request.from.empty()) body["from"] = request.from;
+    return post("/v1/verifications", body);
+  }
   Result<json> wait_job(const std::string& id, std::uint64_t seen, milliseconds at_most) override {
     const auto wait = std::min<milliseconds>(at_most, milliseconds(kMaxWaitMs));
     return get(fmt::format("/v1/jobs/{}?seen={}&wait_ms={}", percent_encode(id), seen, wait.count()),

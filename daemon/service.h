@@ -46,6 +46,14 @@ struct ProtectRequest {
 
 enum class PointsListed { present, deleted };
 
+struct VerifyRequest {
+  double data_percent = 0;  // how much of the bytes in packs is read; 0: none, 100: all
+  bool repair = false;
+  std::string from;          // with repair: absolute path of a copy of the store; empty: none
+  bool accept_gaps = false;  // points that are missing are noted as gone
+  std::uint64_t rate = 0;    // bytes a second; 0: no limit
+};
+
 class Service {
  public:
   virtual ~Service() = default;
@@ -76,6 +84,8 @@ class Service {
   // {"name","machine","point","protected":{"since","until"}|null}. Errors: as Store::find_point, used_wrongly (`until`
   // is over), store_locked.
   virtual Result<nlohmann::json> protect_point(const ProtectRequest& request) = 0;
+  // Queues one job; its document. Errors: used_wrongly, machine_busy (the store is being verified).
+  virtual Result<nlohmann::json> start_verify(const VerifyRequest& request) = 0;
   // Waits until the job's document differs from revision `seen` or `at_most` has passed; its document
   // ("revision" is in it; "state" says whether it has ended).
   virtual Result<nlohmann::json> wait_job(const std::string& id, std::uint64_t seen,

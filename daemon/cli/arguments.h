@@ -37,6 +37,15 @@ struct StoreInitCommand {
 };
 struct StoreInfoCommand {};
 struct RebuildIndexCommand {};
+// Works on the directory alone: without settings, index and journal, also on read-only media.
+struct StoreRecoverCommand {
+  std::vector<std::string> points;  // MACHINE@POINT; empty: list all
+  std::string to;                   // where to write their disks; empty: list
+  std::string key_file;
+  std::string passphrase_file;
+  std::string work;  // where the index is built; empty: $TMPDIR
+  bool force = false;
+};
 struct KeysListCommand {};
 struct KeysAddCommand {
   enum class From { key_file, passphrase_file, terminal, recovery };
@@ -155,7 +164,13 @@ struct KeyDrillCommand {
 };
 struct VerifyCommand {
   bool proof = false;
-  std::string what;  // empty: all points; a machine; MACHINE@POINT
+  double data_percent = 0;
+  bool keyless = false;
+  bool repair = false;
+  std::string from;  // with repair: a copy of the store; empty: none
+  bool accept_gaps = false;
+  std::uint64_t rate = 0;  // bytes a second; 0: no limit
+  std::string what;        // empty: all points; a machine; MACHINE@POINT
 };
 struct PruneCommand {
   std::string machine;  // empty: all
@@ -192,13 +207,14 @@ struct CompleteCommand {
 };
 
 using Command =
-    std::variant<HelpCommand, VersionCommand, StoreInitCommand, StoreInfoCommand, RebuildIndexCommand, KeysListCommand,
-                 KeysAddCommand, KeysRemoveCommand, ConfigCheckCommand, BackupCommand, PointsCommand, MountCommand,
-                 UmountCommand, RestoreCommand, VaultInitCommand, VaultListCommand, VaultPolicyCommand,
-                 VaultGrantCommand, VaultRevokeCommand, VaultAuditCommand, KeyCreateCommand, KeyRotateCommand,
-                 KeyImportCommand, KeyListCommand, KeyShowCommand, KeyDeleteCommand, KeyRestoreCommand,
-                 KeyExportCommand, KeyDrillCommand, VerifyCommand, PruneCommand, DeleteCommand, UndeleteCommand,
-                 ProtectCommand, StatusCommand, JobsCommand, JobsCancelCommand, ExplainCommand, CompleteCommand>;
+    std::variant<HelpCommand, VersionCommand, StoreInitCommand, StoreInfoCommand, RebuildIndexCommand,
+                 StoreRecoverCommand, KeysListCommand, KeysAddCommand, KeysRemoveCommand, ConfigCheckCommand,
+                 BackupCommand, PointsCommand, MountCommand, UmountCommand, RestoreCommand, VaultInitCommand,
+                 VaultListCommand, VaultPolicyCommand, VaultGrantCommand, VaultRevokeCommand, VaultAuditCommand,
+                 KeyCreateCommand, KeyRotateCommand, KeyImportCommand, KeyListCommand, KeyShowCommand, KeyDeleteCommand,
+                 KeyRestoreCommand, KeyExportCommand, KeyDrillCommand, VerifyCommand, PruneCommand, DeleteCommand,
+                 UndeleteCommand, ProtectCommand, StatusCommand, JobsCommand, JobsCancelCommand, ExplainCommand,
+                 CompleteCommand>;
 
 struct Arguments {
   GlobalOptions globals;

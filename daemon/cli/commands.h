@@ -19,6 +19,7 @@ class Context;
 Result<ExitCode> run(Context& context, const StoreInitCommand& command);
 Result<ExitCode> run(Context& context, const StoreInfoCommand& command);
 Result<ExitCode> run(Context& context, const RebuildIndexCommand& command);
+Result<ExitCode> run(Context& context, const StoreRecoverCommand& command);
 Result<ExitCode> run(Context& context, const KeysListCommand& command);
 Result<ExitCode> run(Context& context, const KeysAddCommand& command);
 Result<ExitCode> run(Context& context, const KeysRemoveCommand& command);
@@ -60,6 +61,9 @@ Result<ExitCode> run(Context& context, const CompleteCommand& command);
 Result<ExitCode> restore_header_onto(Context& context, const RestoreCommand& command);
 std::string render_header_restore(const nlohmann::json& document);
 
+// cairn verify --proof.
+Result<ExitCode> verify_proofs(Context& context, const VerifyCommand& command);
+
 // The whole program but for hardening: parses, runs, reports; exceptions of libraries end here.
 ExitCode run_command_line(const std::vector<std::string>& words);
 
@@ -79,6 +83,12 @@ std::string render_keys(const nlohmann::json& document);
 std::string render_key(const nlohmann::json& document);
 std::string render_key_restore(const nlohmann::json& document);
 std::string render_drill(const nlohmann::json& document);
+std::string render_verify(const nlohmann::json& report);
+std::string render_keyless(const nlohmann::json& report);
+std::string render_recoverable(const nlohmann::json& document);
+// What a status says of verifying: lines for its head, and warnings.
+std::string render_verify_status(const nlohmann::json& verify, UtcTime now);
+void add_verify_warnings(const nlohmann::json& verify, UtcTime now, std::vector<std::string>& warnings);
 std::string render_status(const nlohmann::json& document, UtcTime now);
 std::string render_jobs(const nlohmann::json& rows);
 std::string render_job(const nlohmann::json& job);

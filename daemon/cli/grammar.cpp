@@ -162,6 +162,7 @@ void Grammar::add_store() {
       "\n"
       "The index is only a cache: this reads the footers of all packs. Damaged packs are named and left alone.",
       [] { return Command(RebuildIndexCommand{}); });
+  add_recover(*store);
   CLI::App* keys = add(*store, "keys", "The keys that open the store", "", nullptr);
   add(*keys, "list", "List the key slots", "Example:\n  cairn store keys list",
       [] { return Command(KeysListCommand{}); });

@@ -61,6 +61,9 @@ struct Grammar {
   UndeleteCommand undelete;
   ProtectCommand protect;
   std::string protect_until;
+  std::string verify_data, verify_rate;
+  const CLI::Option* verify_data_given = nullptr;
+  StoreRecoverCommand recover;
 
   std::map<const CLI::App*, std::function<Result<Command>()>> finish;  // the commands that can be run
   std::map<const CLI::Option*, Completion::Kind> completes;            // what stands in a positional or an option
@@ -77,9 +80,11 @@ struct Grammar {
   // grammar_keys.cpp
   void add_vault();
   void add_key();
+  // grammar_verify.cpp
   void add_verify();
   // grammar_retention.cpp
   void add_retention();
+  void add_recover(CLI::App& store);
 };
 
 std::unexpected<Error> misuse(std::string doing, std::string because, std::string resolution = {});

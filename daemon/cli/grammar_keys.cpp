@@ -231,21 +231,4 @@ void Grammar::add_key() {
       Kind::points;
 }
 
-void Grammar::add_verify() {
-  CLI::App* verify_app =
-      add(app, "verify", "Verify recovery points: --proof tries their keys again",
-          "Examples:\n"
-          "  cairn verify --proof\n"
-          "  cairn verify --proof web-01@latest\n"
-          "\n"
-          "--proof unlocks every encrypted disk of the points with the keys in the points, from the store alone.",
-          [this]() -> Result<Command> {
-            if (!verify.proof) return misuse("verify", "this version verifies proofs only", "add --proof");
-            return verify;
-          });
-  verify_app->add_flag("--proof", verify.proof, "Try the keys in the points on the headers in the points");
-  completes[verify_app->add_option("what", verify.what, "A machine, or MACHINE@POINT (default: all)")
-                ->type_name("MACHINE")] = Kind::machines_or_points;
-}
-
 }  // namespace cairn::cli

@@ -125,7 +125,7 @@ Result<ExitCode> run(Context& context, const KeyDrillCommand& command) {
   return unlock_all(context, command.point, Which::newest);
 }
 
-Result<ExitCode> run(Context& context, const VerifyCommand& command) {
+Result<ExitCode> verify_proofs(Context& context, const VerifyCommand& command) {
   return unlock_all(context, command.what, Which::all);
 }
 

@@ -53,6 +53,7 @@ std::vector<std::string> status_warnings(const nlohmann::json& document, UtcTime
   const bool running = flag_of(member(document, "daemon"), "running");
   if (!running)
     warnings.emplace_back("no daemon is running: nothing is backed up on schedule (systemctl start cairnd)");
+  add_verify_warnings(member(document, "verify"), now, warnings);
   const nlohmann::json& mount = member(document, "mount");
   if (running && mount.is_object() && text_of(mount, "state") != "mounted") {
     std::string text = "recovery points are not mounted at " + text_of(mount, "path");
@@ -126,6 +127,7 @@ std::string render_status(const nlohmann::json& document, UtcTime now) {
                       {"mount", mount_text},
                       {"jobs", std::to_string(number_of(jobs, "running")) + " running, " +
                                    std::to_string(number_of(jobs, "queued")) + " waiting"},
+                      {"verified", render_verify_status(member(document, "verify"), now)},
                       {"no recent proof", count_of(number_of(document, "machines_without_recent_proof"), "machine")}});
   const nlohmann::json& machines = member(document, "machines");
   if (!machines.is_array() || machines.empty()) return text + "\nno machines in the settings\n";

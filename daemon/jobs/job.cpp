@@ -43,6 +43,16 @@ void JobContext::set_point(std::string name) {
   if (on_change_) on_change_();
 }
 
+void JobContext::keep_result(std::string result) {
+  const std::lock_guard lock(mutex_);
+  kept_result_ = std::move(result);
+}
+
+std::string JobContext::kept_result() const {
+  const std::lock_guard lock(mutex_);
+  return kept_result_;
+}
+
 JobContext::View JobContext::view() const {
   const std::lock_guard lock(mutex_);
   return view_;

@@ -30,13 +30,17 @@ class JobContext {
   void warn(std::string warning);
   // The recovery point the job is about: "web-01@20261121T020000Z".
   void set_point(std::string name);
+  // What there is to show when the job fails all the same: JSON text.
+  void keep_result(std::string result);
+  [[nodiscard]] std::string kept_result() const;
   [[nodiscard]] View view() const;
 
  private:
   const std::stop_token stop_;
   const std::function<void()> on_change_;
   mutable std::mutex mutex_;
-  View view_;  // guarded by mutex_
+  View view_;                // guarded by mutex_
+  std::string kept_result_;  // guarded by mutex_
 };
 
 }  // namespace cairn

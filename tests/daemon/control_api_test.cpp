@@ -288,6 +288,22 @@ TEST_F(ControlApiTest, RefusesWrongRequestsAboutPoints) {
   EXPECT_TRUE(service_.asked().empty());
 }
 
+TEST_F(ControlApiTest, RemoteServiceAsksForVerifying) {
+  const auto remote = value_of(connect_to_daemon(socket_));
+  (void)value_of(remote->start_verify({}));
+  (void)value_of(remote->start_verify({12.5, true, "/mnt/copy", true, 1000}));
+  EXPECT_EQ(service_.asked(),
+            (std::vector<std::string>{"verify 0", "verify 12 repair /mnt/copy accept-gaps rate 1000"}));
+}
+
+TEST_F(ControlApiTest, RefusesWrongRequestsToVerify) {
+  for (const char* body : {R"({"data_percent":101})", R"({"data_percent":-1})", R"({"data_percent":"all"})",
+                           R"({"from":"/mnt"})", R"({"rate":-1})", R"({"repair":"yes"})", R"({"data":10})", "[]"})
+    EXPECT_EQ(ask("POST", "/v1/verifications", body).status, 400) << body;
+  EXPECT_EQ(ask("GET", "/v1/verifications").status, 405);
+  EXPECT_TRUE(service_.asked().empty());
+}
+
 TEST_F(ControlApiTest, RemoteServiceGivesTheSameResults) {
   const auto remote = value_of(connect_to_daemon(socket_));
   EXPECT_EQ(value_of(remote->points(std::nullopt, kPresent)), value_of(service_.points(std::nullopt, kPresent)));

@@ -51,6 +51,12 @@ class FakeService final : public Service {
                     (request.until ? " until " + iso_time(*request.until) : ""),
                 {{"name", request.point}});
   }
+  Result<json> start_verify(const VerifyRequest& request) override {
+    return told("verify " + std::to_string(static_cast<int>(request.data_percent)) +
+                    (request.repair ? " repair " + request.from : "") + (request.accept_gaps ? " accept-gaps" : "") +
+                    (request.rate != 0 ? " rate " + std::to_string(request.rate) : ""),
+                {{"id", "v1"}});
+  }
   Result<json> wait_job(const std::string& id, std::uint64_t seen, std::chrono::milliseconds at_most) override {
     std::unique_lock lock(mutex_);
     ++waiting;

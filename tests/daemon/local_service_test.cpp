@@ -487,5 +487,52 @@ TEST(StateLock, OneDaemonAStateDirectory) {
   EXPECT_FALSE(StateLock::take(directory.path() / "no" / "parent"));
 }
 
+TEST_F(LocalServiceTest, AVerifyThatFindsDamageFailsAndHasItsReport) {
+  const auto engine = open_engine();
+  Service& service = engine->service();
+  (void)back_up(service, "web");
+  const auto verify = [&](VerifyRequest request) {
+    return finish(service, value_of(service.start_verify(request))["id"].get<std::string>());
+  };
+  json job = verify({100});
+  EXPECT_EQ(job["state"], "Completed") << job.dump(2);
+  EXPECT_EQ(job["result"]["clean"], true);
+  EXPECT_EQ(value_of(service.status())["verify"]["never_bytes"], 0);
+
+  std::string largest;
+  std::uintmax_t size = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(path("store") / "packs"))
+    if (entry.is_regular_file() && entry.file_size() > size) largest = entry.path(), size = entry.file_size();
+  {
+    std::fstream pack(largest, std::ios::in | std::ios::out | std::ios::binary);
+    pack.seekp(100'000);
+    pack.write("damage", 6);
+  }
+  job = verify({100});
+  EXPECT_EQ(job["state"], "Failed");
+  EXPECT_EQ(job["error"]["name"], "damage-found");
+  EXPECT_EQ(job["result"]["damage"]["points"].size(), 1U) << job.dump(2);
+  const json status = value_of(service.status())["verify"];
+  EXPECT_EQ(status["damage"]["points"].size(), 1U) << status.dump(2);
+
+  // What the next backup stores anew heals the point, and status says so.
+  clock_.advance(std::chrono::seconds(60));
+  EXPECT_EQ(back_up(service, "web")["state"], "Completed");
+  EXPECT_EQ(verify({0, true})["state"], "Completed");
+  EXPECT_EQ(value_of(service.status())["verify"]["damage"]["found"], nullptr);
+}
+
+TEST_F(LocalServiceTest, OneVerifyAtATimeAndSlicesAreJobsToo) {
+  const auto engine = open_engine();
+  (void)back_up(engine->service(), "web");
+  const json slice = value_of(engine->local_service().start_scrub(std::chrono::days(30), false));
+  EXPECT_EQ(slice["trigger"], "schedule");
+  EXPECT_EQ(slice["object"], kVerifySlice);
+  const json job = finish(engine->service(), slice["id"].get<std::string>());
+  EXPECT_EQ(job["state"], "Completed") << job.dump(2);
+  EXPECT_EQ(job["result"]["packs_read"], 1);
+  EXPECT_EQ(engine->service().start_verify({0, false, "/mnt"}).error().code, ErrorCode::used_wrongly);
+}
+
 }  // namespace
 }  // namespace cairn
