@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# Damage is found and named, stays known, and is mended: by a copy of the store, and by the next backup.
+# SPDX-License-Identifier: GPL-3.0-or-later
+. "$(dirname "$0")/lib.sh"
+needs fuse jq openssl
+
+truncate -s 64M "$work/web.img"
+fill "$work/web.img" 0 $((40 * MiB)) base
+settings "$(one_disk web web.img)"
+new_store
+backup web
+cp "$work/web.img" "$work/first.img"
+first=$(latest web)
+fill "$work/web.img" $((60 * MiB)) 4096 change
+wait_until 5 sh -c "[ \$(date -u +%Y%m%dT%H%M%SZ) != $first ]"
+backup web
+
+exits "a whole store verifies" 0 cairn verify --data
+contains "and says so" "$(cat "$stdout")" "all is there"
+exits "without any key too" 0 cairn verify --keyless
+exits "and from the directory alone" 0 "$CAIRN" --config /nonexistent verify --keyless --store "$work/store"
+
+# The largest pack holds the disk's chunks; a byte in its middle is one chunk's.
+cp -a "$work/store" "$work/replica"
+pack=$(find "$work/store/packs" -type f -size +8M | sort | head -n 1)
+cp "$pack" "$work/pack.good"
+flip() { # FILE OFFSET
+  local byte
+  byte=$(od -An -tu1 -j "$2" -N 1 "$1" | tr -d ' ')
+  printf "$(printf '\\x%02x' $((byte ^ 64)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+flip "$pack" $((5 * MiB))
+exits "keyless finds the flipped byte" 1 cairn verify --keyless
+contains "and names the pack" "$(cat "$stdout")" "$(basename "$pack")"
+exits "verify --data finds it" 1 cairn verify --data --json
+equal "as damage" "$(jq -r .error.name "$stdout")" damage-found
+equal "both points are hit" "$(jq '.jobs[0].result.damage.points | length' "$stdout")" 2
+equal "one chunk of 64 KiB each" "$(jq -c '[.jobs[0].result.damage.points[].disks[0].bytes]' "$stdout")" "[65536,65536]"
+offset=$(jq '.jobs[0].result.damage.points[0].disks[0].ranges[0][0]' "$stdout")
+
+mount_points
+readable() { dd if="$(disk web "$first")" bs=64K skip=$(($1 / 65536)) count="$2" status=none 2>/dev/null; }
+check_fails "just that range cannot be read" dd if="$(disk web "$first")" of=/dev/null bs=64K skip=$((offset / 65536)) count=1
+equal "all before it can" "$(readable 0 $((offset / 65536)) | sha256sum)" "$(head -c "$offset" "$work/first.img" | sha256sum)"
+equal "all after it can" "$(readable $((offset + 65536)) 9999 | sha256sum)" \
+  "$(tail -c +$((offset + 65537)) "$work/first.img" | sha256sum)"
+umount_points
+run cairn status --json
+contains "status warns of it" "$(jq -r '.warnings[]' "$stdout")" "[damage-known]"
+refuses "a verify without data still knows" damage-found cairn verify
+
+# Mended by the next backup, which stores the chunk anew.
+wait_until 5 sh -c "[ \$(date -u +%Y%m%dT%H%M%SZ) != $(latest web) ]"
+backup web
+run cairn status --json
+equal "no point is damaged any more" "$(jq '.verify.damage.points | length' "$stdout")" 0
+exits "repair puts what is left of the pack into a new one" 0 cairn verify --repair
+holds "the old file is kept" -f "$work/store/aside/$(basename "$pack")"
+mount_points
+check "the old point is whole" cmp "$work/first.img" "$(disk web "$first")"
+umount_points
+exits "all is there" 0 cairn verify --data
+check_fails "and aside/ is empty then" test -e "$work/store/aside/$(basename "$pack")"
+
+# Mended by a copy of the store.
+rm -rf "$work/store"
+cp -a "$work/replica" "$work/store"
+rm "$pack"
+flip "$work/store/points/web@$first" 100
+printf x >"$work/store/store.json"
+refuses "a lost pack, point and store.json are found" damage-found cairn verify
+refuses "without a copy they cannot all be mended" not-repaired cairn verify --repair
+exits "with one they are" 0 cairn verify --repair --from "$work/replica"
+contains "and it says what it did" "$(cat "$stdout")" "MENDED"
+mount_points
+check "the disk is whole" cmp "$work/first.img" "$(disk web "$first")"
+umount_points
+check "store.json is what it was" cmp "$work/store/store.json" "$work/replica/store.json"
+truncate -s 1M "$work/other.img"
+sed "s|$work/store,|$work/other,|" "$config" >"$work/other.yaml"
+run other store init
+refuses "another store is no replica" replica-differs cairn verify --repair --from "$work/other"
+
+# A point that vanishes is noticed by the one after it.
+rm "$work/store/points/web@$first"
+refuses "a gap is found" damage-found cairn verify
+contains "and named" "$(cat "$stdout")" "MISSING  web@$first"
+exits "accepted, it is none" 0 cairn verify --accept-gaps
+exits "for good" 0 cairn verify
+
+# The same through the daemon, which also says how old the checks are.
+start_daemon
+exits "the daemon verifies" 0 cairn verify --data --rate 1GiB
+run cairn status --json
+equal "nothing is unchecked" "$(jq .verify.never_bytes "$stdout")" 0
+equal "nothing is late" "$(jq .verify.late "$stdout")" false
+equal "it was a job" "$(cairn jobs --json | jq -r '.[0].kind')" verify
+stop_daemon
+
+exits "wrong use is said: --from without --repair" 2 cairn verify --from /tmp
+exits "wrong use is said: --keyless and --data" 2 cairn verify --keyless --data
+exits "wrong use is said: 0 percent" 2 cairn verify --data 0
+end
