@@ -24,6 +24,7 @@
 namespace cairn {
 namespace {
 
+constexpr std::uint64_t kMaxRecordBytes = 1024 * 1024;      // of a small document
 constexpr std::uint64_t kMaxRunBytes = 4ULL * 1024 * 1024;  // of sealed bytes in one request
 constexpr std::uint64_t kMaxRunGap = 128ULL * 1024;         // read and dropped rather than asked around
 
@@ -131,7 +132,7 @@ Result<std::shared_ptr<Index>> Store::State::index() {
 }
 
 Result<std::optional<Buffer>> Store::read_record(const std::string& object) {
-  const auto bytes = state_->backend->get(object, kMaxDocumentBytes);
+  const auto bytes = state_->backend->get(object, kMaxRecordBytes);
   if (!bytes && bytes.error().code == ErrorCode::object_missing) return std::optional<Buffer>();
   if (!bytes && bytes.error().code != ErrorCode::store_damaged) return pass_on(bytes.error());
   if (!bytes) return std::optional<Buffer>();
