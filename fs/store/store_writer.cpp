@@ -140,9 +140,9 @@ Result<std::shared_ptr<WriterCore>> Store::State::writer_core(const std::string&
   }
   CAIRN_TRY(WriterLock lock, WriterLock::take(directory, purpose));
   CAIRN_CHECK(backend->remove_leftovers());
-  // Whoever was killed in the last step of an init, or of a removal, has not seen to it that it stays.
-  CAIRN_CHECK(backend->settle({}));
-  CAIRN_CHECK(backend->settle("points/"));
+  // Whoever was killed in the last step of an init, or of a change of points and marks, has not seen to it that it
+  // stays.
+  for (const char* place : {"", "points/", "deleted/", "protected/", "purged/"}) CAIRN_CHECK(backend->settle(place));
   std::error_code ignored;
   std::filesystem::remove_all(directory / "index.new", ignored);  // of an interrupted rebuild
   if (auto renewed = renew_document_copy(*backend, directory, keys); !renewed)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/faults/scenarios.h"
 
+#include <algorithm>
 #include <array>
 
 #include "daemon/journal.h"
@@ -150,6 +151,81 @@ Result<void> collect_and_back_up(Scene& scene, int attempt) {
   return {};
 }
 
+// --- deleting, bringing back, protecting, removing for good
+const PointName kFirst{"web", test_time(0)};
+
+Result<std::shared_ptr<StoreWriter>> writer_of(Store& store) {
+  return store.begin_writing("faults");
+}
+
+// An error that says that an earlier try got that far, when it is the repetition.
+Result<void> unless_done(Result<void> outcome, int attempt, ErrorCode done) {
+  if (!outcome && attempt > 0 && outcome.error().code == done) return {};
+  return outcome;
+}
+
+Result<void> delete_first(Scene& scene, int attempt) {
+  CAIRN_TRY(const auto store, scene.open());
+  CAIRN_TRY(const auto writer, writer_of(*store));
+  scene.promise(kFirst.text(), Standing::may);
+  const Deletion deletion{kFirst, test_time(100), test_time(200), "by hand"};
+  CAIRN_CHECK(unless_done(writer->delete_point(deletion, test_time(100)), attempt, ErrorCode::point_deleted));
+  scene.promise(kFirst.text(), Standing::hidden);
+  return {};
+}
+
+void prepare_deleted(Scene& scene) {
+  prepare_two_machines(scene);
+  must(delete_first(scene, 0));
+}
+
+Result<void> undelete_first(Scene& scene, int attempt) {
+  CAIRN_TRY(const auto store, scene.open());
+  CAIRN_TRY(const auto writer, writer_of(*store));
+  scene.promise(kFirst.text(), Standing::may);
+  CAIRN_CHECK(unless_done(writer->undelete_point(kFirst), attempt, ErrorCode::point_not_deleted));
+  scene.promise(kFirst.text(), Standing::must);
+  return {};
+}
+
+Result<void> protect_first(Scene& scene, int) {
+  CAIRN_TRY(const auto store, scene.open());
+  CAIRN_TRY(const auto writer, writer_of(*store));
+  CAIRN_CHECK(writer->protect_point({kFirst, test_time(100), std::nullopt}));
+  scene.promise("protected", Standing::hidden);
+  return {};
+}
+
+void check_protected(const Scene& scene, CaseResult& result) {
+  if (!scene.truth().contains("protected")) return;
+  const auto store = scene.open();
+  if (!store) return;
+  const auto protection = (*store)->protection_of(kFirst);
+  if (!protection || !*protection) result.add(Verdict::other, "a point that was protected is not");
+}
+
+// As prune does it: the deletion's time is over, the point goes for good, and then what only it needed.
+Result<void> prune(Scene& scene, int attempt) {
+  CAIRN_TRY(const auto store, scene.open());
+  CAIRN_TRY(const auto writer, writer_of(*store));
+  CAIRN_CHECK(unless_done(writer->purge_point(kFirst, "retention", test_time(300), test_time(300)), attempt,
+                          ErrorCode::point_missing));
+  CAIRN_CHECK(writer->collect_garbage({}));
+  scene.promise("purged", Standing::hidden);
+  return {};
+}
+
+void check_purged(const Scene& scene, CaseResult& result) {
+  if (!scene.truth().contains("purged")) return;
+  const auto store = scene.open();
+  if (!store) return;
+  const auto stored = (*store)->list_stored_points();
+  if (!stored || std::ranges::find(*stored, kFirst) != stored->end())
+    result.add(Verdict::other, "a point that was removed for good is still there");
+  const auto tombstones = (*store)->tombstones();
+  if (!tombstones) result.add(Verdict::other, "tombstones cannot be read: " + tombstones.error().message());
+}
+
 // Reads every byte; the bytes are compared by the check that follows.
 Result<void> read_all(Scene& scene) {
   CAIRN_TRY(const auto store, scene.open());
@@ -242,6 +318,10 @@ const std::array kScenarios = {
     Scenario{"point removed", prepare_two_machines, remove_point},
     Scenario{"gc", prepare_garbage, [](Scene& scene, int) { return collect(scene); }},
     Scenario{"gc and backup", prepare_garbage, collect_and_back_up},
+    Scenario{"delete", prepare_two_machines, delete_first},
+    Scenario{"undelete", prepare_deleted, undelete_first},
+    Scenario{"protect", prepare_two_machines, protect_first, check_protected},
+    Scenario{"prune", prepare_deleted, prune, check_purged},
     Scenario{"reading", prepare_two_machines, [](Scene& scene, int) { return read_all(scene); }},
     Scenario{"journal", prepare_journal, journal_jobs, check_journal, false},
 };
