@@ -511,6 +511,7 @@ Result<void> Index::State::add_packs(MDB_txn* txn, const RunSet& runs, std::span
 }
 
 Result<void> Index::add(std::span<const IndexedPack> packs) {
+  const std::lock_guard one_change(state_->change_mutex);
   CAIRN_CHECK(state_->drop_unfinished());
   Transaction txn;
   CAIRN_CHECK(state_->written(txn.begin(state_->env, 0)));

@@ -122,6 +122,7 @@ Result<void> Index::places(std::span<const ChunkName> names, std::span<std::opti
 }
 
 Result<void> Index::retire(std::span<const PackNumber> packs, Retired why, std::span<const IndexedPack> added) {
+  const std::lock_guard one_change(state_->change_mutex);
   CAIRN_ASSERT(why == Retired::unneeded || why == Retired::damaged);
   CAIRN_CHECK(state_->drop_unfinished());
   Transaction txn;
@@ -157,6 +158,7 @@ Result<void> Index::State::make_gone(MDB_txn* txn, std::span<const PackNumber> n
 }
 
 Result<void> Index::drop(std::span<const PackNumber> packs, Tidy tidy) {
+  const std::lock_guard one_change(state_->change_mutex);
   {
     Transaction txn;
     CAIRN_CHECK(state_->written(txn.begin(state_->env, 0)));
@@ -167,6 +169,7 @@ Result<void> Index::drop(std::span<const PackNumber> packs, Tidy tidy) {
 }
 
 Result<void> Index::forget(std::span<const std::string> pack_names) {
+  const std::lock_guard one_change(state_->change_mutex);
   {
     Transaction txn;
     CAIRN_CHECK(state_->written(txn.begin(state_->env, 0)));

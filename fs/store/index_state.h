@@ -102,6 +102,9 @@ struct Index::State {
   std::uint32_t version = 0;                   // as it is on disk; below kIndexVersion only where nobody may write
   std::mutex idle_mutex;
   std::vector<MDB_txn*> idle;  // read transactions, reset; guarded by idle_mutex
+  // From the beginning to the end of whatever changes runs: merges take several transactions, and one must not take the
+  // other's for the leftover of a crash.
+  std::mutex change_mutex;
   std::mutex runs_mutex;
   std::shared_ptr<const RunSet> last_runs;  // guarded by runs_mutex
 

@@ -369,6 +369,36 @@ TEST_P(IndexingGone, MergesLeaveOutEntriesOfPacksThatAreGone) {
 INSTANTIATE_TEST_SUITE_P(Tidy, IndexingGone, testing::Values(Index::Tidy::now, Index::Tidy::later),
                          [](const auto& test) { return test.param == Index::Tidy::now ? "Now" : "Later"; });
 
+// A backup's pack writer and a collection change the index at the same time, and merges take several transactions.
+TEST_F(Indexing, ThreadsThatChangeItDoNotTakeEachOthersMergesAway) {
+  const auto index = make();
+  constexpr std::uint64_t kPacks = 40;
+  constexpr std::uint64_t kNames = 8000;  // so that merges are of more than one slice
+  const auto add_all = [&](std::uint64_t thread) {
+    for (std::uint64_t i = 0; i < kPacks; ++i) {
+      const std::uint64_t number = thread * kPacks + i;
+      const IndexedPack pack = pack_of(number, number * kNames, kNames);
+      expect_ok(index->add({&pack, 1}));
+    }
+  };
+  {
+    std::jthread one([&] { add_all(0); });
+    std::jthread other([&] { add_all(1); });
+    for (int i = 0; i < 20; ++i) {
+      const IndexedPack extra =
+          pack_of(1'000'000 + static_cast<std::uint64_t>(i), 50'000'000 + 10U * static_cast<std::uint64_t>(i), 10);
+      expect_ok(index->add({&extra, 1}));
+      const auto rows = value_of(index->packs());
+      const auto row = std::ranges::find(rows, extra.name, &PackRow::name);
+      ASSERT_NE(row, rows.end());
+      expect_ok(index->retire({&row->number, 1}, Retired::unneeded));
+      expect_ok(index->drop({&row->number, 1}));
+    }
+  }
+  EXPECT_EQ(missing(*index, 0, 2 * kPacks * kNames), 0U);
+  EXPECT_EQ(value_of(index->record_count()), 2 * kPacks * kNames);
+}
+
 TEST_F(Indexing, RemembersWhenPacksWereVerified) {
   const auto index = make();
   const IndexedPack packs[] = {pack_of(1, 0, 10), pack_of(2, 100, 10)};
