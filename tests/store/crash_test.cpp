@@ -113,7 +113,7 @@ INSTANTIATE_TEST_SUITE_P(Cuts, BackupCrash,
 TEST(WriterFailure, StaysAFailureForEveryoneWhoSharesTheWriter) {
   const TemporaryStore place;
   const auto backend =
-      std::make_shared<FaultyBackend>(std::make_shared<LocalBackend>(place.path()), 9, CutAt::before_effect);
+      std::make_shared<FaultyBackend>(std::make_shared<LocalBackend>(place.path()), 11, CutAt::before_effect);
   const auto store = value_of(Store::open(place.path(), backend, TemporaryStore::key()));
   const auto writer = value_of(store->begin_writing("test"));
   MemoryImage image(64 * kMiB);
