@@ -23,7 +23,7 @@ CaseResult fill_up(const std::filesystem::path& at, std::uint64_t seed) {
   const auto store = value_of(scene.open());
   std::optional<Error> stopped;
   int second = 0;
-  for (; second < 400 && !stopped; ++second) {
+  for (; second < 4000 && !stopped; ++second) {
     // A machine of its own each time: nothing is shared.
     const std::string machine = "vm-" + std::to_string(random() % 1'000'000);
     if (auto done = scene.back_up(*store, machine, 0, second); !done) stopped = done.error();
