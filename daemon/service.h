@@ -49,7 +49,7 @@ enum class PointsListed { present, deleted };
 struct VerifyRequest {
   double data_percent = 0;  // how much of the bytes in packs is read; 0: none, 100: all
   bool repair = false;
-  std::string from;          // with repair: absolute path of a copy of the store; empty: none
+  std::string from = {};     // with repair: absolute path of a copy of the store; empty: none
   bool accept_gaps = false;  // points that are missing are noted as gone
   std::uint64_t rate = 0;    // bytes a second; 0: no limit
 };

@@ -113,9 +113,10 @@ INSTANTIATE_TEST_SUITE_P(Cuts, BackupCrash,
 TEST(WriterFailure, StaysAFailureForEveryoneWhoSharesTheWriter) {
   const TemporaryStore place;
   const auto backend =
-      std::make_shared<FaultyBackend>(std::make_shared<LocalBackend>(place.path()), 11, CutAt::before_effect);
+      std::make_shared<FaultyBackend>(std::make_shared<LocalBackend>(place.path()), UINT64_MAX, CutAt::before_effect);
   const auto store = value_of(Store::open(place.path(), backend, TemporaryStore::key()));
   const auto writer = value_of(store->begin_writing("test"));
+  backend->cut_now();
   MemoryImage image(64 * kMiB);
   image.fill_random(0, 64 * kMiB, 1);
   // Packs are written beside the reading: on a busy machine it is the flush that learns of the failure.

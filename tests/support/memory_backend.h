@@ -103,6 +103,8 @@ class FaultyBackend final : public Backend {
   FaultyBackend(std::shared_ptr<Backend> inner, std::uint64_t cut, CutAt at)
       : inner_(std::move(inner)), cut_(cut), at_(at) {}
   [[nodiscard]] std::uint64_t calls() const { return calls_; }
+  // From now on.
+  void cut_now() { cut_ = calls_.load(); }
 
   [[nodiscard]] std::string location() const override { return inner_->location(); }
   using Backend::put;
@@ -138,7 +140,7 @@ class FaultyBackend final : public Backend {
   }
 
   std::shared_ptr<Backend> inner_;
-  std::uint64_t cut_;
+  std::atomic<std::uint64_t> cut_;
   CutAt at_;
   std::atomic<std::uint64_t> calls_ = 0;
 };
