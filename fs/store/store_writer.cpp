@@ -8,6 +8,7 @@
 #include "config/base/log.h"
 #include "fs/store/document_pair.h"
 #include "fs/store/ingest.h"
+#include "fs/store/mark_files.h"
 #include "fs/store/point_file.h"
 #include "fs/store/store_state.h"
 #include "fs/store/writer_core.h"
@@ -201,6 +202,11 @@ Result<std::string> StoreWriter::epoch() {
 
 Result<void> StoreWriter::commit(RecoveryPoint& point) {
   CAIRN_CHECK(state_->core->sink.flush());
+  // Held while it looks for the predecessor and publishes: a purge in between would leave a tombstone that nobody seems
+  // to need, and remove it.
+  const std::lock_guard lock(state_->store.marks_mutex);
+  // A point of that name may have been there, and deleted: its mark must not hide this one.
+  CAIRN_CHECK(state_->store.marks().remove(deletion_object(point.name)));
   const std::string prefix = "points/" + point.name.machine + "@";
   CAIRN_TRY(const auto objects, state_->store.backend->list("points/"));
   std::optional<PointName> previous;

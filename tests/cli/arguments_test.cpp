@@ -229,7 +229,7 @@ TEST(Arguments, JsonIsSeenInWordsThatCannotBeParsed) {
 
 TEST(Completion, OffersCommandsAndOptions) {
   EXPECT_THAT(completion_of({"ba"}).words, ElementsAre("backup"));
-  EXPECT_THAT(completion_of({"store", ""}).words, ElementsAre("init", "info", "rebuild-index", "keys"));
+  EXPECT_THAT(completion_of({"store", ""}).words, ElementsAre("init", "info", "rebuild-index", "recover", "keys"));
   EXPECT_THAT(completion_of({"--json", "store", "keys", "re"}).words, ElementsAre("remove"));
   EXPECT_THAT(completion_of({"restore", "--d"}).words, ElementsAre("--disk"));
   EXPECT_THAT(completion_of({"restore", "--"}).words, Contains("--json"));
