@@ -104,6 +104,8 @@ std::string LocalService::start_prune_after_backup(const std::string& machine, J
   PruneTask task;
   task.machine = machine;
   task.collect = Collect::when_needed;
+  // In the foreground somebody waits for it.
+  if (engine_.role() == EngineRole::daemon) task.rate = engine_.settings()->maintenance.rate;
   JobSpec spec = prune_spec(engine_, collecting_, task, trigger);
   spec.exclusive = "prune " + machine;
   const auto record = engine_.queue().submit(std::move(spec));
@@ -141,7 +143,14 @@ Result<json> LocalService::delete_point(const std::string& name) {
     document["purge_after"] = iso_time(purge_after);
     CAIRN_CHECK(writer->delete_point({found, reading.now, purge_after, "by hand"}, clock.trusted));
   } else {
-    CAIRN_CHECK(writer->purge_point(found, "by hand", reading.now, clock.trusted));
+    auto purged = writer->purge_point(found, "by hand", reading.now, clock.trusted);
+    if (!purged && purged.error().code == ErrorCode::point_in_use) {
+      // Hidden at once; who reads it reads on, and the next prune removes it.
+      document["purged"] = false;
+      document["purge_after"] = iso_time(reading.now);
+      purged = writer->delete_point({found, reading.now, reading.now, "by hand"}, clock.trusted);
+    }
+    CAIRN_CHECK(purged);
   }
   log_event(LogLevel::info, "point-deleted", found.text(), {{"purge_after", document["purge_after"].dump()}});
   engine_.points_changed();

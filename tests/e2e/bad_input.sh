@@ -56,10 +56,14 @@ chmod 600 "$work/store.key"
 jq '.version = 99' "$work/store/store.json" >"$work/store.json.new"
 cp "$work/store/store.json" "$work/store.json.good"
 cp "$work/store.json.new" "$work/store/store.json"
+check "one store.json that is damaged: its copy is used" cairn points
+holds "and that is said" "$(grep -c 'store.json.copy is used' "$stderr")" -ge 1
+cp "$work/store.json.new" "$work/store/store.json.copy"
 refuses "a store of a newer format" store-too-new cairn points
-head -c 100 "$work/store.json.good" >"$work/store/store.json"
+head -c 100 "$work/store.json.good" | tee "$work/store/store.json" >"$work/store/store.json.copy"
 refuses "store.json cut off" store-damaged cairn points
 cp "$work/store.json.good" "$work/store/store.json"
+cp "$work/store.json.good" "$work/store/store.json.copy"
 backup web-01 && ok "after all that the store takes a backup"
 
 # Locked by another process: a backup that is held up by a stopped writer.

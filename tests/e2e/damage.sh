@@ -116,9 +116,11 @@ check "after it the disk restores again" cairn restore web@latest --to "$work/ou
 whole
 chmod u+w "$work/store/store.json"
 fill "$work/store/store.json" 10 20 json
-refuses "store.json of garbage" store-damaged cairn points
-rm -f "$work/store/store.json"
-refuses "store.json is gone" store-missing cairn points
+check "store.json of garbage: its copy is used" cairn points
+cp "$work/store/store.json" "$work/store/store.json.copy"
+refuses "both of garbage" store-damaged cairn points
+rm -f "$work/store/store.json" "$work/store/store.json.copy"
+refuses "both are gone" store-missing cairn points
 whole
 check "nothing was lost" cairn restore web@latest --to "$work/out" --force
 end

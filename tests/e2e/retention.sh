@@ -92,6 +92,28 @@ refuses "nothing is deleted by hand either" clock-jumped cairn delete web@latest
 exits "somebody has looked" 0 cairn prune --accept-clock
 exits "and from then on it is right" 0 cairn prune
 
+# --- what is open stays until it is closed
+EXTRA='policies: { default: { soft_delete: off, retention: { last: 50 } } }' settings "$(one_disk web a.img)"
+sleep 1.1
+fill "$work/a.img" 0 $((2 * MiB)) read
+cp "$work/a.img" "$work/read.img"
+backup web
+read_one=$(latest web)
+sleep 1.1
+fill "$work/a.img" 0 $((2 * MiB)) newer
+backup web
+mount_points
+exec 7<"$mnt/web/$read_one/disks/root.img"
+exits "a point that is being read is deleted" 0 cairn delete "web@$read_one" --yes
+check "it vanishes" wait_until 20 hides "$read_one"
+exits "a prune does not take it away" 0 cairn prune
+cat <&7 >"$work/read.out"
+check "from who reads it" cmp "$work/read.img" "$work/read.out"
+exec 7<&-
+purged() { cairn prune >/dev/null && [ "$(cairn points --deleted --json | jq length)" -eq 0 ]; }
+check "when it is closed, the next prune does" wait_until 20 purged
+umount_points
+
 # --- the same with a daemon
 settings "$(one_disk web a.img)"
 start_daemon
