@@ -92,7 +92,7 @@ good
 settings "$(one_disk web-01 nowhere.img)"
 refuses "a disk that does not exist: config check" image-missing cairn config check
 refuses "a disk that does not exist: backup" image-missing cairn backup web-01
-equal "the job is journalled as Failed" "$(cairn jobs --json | jq -r '.[0].state')" Failed
+equal "the job is journalled as Failed" "$(cairn jobs --json | jq -r '[.[] | select(.kind == "backup")][0].state')" Failed
 mkdir "$work/folder"
 settings "$(one_disk web-01 folder)"
 refuses "a disk that is a directory" image-not-a-disk cairn backup web-01

@@ -60,7 +60,7 @@ check "cairn backup asks the daemon" cairn backup web
 first=$(latest web)
 check "the point shows in the daemon's mount" wait_until 10 test -f "$(disk web "$first")"
 check "it equals the image" cmp "$work/first.img" "$(disk web "$first")"
-equal "the job is in the journal" "$(cairn jobs --json | jq -r '.[0].state')" Completed
+equal "the job is in the journal" "$(cairn jobs --json | jq -r '[.[] | select(.kind == "backup")][0].state')" Completed
 daemon_points=$(cairn points --json)
 local_points=$("$CAIRN" --config "$config" --no-daemon points --json)
 equal "points: the same with and without the daemon" "$(jq -S . <<<"$daemon_points")" "$(jq -S . <<<"$local_points")"
