@@ -210,18 +210,21 @@ Result<json> LocalService::status() {
   const JobQueue::Counts counts = engine_.queue().counts();
   CAIRN_TRY(json space, kept_space(engine_.store()));
   const auto& journal_error = engine_.journal_error();
-  return json{
-      {"version", CAIRN_VERSION},
-      {"daemon", view.daemon ? view.daemon() : json{{"running", false}}},
-      {"store",
-       {{"path", engine_.store().path().string()}, {"id", engine_.store().info().id}, {"points", points.size()}}},
-      {"verify", verify_status_.document(engine_.store(), *settings, engine_.clock().now())},
-      {"mount", view.mount ? view.mount() : json(nullptr)},
-      {"space", std::move(space)},
-      {"journal", {{"error", journal_error ? to_json(*journal_error) : json(nullptr)}}},
-      {"jobs", {{"queued", counts.queued}, {"running", counts.running}}},
-      {"machines_without_recent_proof", without_proof},
-      {"machines", std::move(machines)}};
+  const auto& trouble = engine_.store().document_trouble();
+  return json{{"version", CAIRN_VERSION},
+              {"daemon", view.daemon ? view.daemon() : json{{"running", false}}},
+              {"store",
+               {{"path", engine_.store().path().string()},
+                {"id", engine_.store().info().id},
+                {"points", points.size()},
+                {"error", trouble ? to_json(*trouble) : json(nullptr)}}},
+              {"verify", verify_status_.document(engine_.store(), *settings, engine_.clock().now())},
+              {"mount", view.mount ? view.mount() : json(nullptr)},
+              {"space", std::move(space)},
+              {"journal", {{"error", journal_error ? to_json(*journal_error) : json(nullptr)}}},
+              {"jobs", {{"queued", counts.queued}, {"running", counts.running}}},
+              {"machines_without_recent_proof", without_proof},
+              {"machines", std::move(machines)}};
 }
 
 std::function<std::optional<json>()> LocalService::newest_rows(std::vector<PointName> points) {

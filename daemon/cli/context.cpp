@@ -54,7 +54,16 @@ Result<std::unique_ptr<Store>> Context::open_store() {
 
 Result<std::unique_ptr<Store>> Context::open_store_with(const UnlockKey& key) {
   CAIRN_TRY(const Settings* const settings, this->settings());
-  return Store::open(settings->store.path, key);
+  CAIRN_TRY(auto store, Store::open(settings->store.path, key));
+  warn_of_document(*store);
+  return store;
+}
+
+// It works all the same; but nobody should learn of it when the copy is damaged too.
+void Context::warn_of_document(const Store& store) {
+  if (const auto& trouble = store.document_trouble())
+    output_.note("warning: " + trouble->message() + "; store.json.copy is used. \"cairn verify --repair\" mends it [" +
+                 std::string(trouble->name()) + "]");
 }
 
 Result<Service*> Context::service() {
@@ -77,6 +86,7 @@ Result<Service*> Context::service() {
     options.key = &*key;
   }
   CAIRN_TRY(engine_, Engine::open(*settings, options));
+  warn_of_document(engine_->store());
   return &engine_->service();
 }
 

@@ -45,6 +45,7 @@ class Context {
   [[nodiscard]] bool with_daemon() const { return remote_ != nullptr; }
 
  private:
+  void warn_of_document(const Store& store);
   GlobalOptions globals_;
   Output output_;
   std::optional<Settings> settings_;

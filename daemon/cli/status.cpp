@@ -60,6 +60,8 @@ std::vector<std::string> status_warnings(const nlohmann::json& document, UtcTime
     if (const std::string why = text_of(member(mount, "error"), "message"); !why.empty()) text += ": " + why;
     warnings.push_back(text);
   }
+  if (const nlohmann::json& error = member(member(document, "store"), "error"); error.is_object())
+    warnings.push_back(text_of(error, "message") + "; store.json.copy is used [" + text_of(error, "name") + "]");
   const nlohmann::json& journal_error = member(member(document, "journal"), "error");
   if (journal_error.is_object())
     warnings.push_back(text_of(journal_error, "message") + " [" + text_of(journal_error, "name") + "]");

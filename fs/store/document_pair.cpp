@@ -85,6 +85,7 @@ Result<OpenedDocument> open_store_document(Backend& backend, const std::filesyst
   // A store.json that is authentic and does not open with this key has lost the slot on purpose.
   if (read_authentic(backend, kStoreDocument, path, KeyRing(copy->master_key))) return opened;
   warn_of(opened.error());
+  copy->trouble = opened.error();
   return copy;
 }
 

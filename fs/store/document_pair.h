@@ -19,6 +19,7 @@ inline constexpr const char* kStoreDocumentCopy = "store.json.copy";
 struct OpenedDocument {
   StoreDocument document;
   SecretBytes master_key;
+  std::optional<Error> trouble;  // what is wrong with store.json, when its copy was used
 };
 // Opens store.json with the key, or else its copy: only when store.json cannot be read or does not authenticate, never
 // when it is authentic and has no slot for the key. `path` is the store's, for messages.

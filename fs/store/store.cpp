@@ -228,11 +228,15 @@ Result<std::unique_ptr<Store>> Store::open(const std::filesystem::path& path, st
   CAIRN_TRY(OpenedDocument opened, open_store_document(*backend, path, key));
   auto state =
       std::make_unique<State>(std::move(backend), path, std::move(opened.document), std::move(opened.master_key));
+  state->document_trouble = std::move(opened.trouble);
   return std::unique_ptr<Store>(new Store(std::move(state)));
 }
 
 const StoreInfo& Store::info() const {
   return state_->info;
+}
+const std::optional<Error>& Store::document_trouble() const {
+  return state_->document_trouble;
 }
 const std::filesystem::path& Store::path() const {
   return state_->directory;

@@ -76,6 +76,8 @@ class Store : public ChunkSource {
 
   [[nodiscard]] const StoreInfo& info() const;
   [[nodiscard]] const std::filesystem::path& path() const;
+  // What is wrong with store.json, when its copy had to be used to open the store.
+  [[nodiscard]] const std::optional<Error>& document_trouble() const;
   // Counts by listing packs and points and asking the index.
   Result<StoreUsage> usage();
 

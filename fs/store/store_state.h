@@ -52,6 +52,7 @@ struct Store::State {
   SecretBytes master_key;
   KeyRing keys;
   StoreInfo info;
+  std::optional<Error> document_trouble;
   PackCache packs;
   std::mutex index_mutex;
   std::shared_ptr<Index> index_;  // guarded by index_mutex; null until first used, or after a rebuild
