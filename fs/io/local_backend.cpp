@@ -239,9 +239,15 @@ Result<std::optional<std::uint64_t>> LocalBackend::change_token(std::string_view
 }
 
 Result<void> LocalBackend::settle(std::string_view prefix) {
-  if (prefix.empty()) return sync_folder(directory_);
-  const std::filesystem::path top = path_of(prefix);
   std::error_code problem;
+  if (prefix.empty()) {
+    std::filesystem::directory_iterator folder(directory_, problem);
+    for (; !problem && folder != std::filesystem::directory_iterator(); folder.increment(problem))
+      if (folder->is_directory(problem)) CAIRN_CHECK(sync_folder(folder->path()));
+    if (problem) return fail_errno(problem.value(), "sync folder", directory_.string());
+    return sync_folder(directory_);
+  }
+  const std::filesystem::path top = path_of(prefix);
   std::filesystem::recursive_directory_iterator entry(top, problem);
   if (problem == std::errc::no_such_file_or_directory) return {};
   for (; !problem && entry != std::filesystem::recursive_directory_iterator(); entry.increment(problem))

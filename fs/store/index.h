@@ -87,9 +87,12 @@ class Index {
   // Their files are removed: forgets them. No new epoch: nothing that a point needs may have been in them. Entries go
   // when runs are merged; when there are many such entries, all runs are.
   // A retired pack never comes back as it was, lest two packs that stay have one name and the index changes its mind
-  // about them: one that is good after all is dropped and added again, under a new number.
+  // about them: one that is good after all is listed anew by relist(), under a new number.
   enum class Tidy { now, later };  // later: another drop() follows
   Result<void> drop(std::span<const PackNumber> packs, Tidy tidy = Tidy::now);
+  // Drops a pack and adds it again, with what its footer says now, in one transaction: readers find it throughout.
+  // Durable on return.
+  Result<void> relist(PackNumber pack, const IndexedPack& now);
   // When each pack was last read and found whole; none: never, as far as this index knows. `packs` and `times` go
   // together.
   Result<std::vector<std::optional<UtcTime>>> verified(std::span<const PackNumber> packs);

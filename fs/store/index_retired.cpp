@@ -168,6 +168,25 @@ Result<void> Index::drop(std::span<const PackNumber> packs, Tidy tidy) {
   return tidy == Tidy::now ? state_->merge_away_gone() : Result<void>();
 }
 
+Result<void> Index::relist(PackNumber pack, const IndexedPack& now) {
+  const std::lock_guard one_change(state_->change_mutex);
+  CAIRN_CHECK(state_->drop_unfinished());
+  {
+    Transaction txn;
+    CAIRN_CHECK(state_->written(txn.begin(state_->env, 0)));
+    CAIRN_TRY(const auto before, state_->runs(txn.get()));
+    CAIRN_CHECK(state_->make_gone(txn.get(), {&pack, 1}));
+    RunSet runs = *before;
+    std::erase_if(runs.retired, [&](const auto& other) { return other.first == pack; });
+    runs.retired.emplace_back(pack, Retired::gone);
+    std::ranges::sort(runs.retired);
+    CAIRN_CHECK(state_->add_packs(txn.get(), runs, {&now, 1}));
+    CAIRN_CHECK(state_->written(txn.commit()));
+  }
+  CAIRN_CHECK(state_->merge_runs());
+  return state_->merge_away_gone();
+}
+
 Result<void> Index::forget(std::span<const std::string> pack_names) {
   const std::lock_guard one_change(state_->change_mutex);
   {

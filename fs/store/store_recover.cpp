@@ -1,5 +1,6 @@
 // Making an index from what the packs' footers say. SPDX-License-Identifier: GPL-3.0-or-later
 #include <algorithm>
+#include <set>
 
 #include "config/base/log.h"
 #include "fs/store/damage.h"
@@ -8,15 +9,20 @@
 namespace cairn {
 namespace {
 
+std::set<std::string> packs_known_as_damaged(Store& store) {
+  std::set<std::string> names;
+  if (const auto damage = load_damage(store))
+    for (const DamagedPack& pack : damage->packs) names.insert(pack.name);
+  return names;
+}
+
 // What is known to be damaged is not found by writers in the new index either.
-Result<void> retire_damaged(Store& store, Index& index) {
-  const auto damage = load_damage(store);
-  if (!damage || damage->packs.empty()) return {};
+Result<void> retire_damaged(Index& index, const std::set<std::string>& damaged) {
+  if (damaged.empty()) return {};
   CAIRN_TRY(const auto rows, index.packs());
   std::vector<PackNumber> numbers;
-  for (const DamagedPack& pack : damage->packs)
-    if (const auto row = std::ranges::find(rows, pack.name, &PackRow::name); row != rows.end())
-      numbers.push_back(row->number);
+  for (const PackRow& row : rows)
+    if (damaged.contains(row.name)) numbers.push_back(row.number);
   return numbers.empty() ? Result<void>() : index.retire(numbers, Retired::damaged);
 }
 
@@ -26,6 +32,9 @@ Result<RebuildReport> Store::build_index(const std::filesystem::path& folder) {
   CAIRN_TRY(const auto objects, state_->backend->list("packs/"));
   std::vector<std::string> pack_names = pack_names_of(objects);
   std::ranges::sort(pack_names);
+  // Of two records of one name the first pack's stays: the damaged ones come last.
+  const std::set<std::string> damaged = packs_known_as_damaged(*this);
+  std::ranges::stable_partition(pack_names, [&](const std::string& name) { return !damaged.contains(name); });
   CAIRN_CHECK(Index::create(folder, state_->document.id));
   CAIRN_TRY(const auto index, Index::open(folder, state_->document.id));
   RebuildReport report;
@@ -52,15 +61,13 @@ Result<RebuildReport> Store::build_index(const std::filesystem::path& folder) {
     if (batch_records >= kIndexBatchRecords) CAIRN_CHECK(add_batch());
   }
   CAIRN_CHECK(add_batch());
-  CAIRN_CHECK(retire_damaged(*this, *index));
+  CAIRN_CHECK(retire_damaged(*index, damaged));
   return report;
 }
 
 Result<void> Store::State::relist_pack(Index& open_index, const PackRow& row) {
   CAIRN_TRY(const IndexedPack pack, read_footer(row.name));
-  // Between the two nobody finds it; a crash there leaves a pack that the next writer adds.
-  CAIRN_CHECK(open_index.drop({&row.number, 1}));
-  return open_index.add({&pack, 1});
+  return open_index.relist(row.number, pack);
 }
 
 Result<RebuildReport> Store::use_private_index(const std::filesystem::path& folder) {

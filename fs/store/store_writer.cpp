@@ -113,7 +113,12 @@ Result<void> WriterCore::reconcile(Store::State& store, Index& index) {
     removed.push_back(entry.second->number);
     return true;
   });
-  if (!removed.empty()) CAIRN_CHECK(index.drop(removed));
+  if (!removed.empty()) {
+    // The same may hold for a file that was removed: a damaged pack that came back when the power fails would be taken
+    // for a new one, and its chunks for good ones.
+    if (!settled) CAIRN_CHECK(store.backend->settle("packs/"));
+    CAIRN_CHECK(index.drop(removed));
+  }
   if (gone.empty()) {
     // An index of an earlier version has none yet.
     CAIRN_TRY(const std::string epoch, index.epoch());
@@ -142,7 +147,7 @@ Result<std::shared_ptr<WriterCore>> Store::State::writer_core(const std::string&
   CAIRN_TRY(WriterLock lock, WriterLock::take(directory, purpose));
   CAIRN_CHECK(backend->remove_leftovers());
   // Whoever was killed in the last step of an init, or of a change of points and marks, has not seen to it that it
-  // stays.
+  // stays; nor that a folder of packs does, into which others are put now.
   for (const char* place : {"", "points/", "deleted/", "protected/", "purged/"}) CAIRN_CHECK(backend->settle(place));
   std::error_code ignored;
   std::filesystem::remove_all(directory / "index.new", ignored);  // of an interrupted rebuild

@@ -310,7 +310,10 @@ class Verify {
         complete && options_.structure && options_.data_percent >= 100 && all_read_ && report_.unreadable.empty();
     const bool nothing_new = damage == known_ && whole_.empty() && to_retire_.empty() && healed_.empty();
     if (nothing_new && !(report_.complete && damage.none())) {
-      report_.recorded = true;
+      // Whoever wrote down what is known may have failed before it was on the disk for good.
+      const auto settled = damage.none() ? Result<void>() : StoreAccess::of(store_).backend->settle("");
+      report_.recorded = settled.has_value();
+      if (!settled) report_.not_recorded = settled.error().message();
       return {};
     }
     const auto held = writer();

@@ -18,8 +18,18 @@ struct Scenario {
   // What must hold besides the points; may be empty.
   std::function<void(const Scene&, CaseResult&)> check = {};
   bool has_store = true;  // after `prepare`
+  // False: its points can only be read as `check` does it.
+  bool readable = true;
 };
 std::span<const Scenario> scenarios();
+
+// What several of them begin with and do.
+void must(const Result<void>& result);
+void prepare_two_machines(Scene& scene);
+Result<void> back_up(Scene& scene, const char* machine, unsigned generation, int second);
+
+// Those of a store that is damaged: verify, repair, recover. scenarios() has them too.
+std::span<const Scenario> damage_scenarios();
 
 // After a fault: everything promised is there and nothing else is listed; the operation, run again, succeeds; then the
 // same again, and with `rebuild` once more with an index made anew.

@@ -23,6 +23,28 @@ std::string described(const Error& error) {
   return std::string(error.name()) + ": " + error.message();
 }
 
+// A disk read in steps of a chunk: those that cannot be read, and why the first of them cannot.
+struct ReadInSteps {
+  std::vector<ByteRange> unreadable;
+  std::string because;
+  bool wrong = false;
+};
+
+ReadInSteps read_in_steps(DiskReader& disk, const Buffer& bytes) {
+  ReadInSteps read;
+  for (std::uint64_t at = 0; at < bytes.size(); at += kMinChunkSize) {
+    Buffer step(std::min<std::uint64_t>(kMinChunkSize, bytes.size() - at));
+    const auto got = disk.read(at, step);
+    if (!got) {
+      if (read.unreadable.empty()) read.because = described(got.error());
+      read.unreadable.push_back({at, step.size()});
+    } else if (*got != step.size() || !std::ranges::equal(step, ByteView(bytes).subspan(at, step.size()))) {
+      read.wrong = true;
+    }
+  }
+  return read;
+}
+
 }  // namespace
 
 MemoryImage disk_image(const std::string& machine, unsigned generation) {
@@ -112,6 +134,34 @@ Result<void> Scene::back_up(Store& store, const std::string& machine, unsigned g
   return {};
 }
 
+void Scene::admit_damage() {
+  const auto store = value_of(open());
+  const Truth before = truth_;
+  for (const auto& [text, truth] : before) {
+    if (truth.disks.empty()) continue;
+    PointTruth now = truth;
+    const auto point = store->load_point(*PointName::parse(text));
+    now.opens = point.has_value();
+    for (const auto& [disk, bytes] : truth.disks) {
+      if (!point) break;  // what was admitted before its file was damaged stays
+      const auto record = std::ranges::find(point->disks, disk, &DiskRecord::name);
+      now.unreadable[disk] = read_in_steps(*store->open_disk(record->map, text), *bytes).unreadable;
+    }
+    promise(text, std::move(now));
+  }
+}
+
+void Scene::promise_whole(const std::string& point) {
+  const Truth before = truth_;
+  for (const auto& [text, truth] : before) {
+    if (!point.empty() && text != point) continue;
+    PointTruth now = truth;
+    now.unreadable.clear();
+    now.opens = true;
+    promise(text, std::move(now));
+  }
+}
+
 void Scene::check_points(CaseResult& result) const {
   const auto store = open();
   if (!store) {
@@ -143,6 +193,7 @@ void Scene::check_points(Store& store, CaseResult& result) const {
     const PointTruth& truth = promised->second;
     if (truth.standing == Standing::hidden) result.add(Verdict::other, text + " is listed though it was removed");
     const auto point = store.load_point(name);
+    if (!point && !truth.opens) continue;
     if (!point) {
       result.add(Verdict::lost, text + " is listed and cannot be opened: " + described(point.error()));
       continue;
@@ -153,12 +204,12 @@ void Scene::check_points(Store& store, CaseResult& result) const {
         result.add(Verdict::wrong, text + " has not the disk it should have");
         continue;
       }
-      Buffer read(bytes->size());
-      const auto got = store.open_disk(record->map, text)->read(0, read);
-      if (!got)
-        result.add(Verdict::lost, text + " cannot be read: " + described(got.error()));
-      else if (*got != read.size() || read != *bytes)
-        result.add(Verdict::wrong, text + " has other bytes");
+      const ReadInSteps read = read_in_steps(*store.open_disk(record->map, text), *bytes);
+      if (read.wrong) result.add(Verdict::wrong, text + " has other bytes");
+      const auto admitted = truth.unreadable.find(disk);
+      for (const ByteRange& range : read.unreadable)
+        if (admitted == truth.unreadable.end() || std::ranges::find(admitted->second, range) == admitted->second.end())
+          result.add(Verdict::lost, text + " cannot be read: " + read.because);
     }
   }
 }

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "fs/store/damage.h"
 #include "tests/faults/interpose.h"
 #include "tests/faults/tally.h"
 #include "tests/support/memory_image.h"
@@ -26,6 +27,9 @@ enum class Standing : std::uint8_t {
 struct PointTruth {
   std::map<std::string, std::shared_ptr<const Buffer>> disks;
   Standing standing = Standing::may;
+  // Damage that was done to it: these bytes of these disks may be reported as unreadable, and nothing else.
+  std::map<std::string, std::vector<ByteRange>> unreadable;
+  bool opens = true;  // false: its file is damaged
 };
 using Truth = std::map<std::string, PointTruth>;  // by the point's name
 
@@ -62,6 +66,11 @@ class Scene {
 
   // Backs up this generation of the machine's disks as a point at `second`, and promises it.
   Result<void> back_up(Store& store, const std::string& machine, unsigned generation, int second);
+
+  // Looks at what cannot be read of the points, and promises no more than that of what was done to them.
+  void admit_damage();
+  // Takes that back, for one point or, with an empty text, for all: they must be whole from now on.
+  void promise_whole(const std::string& point = {});
 
   // Reads all that is listed and compares it with what is promised.
   void check_points(CaseResult& result) const;

@@ -321,6 +321,24 @@ TEST_F(Indexing, AnotherPackTakesOverFromARetiredOne) {
   EXPECT_THAT(value_of(index->pack_names()), UnorderedElementsAreArray({half.name, rest.name}));
 }
 
+TEST_F(Indexing, APackThatIsListedAnewCountsAgainUnderANewNumber) {
+  const auto index = make();
+  const IndexedPack packs[] = {pack_of(1, 0, 100), pack_of(2, 100, 100)};
+  expect_ok(index->add(packs));
+  const PackNumber first = 0;
+  const IndexedPack half = pack_of(3, 0, 50);
+  expect_ok(index->retire({&first, 1}, Retired::damaged, {&half, 1}));
+  EXPECT_EQ(missing(*index, 0, 200), 50U);
+  expect_ok(index->relist(first, packs[0]));
+  EXPECT_EQ(missing(*index, 0, 200), 0U);
+  EXPECT_EQ(value_of(index->locate(name_of(7)))->pack_name, half.name);
+  EXPECT_EQ(value_of(index->locate(name_of(70)))->pack_name, packs[0].name);
+  EXPECT_EQ(value_of(index->packs()).back().number, 3U);
+  EXPECT_EQ(value_of(index->packs()).back().retired, Retired::no);
+  EXPECT_EQ(value_of(index->packs()).size(), 3U);
+  EXPECT_EQ(value_of(index->record_count()), 200U);
+}
+
 TEST_F(Indexing, ADroppedPackIsForgottenWithoutANewEpoch) {
   const auto index = make();
   const IndexedPack packs[] = {pack_of(1, 0, 100), pack_of(2, 100, 100)};
