@@ -12,7 +12,8 @@
 
 namespace cairn {
 
-// An index file up to this size is checked whenever it is opened: some 60 ms for the largest, with its pages in memory.
+// An index file up to this size is checked whenever it is opened. Measured for 70 MiB (792,000 chunks, in memory, one
+// core of two, median of 15): 41 ms; 71 ms while others had most of the machine.
 inline constexpr std::uint64_t kMaxCheckedIndexBytes = std::uint64_t{64} << 20U;
 
 // Both meta pages, which are all that opening the file and beginning a transaction touch. `file`: a descriptor of
