@@ -63,7 +63,7 @@ Tally fail_calls(const Scenario& scenario, const Options& options) {
   std::vector<FailingCase> faults;
   std::mt19937_64 random(options.seed);
   for (const auto& [flavour, calls] : count_calls(prepared)) {
-    const std::uint64_t stride = options.quick ? std::max<std::uint64_t>(1, calls / 4) : 1;
+    const std::uint64_t stride = options.quick ? std::max<std::uint64_t>(1, calls / 3) : 1;
     for (std::uint64_t at = options.quick && calls != 0 ? random() % stride : 0; at < calls; at += stride) {
       faults.push_back({{flavour, at, false}, false});
       // A call that is interrupted for ever would be tried again for ever.

@@ -42,7 +42,7 @@ Tally cut(const Scenario& scenario, const Options& options) {
   const CutDisk at_start(recording.start);
 
   const std::size_t mixes = options.quick ? 1 : 6;
-  const std::size_t stride = options.quick ? std::max<std::size_t>(1, recording.log.size() / 12) : 1;
+  const std::size_t stride = options.quick ? std::max<std::size_t>(1, recording.log.size() / 8) : 1;
   std::mt19937_64 random(options.seed);
   std::vector<Cut> cuts;
   for (std::size_t operations = options.quick ? random() % stride : 0; operations <= recording.log.size();

@@ -104,6 +104,25 @@ TEST_F(Found, APutThatFailedInItsLastStepLeftNothing) {
   EXPECT_THAT(value_of(backend.list("points/")), ::testing::ElementsAre("points/first"));
 }
 
+// A folder of packs that was made by somebody who was killed before it was on the disk.
+TEST_F(Found, APackInAFolderWhoseMakerWasKilledIsThereAfterACut) {
+  LocalBackend backend(scene_.root());
+  ok(backend.put("packs/00/first", Buffer(1), IfExists::fail));
+  // Of the second put: 0 syncs its bytes; 1 the folder of packs/; 2 packs/, in which 01 is new.
+  Watch watch(scene_.root(), {Flavour::sync_failed, 2, true});
+  ASSERT_FALSE(backend.put("packs/01/second", Buffer(1), IfExists::fail));
+  ASSERT_TRUE(fs::exists(scene_.root() / "packs/01"));
+  watch.disarm();
+  ok(backend.settle(""));  // as a writer begins
+  ok(backend.put("packs/01/third", Buffer(1), IfExists::fail));
+  CutDisk disk(watch.start());
+  for (const Operation& operation : watch.take_log()) disk.apply(operation);
+  std::mt19937_64 random(1);
+  const TemporaryDirectory place;
+  disk.materialize(place.path() / "cut", Unsynced::dropped, random);
+  EXPECT_TRUE(fs::exists(place.path() / "cut/packs/01/third"));
+}
+
 TEST_F(Found, APackWhoseWriterWasKilledBeforeItsNameWasOnTheDiskIsThereWhenAPointNeedsIt) {
   ok(init());
   std::uint64_t calls = 0;
