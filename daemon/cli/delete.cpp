@@ -5,6 +5,8 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 
+#include <fmt/format.h>
+
 #include "daemon/cli/commands.h"
 #include "daemon/cli/context.h"
 #include "daemon/cli/documents.h"
@@ -45,8 +47,8 @@ std::string render_deletions(const nlohmann::json& document) {
     else if (flag_of(row, "purged"))
       text += "removed " + name + " for good\n";
     else
-      text += "deleted " + name + "; \"cairn undelete " + name + "\" brings it back until " +
-              time_of(row, "purge_after") + "\n";
+      text += fmt::format("deleted {0}; \"cairn undelete {0}\" brings it back until {1}\n", name,
+                          time_of(row, "purge_after"));
   }
   return text;
 }

@@ -172,7 +172,7 @@ class Verify {
     });
   }
 
-  void take(const PackToCheck& pack, PackVerdict verdict) {
+  void take(const PackToCheck& pack, const PackVerdict& verdict) {
     report_.bytes_read += verdict.bytes;
     if (verdict.state != PackState::unreadable) looked_at_.insert(pack.name);
     if (verdict.bytes != 0) ++report_.packs_read;
@@ -521,18 +521,19 @@ Result<KeylessReport> verify_keyless(Backend& backend, const KeylessOptions& opt
   check.threads = options.threads;
   check.rate = &rate;
   check.stop = options.stop;
-  CAIRN_CHECK(check_packs(backend, packs, check, [&](const PackToCheck& pack, PackVerdict verdict) -> Result<void> {
-    report.bytes += verdict.bytes;
-    ++report.packs;
-    if (options.progress) options.progress(report.bytes, std::max(total, report.bytes));
-    if (verdict.state == PackState::unreadable)
-      report.unreadable.push_back(pack_object(pack.name) + ": " + verdict.because);
-    else if (verdict.state == PackState::damaged)
-      report.damaged.push_back({pack.name, verdict.state, system_clock().now(), verdict.because});
-    else if (verdict.state == PackState::missing)
-      --report.packs;  // removed since it was listed
-    return {};
-  }));
+  CAIRN_CHECK(
+      check_packs(backend, packs, check, [&](const PackToCheck& pack, const PackVerdict& verdict) -> Result<void> {
+        report.bytes += verdict.bytes;
+        ++report.packs;
+        if (options.progress) options.progress(report.bytes, std::max(total, report.bytes));
+        if (verdict.state == PackState::unreadable)
+          report.unreadable.push_back(pack_object(pack.name) + ": " + verdict.because);
+        else if (verdict.state == PackState::damaged)
+          report.damaged.push_back({pack.name, verdict.state, system_clock().now(), verdict.because});
+        else if (verdict.state == PackState::missing)
+          --report.packs;  // removed since it was listed
+        return {};
+      }));
   report.took = std::chrono::duration_cast<std::chrono::milliseconds>(steady_clock::now() - began);
   return report;
 }
