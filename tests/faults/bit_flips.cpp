@@ -5,13 +5,24 @@
 
 #include <algorithm>
 
+#include <fstream>
 #include "config/base/unique_fd.h"
+
 #include "tests/faults/kinds.h"
 #include "tests/faults/scene.h"
 #include "tests/support/sandbox.h"
 
 namespace cairn::faults {
 namespace {
+
+constexpr const char* kReaderTable = "index/lock.mdb";
+// Of LMDB's table of readers the head and the first slots are flipped whole, and of the free slots, which are all
+// alike, each so many-th run of bytes. With --hours all are.
+constexpr std::size_t kReadersWhole = 4096;
+constexpr std::size_t kReadersOneOf = 16;
+// Of the index's bytes each is flipped and the store read; and each so many-th is flipped, and the store written to and
+// its index made anew, which takes ten times as long. With --hours all are.
+constexpr unsigned kWrittenOneOf = 16;
 
 struct Flip {
   std::string file;  // below the store
@@ -106,6 +117,11 @@ void write_and_rebuild(Scene& scene, CaseResult& result) {
   scene.check_points(**store, result);
 }
 
+std::string bytes_of(const std::filesystem::path& file) {
+  std::ifstream stream(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
 void flip(const std::filesystem::path& file, std::size_t byte, unsigned bit) {
   Buffer one(1);
   const UniqueFd fd(::open(file.c_str(), O_RDWR | O_CLOEXEC));
@@ -124,42 +140,58 @@ Tally bit_flips(const Options& options) {
   make_small_store(original);
 
   // A case takes a run of bytes, so that a child is not made for each.
-  constexpr std::size_t kRun = 16;
+  constexpr std::size_t kRun = 64;
   std::vector<Flip> flips;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(original.store())) {
     if (!entry.is_regular_file()) continue;
     const std::string file = std::filesystem::relative(entry.path(), original.store()).string();
     if (!options.only.empty() && !file.starts_with(options.only)) continue;
     const auto size = static_cast<std::size_t>(entry.file_size());
-    for (std::size_t at = 0; at < size; at += kRun) flips.push_back({file, at, std::min(at + kRun, size)});
+    for (std::size_t at = 0; at < size; at += kRun) {
+      const bool is_free_slots = file == kReaderTable && at >= kReadersWhole && at / kRun % kReadersOneOf != 0;
+      if (!is_free_slots || options.hours != 0) flips.push_back({file, at, std::min(at + kRun, size)});
+    }
   }
   std::mt19937_64 random(options.seed);
   std::ranges::shuffle(flips, random);
-  if (options.quick) flips.resize(std::min<std::size_t>(flips.size(), 120));
+  if (options.quick) flips.resize(std::min<std::size_t>(flips.size(), 30));
   const std::uint64_t seed = random();
 
   const auto run = [&](std::size_t number) {
     const Flip& here = flips[number];
     CaseResult result;
     const bool is_index = here.file.starts_with("index/");
+    // Reading changes no file but LMDB's table of readers: one copy does for all of them, and what was flipped is
+    // flipped back.
+    const TemporaryDirectory read_from;
+    copy_tree(original.root(), read_from.path() / "scene");
+    const Scene reading = original.at(read_from.path() / "scene", original.truth());
+    const std::filesystem::path flipped = reading.store() / here.file;
     for (std::size_t byte = here.from; byte < here.to; ++byte) {
       std::mt19937_64 choice(seed ^ (byte * 2654435761U));
       std::vector<unsigned> bits = {static_cast<unsigned>(choice() % 8)};
       if (options.hours != 0) bits = {0, 1, 2, 3, 4, 5, 6, 7};
+      const bool is_written = is_index && (options.hours != 0 || choice() % kWrittenOneOf == 0);
       for (const unsigned bit : bits) {
-        const TemporaryDirectory scratch;
-        copy_tree(original.root(), scratch.path() / "scene");
-        Scene scene = original.at(scratch.path() / "scene", original.truth());
-        flip(scene.store() / here.file, byte, bit);
         CaseResult one;
-        read_damaged(scene, one);
-        if (is_index) write_and_rebuild(scene, one);
+        flip(flipped, byte, bit);
+        read_damaged(reading, one);
+        flip(flipped, byte, bit);
+        if (is_written) {
+          const TemporaryDirectory written_to;
+          copy_tree(original.root(), written_to.path() / "scene");
+          Scene writing = original.at(written_to.path() / "scene", original.truth());
+          flip(writing.store() / here.file, byte, bit);
+          write_and_rebuild(writing, one);
+        }
         result.points += one.points;
         ++result.cases;
         if (one.verdict != Verdict::fine)
           result.add(one.verdict, "byte " + std::to_string(byte) + " bit " + std::to_string(bit) + ": " + one.text);
       }
     }
+    if (here.file != kReaderTable && bytes_of(flipped) != bytes_of(original.store() / here.file))
+      result.add(Verdict::other, "reading wrote to it");
     return result;
   };
   Tally tally;
