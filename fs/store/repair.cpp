@@ -81,8 +81,12 @@ class Repair {
  private:
   Result<void> look_again() {
     VerifyOptions options = options_.verify;
-    options.data_percent = 0;  // what was damaged is read in any case
-    options.at_most.reset();
+    // What was damaged is read in any case. But what could not be read then has not been looked at: a second look at
+    // structure alone would call it whole.
+    if (report_.before.unreadable.empty()) {
+      options.data_percent = 0;
+      options.at_most.reset();
+    }
     options.structure = true;
     CAIRN_TRY(report_.after, verify_store(store_, options, clock_));
     return {};
