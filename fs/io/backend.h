@@ -73,8 +73,8 @@ class Backend {
   virtual Result<void> remove_leftovers() { return {}; }
 
   // Makes durable what list(prefix) shows: an object whose put() was broken off in its last step is seen, and may still
-  // be lost. put() and remove() leave nothing to do here. `prefix` ends with a slash; empty: the top level, and what lies
-  // directly in its folders.
+  // be lost. put() and remove() leave nothing to do here. `prefix` ends with a slash; empty: the top level, and what
+  // lies directly in its folders.
   virtual Result<void> settle(std::string_view prefix) { return static_cast<void>(prefix), Result<void>(); }
 
   // Whole object. Errors: as open(), and store_damaged when it is larger than `limit` bytes.

@@ -392,7 +392,7 @@ TEST_P(MarksCrash, EveryCutLeavesTheChainExplainedAndTheNextCallMendsIt) {
       EXPECT_EQ(Scene::gap_in(*store), "");
       const auto stored = value_of(store->list_stored_points());
       for (const PointName& name : {vm(1), vm(2), vm(0), vm(4)})
-            if (std::ranges::binary_search(stored, name))
+        if (std::ranges::binary_search(stored, name))
           expect_ok(writer->purge_point(name, "retention", kNow + days(2), kNow + days(2)));
       expect_ok(writer->settle_marks());
     }
