@@ -54,6 +54,15 @@ Result<void> take_flag(const json& document, const char* name, bool& to) {
   return {};
 }
 
+Result<void> take_rate(const json& document, std::uint64_t& to) {
+  const auto member = document.find("rate");
+  if (member == document.end()) return {};
+  if (!member->is_number_unsigned())
+    return bad(fmt::format("\"rate\" must be a number of bytes a second, 0 for no limit, not: {}", member->dump()));
+  to = member->get<std::uint64_t>();
+  return {};
+}
+
 }  // namespace
 
 Result<BackupRequest> parse_backup_request(std::string_view body) {
@@ -100,11 +109,7 @@ Result<PruneRequest> parse_prune_request(std::string_view body) {
     request.machine.emplace();
     CAIRN_CHECK(take_text(document, "machine", *request.machine));
   }
-  if (const auto rate = document.find("rate"); rate != document.end()) {
-    if (!rate->is_number_unsigned())
-      return bad(fmt::format("\"rate\" must be a number of bytes a second, 0 for no limit, not: {}", rate->dump()));
-    request.rate = rate->get<std::uint64_t>();
-  }
+  CAIRN_CHECK(take_rate(document, request.rate));
   return request;
 }
 
@@ -141,10 +146,7 @@ Result<VerifyRequest> parse_verify_request(std::string_view body) {
       return bad("\"data_percent\" must be a number from 0 to 100");
     request.data_percent = percent->get<double>();
   }
-  if (const auto rate = document.find("rate"); rate != document.end()) {
-    if (!rate->is_number_unsigned()) return bad("\"rate\" must be a whole number: bytes a second");
-    request.rate = rate->get<std::uint64_t>();
-  }
+  CAIRN_CHECK(take_rate(document, request.rate));
   CAIRN_CHECK(take_flag(document, "repair", request.repair));
   CAIRN_CHECK(take_flag(document, "accept_gaps", request.accept_gaps));
   CAIRN_CHECK(take_text(document, "from", request.from));

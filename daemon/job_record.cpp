@@ -42,10 +42,6 @@ Result<Value> value_of(const Names<Value, N>& names, const std::string& text) {
   return fail(ErrorCode::journal_damaged, "read job", text, "it is not a word that a job's document has here");
 }
 
-json time_or_null(const std::optional<UtcTime>& time) {
-  return time ? json(iso_time(*time)) : json(nullptr);
-}
-
 Result<UtcTime> time_in(const json& member) {
   const auto time = parse_iso_time(member.get<std::string>());
   if (!time) return fail(ErrorCode::journal_damaged, "read job", member.dump(), "it is not a time");
@@ -85,6 +81,10 @@ std::string text_in(const json& document, const char* name) {
 }
 
 }  // namespace
+
+json time_or_null(const std::optional<UtcTime>& time) {
+  return time ? json(iso_time(*time)) : json(nullptr);
+}
 
 std::string_view to_string(JobKind kind) {
   return name_of(kKinds, kind);

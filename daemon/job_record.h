@@ -48,6 +48,8 @@ nlohmann::json to_json(const JobRecord& record);
 // Errors: journal_damaged.
 Result<JobRecord> job_from_json(const nlohmann::json& document);
 
+nlohmann::json time_or_null(const std::optional<UtcTime>& time);
+
 // {"name","message","resolution","doing","object","because","errno"}; error_from_json gives the same Error back.
 nlohmann::json to_json(const Error& error);
 Error error_from_json(const nlohmann::json& document);

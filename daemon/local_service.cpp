@@ -16,6 +16,7 @@
 #include "daemon/jobs/tracking_status.h"
 #include "daemon/jobs/verify.h"
 #include "daemon/journal.h"
+#include "daemon/known_machines.h"
 #include "daemon/proof_status.h"
 #include "daemon/vault_set.h"
 #include "fs/store/space.h"
@@ -46,7 +47,7 @@ json make_row(const RecoveryPoint& point) {
   row["stored_bytes"] = point.stored_bytes;
   row["duration_ms"] = point.duration_ms;
   row["encrypted"] = encrypted;
-  row["immutable_until"] = point.immutable_until ? json(iso_time(*point.immutable_until)) : json(nullptr);
+  row["immutable_until"] = time_or_null(point.immutable_until);
   row["warnings"] = point.warnings;
   return row;
 }
@@ -107,20 +108,6 @@ json LocalService::row_of(const PointName& name) {
   return copy;
 }
 
-Result<void> LocalService::check_machine(const char* doing, const std::string& machine,
-                                         const std::vector<PointName>& points) {
-  std::set<std::string> known;
-  for (const PointName& name : points) known.insert(name.machine);
-  const auto settings = engine_.settings();
-  for (const auto& entry : settings->machines) known.insert(entry.first);
-  if (known.contains(machine)) return {};
-  const std::vector<std::string> list(known.begin(), known.end());
-  const auto nearest = nearest_name(machine, list);
-  return fail(ErrorCode::no_such_machine, doing, machine,
-              nearest ? "there is no such machine; did you mean \"" + *nearest + "\"?"
-                      : "there is no such machine in the settings or in the store");
-}
-
 Result<json> LocalService::points(const std::optional<std::string>& machine, PointsListed listed) {
   Store& store = engine_.store();
   CAIRN_TRY(const std::vector<PointName> stored, store.list_stored_points());
@@ -133,7 +120,7 @@ Result<json> LocalService::points(const std::optional<std::string>& machine, Poi
     std::erase_if(rows_, [&](const auto& entry) { return !present.contains(entry.first); });
   }
   if (machine) {
-    CAIRN_CHECK(check_machine("list recovery points of", *machine, stored));
+    CAIRN_CHECK(check_known_machine("list recovery points of", *machine, *engine_.settings(), stored));
     std::erase_if(names, [&](const PointName& name) { return name.machine != *machine; });
   }
   std::sort(names.begin(), names.end(), [](const PointName& a, const PointName& b) {

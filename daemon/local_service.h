@@ -57,8 +57,6 @@ class LocalService : public Service {
   nlohmann::json row_of(const PointName& name);
   // What can change about a point: protection, how long it is immutable, deletion.
   nlohmann::json marks_of(const PointName& name, const nlohmann::json& row, bool has_protection, PointsListed listed);
-  // Errors: no_such_machine.
-  Result<void> check_machine(const char* doing, const std::string& machine, const std::vector<PointName>& points);
   // Gives the points' rows one by one, newest first.
   std::function<std::optional<nlohmann::json>()> newest_rows(std::vector<PointName> points);
   // The machine's newest backup job, or null.

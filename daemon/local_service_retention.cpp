@@ -8,6 +8,7 @@
 #include "daemon/jobs/job.h"
 #include "daemon/jobs/prune.h"
 #include "daemon/jobs/prune_plan.h"
+#include "daemon/known_machines.h"
 #include "daemon/local_service.h"
 #include "fs/store/store.h"
 #include "fs/store/store_writer.h"
@@ -28,8 +29,7 @@ const Policy* policy_for(const Settings& settings, const std::string& machine) {
 }
 
 json document_of(const Protection& protection) {
-  return {{"since", iso_time(protection.since)},
-          {"until", protection.until ? json(iso_time(*protection.until)) : json(nullptr)}};
+  return {{"since", iso_time(protection.since)}, {"until", time_or_null(protection.until)}};
 }
 
 // A prune that changed nothing leaves the mounts alone.
@@ -87,7 +87,8 @@ JobSpec prune_spec(Engine& engine, std::mutex& collecting, const PruneTask& task
 
 Result<json> LocalService::start_prune(const PruneRequest& request) {
   CAIRN_TRY(const auto stored, engine_.store().list_stored_points());
-  if (request.machine) CAIRN_CHECK(check_machine("prune recovery points of", *request.machine, stored));
+  if (request.machine)
+    CAIRN_CHECK(check_known_machine("prune recovery points of", *request.machine, *engine_.settings(), stored));
   PruneTask task;
   task.machine = request.machine;
   task.dry_run = request.dry_run;

@@ -12,10 +12,6 @@ using std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kKept{60};
 
-json time_or_null(const std::optional<UtcTime>& time) {
-  return time ? json(iso_time(*time)) : json(nullptr);
-}
-
 json damage_document(Store& store) {
   const auto damage = load_damage(store);
   json document{{"found", nullptr}, {"packs", 0},     {"points", json::array()},

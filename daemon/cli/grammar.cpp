@@ -83,6 +83,12 @@ Result<std::size_t> parse_limit(const std::string& text, std::size_t most, const
     return std::stoul(text);
   return misuse(doing, "--limit \"" + text + "\" is no number from 1 to " + std::to_string(most));
 }
+Result<std::uint64_t> parse_rate(const std::string& text, const char* doing) {
+  if (text.empty()) return std::uint64_t{0};
+  const auto rate = parse_size(text);
+  if (rate && *rate != 0) return *rate;
+  return misuse(doing, "--rate \"" + text + "\" is no size", "give bytes a second, such as 50MiB");
+}
 std::unexpected<Error> missing(const std::string& command, const std::string& what) {
   return misuse("run \"cairn " + command + "\"", what + " is missing", "see \"cairn " + command + " --help\"");
 }

@@ -91,6 +91,8 @@ std::unexpected<Error> misuse(std::string doing, std::string because, std::strin
 // "cairn COMMAND": `what` is missing.
 std::unexpected<Error> missing(const std::string& command, const std::string& what);
 
+// The value of --rate: bytes a second, 0 when it is not given. Errors: used_wrongly.
+Result<std::uint64_t> parse_rate(const std::string& text, const char* doing);
 // The value of --limit: 1 to `most`. Errors: used_wrongly.
 Result<std::size_t> parse_limit(const std::string& text, std::size_t most, const char* doing);
 

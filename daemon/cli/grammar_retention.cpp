@@ -1,5 +1,4 @@
 // The grammar of the commands about how long points are kept. SPDX-License-Identifier: GPL-3.0-or-later
-#include "config/base/units.h"
 #include "daemon/cli/grammar.h"
 
 namespace cairn::cli {
@@ -17,11 +16,7 @@ Result<UtcTime> parse_until(const std::string& text) {
 
 Result<Command> finish_prune(const Grammar& grammar) {
   PruneCommand command = grammar.prune;
-  if (grammar.prune_rate.empty()) return command;
-  const auto rate = parse_size(grammar.prune_rate);
-  if (!rate || *rate == 0)
-    return misuse("prune", "--rate \"" + grammar.prune_rate + "\" is no size", "give bytes a second, such as 50MiB");
-  command.rate = *rate;
+  CAIRN_TRY(command.rate, parse_rate(grammar.prune_rate, "prune"));
   return command;
 }
 

@@ -1,7 +1,6 @@
 // The grammar of cairn verify and cairn store recover. SPDX-License-Identifier: GPL-3.0-or-later
 #include <charconv>
 
-#include "config/base/units.h"
 #include "daemon/cli/grammar.h"
 
 namespace cairn::cli {
@@ -26,12 +25,7 @@ Result<Command> finish_verify(const Grammar& grammar) {
   if (data) {
     CAIRN_TRY(verify.data_percent, parse_percent(grammar.verify_data));
   }
-  if (!grammar.verify_rate.empty()) {
-    const auto rate = parse_size(grammar.verify_rate);
-    if (!rate || *rate == 0)
-      return misuse("verify", "--rate \"" + grammar.verify_rate + "\" is no size", "give it like --rate 100MiB");
-    verify.rate = *rate;
-  }
+  CAIRN_TRY(verify.rate, parse_rate(grammar.verify_rate, "verify"));
   const bool changes = verify.repair || verify.accept_gaps || !verify.from.empty();
   if (verify.proof && (data || verify.keyless || changes))
     return misuse("verify", "--proof goes alone: it tries keys, and nothing else");

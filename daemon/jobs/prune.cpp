@@ -11,6 +11,7 @@
 #include "daemon/job_record.h"
 #include "daemon/jobs/job.h"
 #include "daemon/jobs/prune_plan.h"
+#include "daemon/known_machines.h"
 #include "fs/store/space.h"
 #include "fs/store/store.h"
 #include "fs/store/store_writer.h"
@@ -120,14 +121,8 @@ class Prune {
     std::map<std::string, std::vector<PrunePoint>> machines;
     for (const auto& [name, machine] : inputs_.settings->machines) machines[name];
     for (const PointName& name : stored) machines[name.machine];
-    if (task_.machine && !machines.contains(*task_.machine)) {
-      std::vector<std::string> names;
-      for (const auto& [name, points] : machines) names.push_back(name);
-      const auto nearest = nearest_name(*task_.machine, names);
-      return fail(ErrorCode::no_such_machine, "prune recovery points of", *task_.machine,
-                  nearest ? "there is no such machine; did you mean \"" + *nearest + "\"?"
-                          : "there is no such machine in the settings or in the store");
-    }
+    if (task_.machine)
+      CAIRN_CHECK(check_known_machine("prune recovery points of", *task_.machine, *inputs_.settings, stored));
     for (const PointName& name : stored) {
       if (task_.machine && *task_.machine != name.machine) continue;
       if (job_.stop().stop_requested()) return cancelled();
@@ -282,7 +277,7 @@ class Prune {
              {"keep", point.action == PruneAction::keep},
              {"reasons", point.reasons},
              {"action", to_string(point.action)},
-             {"purge_after", point.purge_after ? json(iso_time(*point.purge_after)) : json(nullptr)},
+             {"purge_after", time_or_null(point.purge_after)},
              {"damaged", point.damaged}};
     if (const auto note = plan.notes.find(point.name); note != plan.notes.end()) row["note"] = note->second;
     return row;

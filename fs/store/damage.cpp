@@ -152,18 +152,14 @@ json to_report(const Damage& damage, std::size_t ranges) {
 Result<Damage> load_damage(Store& store) {
   auto& state = StoreAccess::of(store);
   const std::string path = state.backend->location() + "/" + kObject;
-  const auto bytes = state.backend->get(kObject, kMaxBytes);
-  if (!bytes && bytes.error().code == ErrorCode::object_missing) return Damage{};
-  if (!bytes) return pass_on(bytes.error());
-  CAIRN_TRY(const Buffer text,
-            open_document(kRecordMagic, kObject, *bytes, {state.keys, state.document.algorithm, state.document.id},
-                          ErrorCode::store_damaged, path));
+  CAIRN_TRY(const auto text, get_document(*state.backend, kObject, kMaxBytes, state.seal()));
+  if (!text) return Damage{};
   const auto damaged = [&](std::string because) {
     return fail(ErrorCode::store_damaged, "read known damage", path, std::move(because),
                 "\"cairn verify\" writes it anew");
   };
   try {
-    return damage_from(json::parse(as_text(text)));
+    return damage_from(json::parse(as_text(*text)));
   } catch (const json::exception& problem) {
     return damaged(problem.what());
   } catch (const BadDamage& problem) {
@@ -179,9 +175,7 @@ Result<void> save_damage(Store& store, const Damage& damage) {
     return {};
   }
   const std::string text = document_of(damage).dump(-1, ' ', false, json::error_handler_t::replace);
-  const Buffer bytes =
-      seal_document(kRecordMagic, kObject, as_bytes(text), {state.keys, state.document.algorithm, state.document.id});
-  return state.backend->put(kObject, bytes, IfExists::replace);
+  return put_document(*state.backend, kObject, text, state.seal());
 }
 
 namespace {

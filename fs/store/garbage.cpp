@@ -16,8 +16,6 @@ namespace cairn {
 namespace {
 
 constexpr std::size_t kPacksTogether = 256;  // retired in one transaction
-constexpr std::uint64_t kRewriteRunBytes = 4ULL * 1024 * 1024;
-constexpr std::uint64_t kRewriteRunGap = 128ULL * 1024;
 
 class Collection {
  public:
@@ -235,7 +233,7 @@ Result<void> Collection::rewrite_batch(std::span<const PackRow*> packs) {
       for (const PackRecord& record : records)
         if (marks_->needs(row->number, record.place)) wanted.push_back({wanted.size(), 0, record.name, record.place});
       RewriteReceiver receiver(wanted, builder);
-      for (const auto run : cut_into_runs(wanted, kRewriteRunBytes, kRewriteRunGap)) {
+      for (const auto run : cut_into_runs(wanted)) {
         pack->read_run(run, receiver);
         std::uint64_t bytes = 0;
         for (const WantedRecord& record : run) bytes += record.place.sealed_bytes;

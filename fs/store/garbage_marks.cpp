@@ -1,18 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "fs/store/garbage_marks.h"
 
-#include <algorithm>
-
 #include "config/base/log.h"
 
 namespace cairn {
 
 GarbageMarks::GarbageMarks(std::vector<PackRow> packs, bool accept_damage)
-    : packs_(std::move(packs)), accept_damage_(accept_damage), bits_(packs_) {
-  PackNumber last = 0;
-  for (const PackRow& pack : packs_) last = std::max(last, pack.number);
-  needed_.resize(packs_.empty() ? 0 : std::size_t{last} + 1);
-}
+    : packs_(std::move(packs)), accept_damage_(accept_damage), bits_(packs_), needed_(bits_.numbers().pack_numbers()) {}
 
 std::uint64_t GarbageMarks::needed_bytes(PackNumber pack) const {
   return pack < needed_.size() ? needed_[pack] : 0;

@@ -375,31 +375,8 @@ Result<std::optional<Index::Located>> Index::locate(const ChunkName& name) {
   if (!entry_bytes) return std::optional<Located>();
   const auto entry = decode_entry(*entry_bytes);
   if (!entry) return state_->damaged("an entry does not have the form it must have");
-  PackNumber number = entry->pack;
-  MDB_val key{sizeof(number), &number};
-  MDB_val value{};
-  const int code = mdb_get(txn, state_->packs, &key, &value);
-  if (code == MDB_NOTFOUND) return state_->damaged("an entry names a pack that the index does not know");
-  if (code != 0) return lmdb_error(code, "read index", state_->folder);
-  const ByteView bytes = view_of(value);
-  if (bytes.size() != 16 + 64) return state_->damaged("a pack's entry has a wrong length");
-  return std::optional(Located{std::string(as_text(bytes.subspan(16))), entry->place});
-}
-
-Result<std::vector<std::string>> Index::pack_names() {
-  CAIRN_TRY(MDB_txn * txn, state_->begin_read());
-  const ReadScope scope(*state_, txn);
-  MDB_cursor* cursor = nullptr;
-  if (const int code = mdb_cursor_open(txn, state_->pack_numbers, &cursor); code != 0)
-    return lmdb_error(code, "read index", state_->folder);
-  const std::unique_ptr<MDB_cursor, decltype(&mdb_cursor_close)> closer(cursor, &mdb_cursor_close);
-  std::vector<std::string> names;
-  MDB_val key{};
-  MDB_val value{};
-  int code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
-  for (; code == 0; code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) names.emplace_back(as_text(view_of(key)));
-  if (code != MDB_NOTFOUND) return lmdb_error(code, "read index", state_->folder);
-  return names;
+  CAIRN_TRY(PackRow pack, state_->pack_row(txn, entry->pack));
+  return std::optional(Located{std::move(pack.name), entry->place});
 }
 
 Result<std::uint64_t> Index::record_count() {

@@ -69,13 +69,16 @@ class Index {
   Result<std::optional<Located>> locate(const ChunkName& name);
   // found[i] tells whether names[i] is there; one snapshot. Zero names count as found.
   Result<void> contains(std::span<const ChunkName> names, std::span<bool> found);
-  Result<std::vector<std::string>> pack_names();
   Result<std::uint64_t> record_count();
 
   // The number that the next pack gets.
   Result<PackNumber> next_pack();
   // All packs whose files are there, by number.
   Result<std::vector<PackRow>> packs();
+  // The one of that name; nothing: the index does not know it.
+  Result<std::optional<PackRow>> pack(const std::string& name);
+  // Whether there is a pack of that state.
+  Result<bool> has_retired(Retired state);
   // Where names lie, from one snapshot, as readers see them; nothing: the index does not know it, or it is the zero
   // name.
   Result<void> places(std::span<const ChunkName> names, std::span<std::optional<IndexEntry>> places);

@@ -79,16 +79,23 @@ Result<void> Index::State::put_retired(MDB_txn* txn, const RetiredRow& row) cons
   return written(mdb_put(txn, retired, &key, &value, 0));
 }
 
+namespace {
+std::optional<PackRow> decode_pack_row(PackNumber number, ByteView bytes) {
+  if (bytes.size() != kPackRowBytes) return {};
+  return PackRow{number, std::string(as_text(bytes.subspan(16))), get_le<std::uint64_t>(bytes),
+                 get_le<std::uint64_t>(bytes.subspan(8))};
+}
+}  // namespace
+
 Result<PackRow> Index::State::pack_row(MDB_txn* txn, PackNumber number) const {
   MDB_val key = key_of(number);
   MDB_val value{};
   const int code = mdb_get(txn, packs, &key, &value);
   if (code == MDB_NOTFOUND) return damaged("it does not know a pack that it should know");
   if (code != 0) return lmdb_error(code, "read index", folder);
-  const ByteView bytes = view_of(value);
-  if (bytes.size() != kPackRowBytes) return damaged("a pack's entry has a wrong length");
-  return PackRow{number, std::string(as_text(bytes.subspan(16))), get_le<std::uint64_t>(bytes),
-                 get_le<std::uint64_t>(bytes.subspan(8))};
+  auto row = decode_pack_row(number, view_of(value));
+  if (!row) return damaged("a pack's entry has a wrong length");
+  return *std::move(row);
 }
 
 Result<std::vector<PackRow>> Index::packs() {
@@ -97,12 +104,31 @@ Result<std::vector<PackRow>> Index::packs() {
   CAIRN_TRY(const auto runs, state_->runs(txn));
   std::vector<PackRow> rows;
   CAIRN_CHECK(visit_rows(*state_, txn, state_->packs, [&](PackNumber number, ByteView value) -> Result<void> {
-    if (value.size() != kPackRowBytes) return state_->damaged("a pack's entry has a wrong length");
-    rows.push_back({number, std::string(as_text(value.subspan(16))), get_le<std::uint64_t>(value),
-                    get_le<std::uint64_t>(value.subspan(8)), runs->retired_of(number)});
+    auto row = decode_pack_row(number, value);
+    if (!row) return state_->damaged("a pack's entry has a wrong length");
+    row->retired = runs->retired_of(number);
+    rows.push_back(*std::move(row));
     return {};
   }));
   return rows;
+}
+
+Result<std::optional<PackRow>> Index::pack(const std::string& name) {
+  CAIRN_TRY(MDB_txn * txn, state_->begin_read());
+  const ReadScope scope(*state_, txn);
+  CAIRN_TRY(const auto runs, state_->runs(txn));
+  CAIRN_TRY(const auto number, state_->number_of(txn, name));
+  if (!number) return std::optional<PackRow>();
+  CAIRN_TRY(PackRow row, state_->pack_row(txn, *number));
+  row.retired = runs->retired_of(*number);
+  return std::optional(std::move(row));
+}
+
+Result<bool> Index::has_retired(Retired state) {
+  CAIRN_TRY(MDB_txn * txn, state_->begin_read());
+  const ReadScope scope(*state_, txn);
+  CAIRN_TRY(const auto runs, state_->runs(txn));
+  return std::ranges::any_of(runs->retired, [&](const auto& pack) { return pack.second == state; });
 }
 
 Result<void> Index::places(std::span<const ChunkName> names, std::span<std::optional<IndexEntry>> places) {

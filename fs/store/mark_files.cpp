@@ -113,17 +113,14 @@ Result<std::vector<PointName>> MarkFiles::names_in(std::string_view prefix) cons
 }
 
 Result<void> MarkFiles::put(const std::string& object, const json& document) const {
-  const std::string text = document.dump(-1, ' ', false, json::error_handler_t::replace);
-  return backend_.put(object, seal_document(kRecordMagic, object, as_bytes(text), seal_), IfExists::replace);
+  return put_document(backend_, object, document.dump(-1, ' ', false, json::error_handler_t::replace), seal_);
 }
 
 Result<json> MarkFiles::get(const std::string& object, std::string_view format) const {
   const std::string path = backend_.location() + "/" + object;
-  auto bytes = backend_.get(object, kMaxMarkBytes);
-  if (!bytes && bytes.error().code == ErrorCode::object_missing) return json(nullptr);
-  if (!bytes) return pass_on(std::move(bytes).error());
-  CAIRN_TRY(const Buffer text, open_document(kRecordMagic, object, *bytes, seal_, ErrorCode::store_damaged, path));
-  json document = json::parse(as_text(text), nullptr, false);
+  CAIRN_TRY(const auto text, get_document(backend_, object, kMaxMarkBytes, seal_));
+  if (!text) return json(nullptr);
+  json document = json::parse(as_text(*text), nullptr, false);
   if (!document.is_object() || !document.contains("format") || document["format"] != format)
     return fail(ErrorCode::store_damaged, "read", path, "it is not what its name says");
   if (document.value("version", 0) != kMarkVersion)

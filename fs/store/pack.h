@@ -85,10 +85,14 @@ struct WantedRecord {
   RecordPlace place;
 };
 
+inline constexpr std::uint64_t kMaxRunBytes = 4ULL * 1024 * 1024;  // of sealed bytes in one request
+inline constexpr std::uint64_t kMaxRunGap = 128ULL * 1024;         // read and dropped rather than asked around
+
 // Cuts records of one pack, sorted by offset, into runs that are worth one request each: neighbours with at most
 // `max_gap` bytes between them, up to `max_bytes` together (more only where a single record is larger).
-std::vector<std::span<const WantedRecord>> cut_into_runs(std::span<const WantedRecord> records, std::uint64_t max_bytes,
-                                                         std::uint64_t max_gap);
+std::vector<std::span<const WantedRecord>> cut_into_runs(std::span<const WantedRecord> records,
+                                                         std::uint64_t max_bytes = kMaxRunBytes,
+                                                         std::uint64_t max_gap = kMaxRunGap);
 
 // Reads one pack. Any thread.
 class PackReader {

@@ -117,8 +117,7 @@ Result<ClockVerdict> Store::check_clock(const ClockReading& reading, bool accept
 
 Result<bool> Store::garbage_waiting() {
   CAIRN_TRY(const auto index, state_->index());
-  CAIRN_TRY(const auto packs, index->packs());
-  return std::ranges::any_of(packs, [](const PackRow& pack) { return pack.retired == Retired::unneeded; });
+  return index->has_retired(Retired::unneeded);
 }
 
 // --- changing

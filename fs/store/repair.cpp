@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "fs/store/repair.h"
 
-#include <zstd.h>
-
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
@@ -21,7 +19,6 @@
 namespace cairn {
 namespace {
 
-constexpr int kCompressionLevel = 1;
 // A lost node hides what is below it: as many rounds as a map has levels, and one for the chunks.
 constexpr int kMostRounds = 8;
 
@@ -156,12 +153,6 @@ class Repair {
 
   // --- packs
 
-  Result<std::optional<PackRow>> row_of(const std::string& pack) {
-    CAIRN_TRY(const auto rows, index_->packs());
-    const auto row = std::ranges::find(rows, pack, &PackRow::name);
-    return row == rows.end() ? std::optional<PackRow>() : *row;
-  }
-
   Result<void> mend_pack(const DamagedPack& pack) {
     CAIRN_TRY(const bool copied, copy_whole(pack.name));
     if (copied || pack.state == PackState::missing) return {};
@@ -182,7 +173,7 @@ class Repair {
     CAIRN_CHECK(keep_aside(backend_, pack_object(pack)));
     CAIRN_CHECK(backend_.put(pack_object(pack), ByteView(whole).first(there.bytes), IfExists::replace));
     CAIRN_CHECK(check_written(pack));
-    CAIRN_TRY(const auto row, row_of(pack));
+    CAIRN_TRY(const auto row, index_->pack(pack));
     if (row && row->retired == Retired::no) {
       // Nobody has retired it: it is known as it is.
     } else if (row) {
@@ -206,7 +197,7 @@ class Repair {
 
   // Moves what is good in a damaged pack to a new one; the file goes to aside/.
   Result<void> clear_pack(const std::string& pack) {
-    CAIRN_TRY(const auto row, row_of(pack));
+    CAIRN_TRY(const auto row, index_->pack(pack));
     const auto records = row ? static_cast<std::uint32_t>(row->records) : 0U;
     const PackVerdict verdict = check_pack(backend_, pack, &keys_, records, buffer_);
     CAIRN_CHECK(pay(verdict.bytes));
@@ -276,14 +267,7 @@ class Repair {
 
   Result<void> store(const ChunkName& name, RecordKind kind, ByteView bytes, std::vector<IndexedPack>& added) {
     if (!builder_) builder_.emplace(keys_.keys, StoreAccess::of(store_).document.algorithm, keys_.store);
-    Buffer compressed(ZSTD_compressBound(bytes.size()));
-    const std::size_t size =
-        ZSTD_compress(compressed.data(), compressed.size(), bytes.data(), bytes.size(), kCompressionLevel);
-    const auto raw = static_cast<std::uint32_t>(bytes.size());
-    if (ZSTD_isError(size) == 0 && size < bytes.size() - bytes.size() / 16)
-      builder_->add(name, kind, RecordEncoding::zstd, raw, ByteView(compressed).first(size));
-    else
-      builder_->add(name, kind, RecordEncoding::plain, raw, bytes);
+    append_record(*builder_, {name, kind, Compress::try_it, bytes}, compressed_);
     return builder_->size() >= kPackTargetBytes ? close_pack(added) : Result<void>();
   }
 
@@ -370,6 +354,7 @@ class Repair {
   std::shared_ptr<Index> index_;
   BulkBuffer buffer_;
   std::optional<PackBuilder> builder_;
+  Buffer compressed_;
 };
 
 }  // namespace

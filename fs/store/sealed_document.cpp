@@ -56,4 +56,19 @@ Result<Buffer> open_document(std::string_view magic, std::string_view object, By
   return text;
 }
 
+Result<std::optional<Buffer>> get_document(Backend& backend, const std::string& object, std::uint64_t limit,
+                                           const DocumentSeal& seal) {
+  const auto bytes = backend.get(object, limit);
+  if (!bytes && bytes.error().code == ErrorCode::object_missing) return std::optional<Buffer>();
+  if (!bytes) return pass_on(bytes.error());
+  CAIRN_TRY(Buffer text, open_document(kRecordMagic, object, *bytes, seal, ErrorCode::store_damaged,
+                                       backend.location() + "/" + object));
+  return std::optional(std::move(text));
+}
+
+Result<void> put_document(Backend& backend, const std::string& object, std::string_view text,
+                          const DocumentSeal& seal) {
+  return backend.put(object, seal_document(kRecordMagic, object, as_bytes(text), seal), IfExists::replace);
+}
+
 }  // namespace cairn

@@ -1,7 +1,8 @@
 // Sealed documents: small files of the store that are read whole: points, what is recorded about points, known damage.
-// Bytes: fs/store/FORMAT.md "Sealed document". Pure. Any thread. SPDX-License-Identifier: GPL-3.0-or-later
+// Bytes: fs/store/FORMAT.md "Sealed document". Any thread. SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -9,6 +10,7 @@
 #include "config/base/result.h"
 #include "crypto/key_ring.h"
 #include "crypto/sealer.h"
+#include "fs/io/backend.h"
 #include "fs/store/pack.h"
 
 namespace cairn {
@@ -28,5 +30,12 @@ Buffer seal_document(std::string_view magic, std::string_view object, ByteView t
 // store_too_new, not_supported_yet (this CPU has no AES instructions).
 Result<Buffer> open_document(std::string_view magic, std::string_view object, ByteView bytes, const DocumentSeal& seal,
                              ErrorCode damaged, const std::string& path);
+
+// The document with kRecordMagic under `object`; nothing: there is no such object. `limit`: bytes.
+// Errors: store_damaged (larger than `limit` too) and the others of open_document, io_error.
+Result<std::optional<Buffer>> get_document(Backend& backend, const std::string& object, std::uint64_t limit,
+                                           const DocumentSeal& seal);
+// Replaces the one that is there; durable on return. Errors: no_space, io_error.
+Result<void> put_document(Backend& backend, const std::string& object, std::string_view text, const DocumentSeal& seal);
 
 }  // namespace cairn

@@ -22,23 +22,20 @@ constexpr const char* kSpaceObject = "space";
 class SpaceCount final : public MapVisitor {
  public:
   SpaceCount(std::vector<PackRow> packs, std::stop_token stop)
-      : packs_(std::move(packs)), stop_(std::move(stop)), seen_(packs_), owners_(packs_) {
-    PackNumber last = 0;
-    for (const PackRow& pack : packs_) last = std::max(last, pack.number);
-    needed_.resize(packs_.empty() ? 0 : std::size_t{last} + 1);
-  }
+      : packs_(std::move(packs)),
+        stop_(std::move(stop)),
+        seen_(packs_),
+        owners_(static_cast<std::size_t>(seen_.numbers().records()), kNobody),
+        needed_(seen_.numbers().pack_numbers()) {}
 
   void begin_machine(MachineSpace& machine) {
-    seen_ = RecordBits(packs_);
+    seen_.clear();
     all_.push_back(&machine);
     own_ = static_cast<Owner>(std::min<std::size_t>(all_.size(), kShared));
     to_ = nullptr;
   }
-  // From here on: what nothing before needs, into `to`. `kept`: it stays after the next prune.
-  void begin_rest(std::uint64_t& to, bool kept) {
-    to_ = &to;
-    kept_ = kept;
-  }
+  // From here on: what nothing before needs, into `to`.
+  void begin_rest(std::uint64_t& to) { to_ = &to; }
   [[nodiscard]] bool stopped() const { return stopped_; }
   [[nodiscard]] const std::vector<PackRow>& packs() const { return packs_; }
   // Bytes of the pack that stay needed.
@@ -49,18 +46,18 @@ class SpaceCount final : public MapVisitor {
     // What came since the packs were listed is the next measurement's.
     if (stopped_ || entry == nullptr || !seen_.knows(*entry)) return false;
     const std::uint64_t bytes = entry->place.sealed_bytes;
+    Owner& owner = owners_[seen_.numbers().at(*entry)];
     if (to_ != nullptr) {
-      if (owners_.of(*entry) != kNobody) return false;  // and all that is below it is somebody's
-      owners_.set(*entry, kShared);
+      if (owner != kNobody) return false;  // and all that is below it is somebody's
+      owner = kShared;
       *to_ += bytes;
-      if (kept_) needed_[entry->pack] += static_cast<std::uint32_t>(bytes);
+      needed_[entry->pack] += static_cast<std::uint32_t>(bytes);
       return true;
     }
     if (!seen_.set(*entry)) return false;
-    const Owner owner = owners_.of(*entry);
     MachineSpace& machine = *all_.back();
     if (owner == kNobody) {
-      owners_.set(*entry, own_);
+      owner = own_;
       (own_ == kShared ? machine.shared : machine.unique) += bytes;
       needed_[entry->pack] += static_cast<std::uint32_t>(bytes);
     } else {
@@ -69,7 +66,7 @@ class SpaceCount final : public MapVisitor {
         MachineSpace& other = *all_[owner - 1U];
         other.unique -= bytes;
         other.shared += bytes;
-        owners_.set(*entry, kShared);
+        owner = kShared;
       }
     }
     return true;
@@ -77,36 +74,14 @@ class SpaceCount final : public MapVisitor {
   Result<void> unreadable(const MapPlace&, const ChunkName&, const Error&) override { return {}; }
 
  private:
-  // Who needs each record.
-  class Owners {
-   public:
-    explicit Owners(std::span<const PackRow> packs) {
-      PackNumber last = 0;
-      for (const PackRow& pack : packs) last = std::max(last, pack.number);
-      first_.assign(packs.empty() ? 1 : std::size_t{last} + 2, 0);
-      for (const PackRow& pack : packs) first_[std::size_t{pack.number} + 1] = pack.records;
-      std::uint64_t sum = 0;
-      for (std::uint64_t& first : first_) first = sum += first;
-      owners_.assign(static_cast<std::size_t>(sum), kNobody);
-    }
-    // Of records that RecordBits knows.
-    [[nodiscard]] Owner of(const IndexEntry& entry) const { return owners_[first_[entry.pack] + entry.place.number]; }
-    void set(const IndexEntry& entry, Owner owner) { owners_[first_[entry.pack] + entry.place.number] = owner; }
-
-   private:
-    std::vector<std::uint64_t> first_;
-    std::vector<Owner> owners_;
-  };
-
   std::vector<PackRow> packs_;
   std::stop_token stop_;
-  RecordBits seen_;  // by this machine
-  Owners owners_;
+  RecordBits seen_;            // by this machine
+  std::vector<Owner> owners_;  // who needs each record, by its number
   std::vector<std::uint32_t> needed_;
   std::vector<MachineSpace*> all_;
   Owner own_ = kNobody;
   std::uint64_t* to_ = nullptr;
-  bool kept_ = false;
   bool stopped_ = false;
 };
 
@@ -136,7 +111,7 @@ Result<json> kept_space(Store& store) {
 }
 
 Result<void> keep_space(Store& store, const SpaceReport& report) {
-  return store.write_record(kSpaceObject, as_bytes(to_json(report).dump()));
+  return store.write_record(kSpaceObject, to_json(report).dump());
 }
 
 Result<std::set<PointName>> due_points(Store& store, UtcTime now) {
@@ -200,7 +175,7 @@ Result<SpaceReport> measure_space(Store& store, const SpaceOptions& options) {
     report.points += space.points;
     report.logical += space.logical;
   }
-  count.begin_rest(report.deleted, true);
+  count.begin_rest(report.deleted);
   for (const PointName& point : deleted) CAIRN_CHECK(walk_point(point));
   report.deleted_points = deleted.size();
   for (const PackRow& pack : count.packs()) {

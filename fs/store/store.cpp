@@ -24,9 +24,7 @@
 namespace cairn {
 namespace {
 
-constexpr std::uint64_t kMaxRecordBytes = 1024 * 1024;      // of a small document
-constexpr std::uint64_t kMaxRunBytes = 4ULL * 1024 * 1024;  // of sealed bytes in one request
-constexpr std::uint64_t kMaxRunGap = 128ULL * 1024;         // read and dropped rather than asked around
+constexpr std::uint64_t kMaxRecordBytes = 1024 * 1024;  // of a small document
 
 // What an init makes before the store.json that makes it a store.
 constexpr std::array kFoldersOfInit = {"packs", "points", "tmp", "index"};
@@ -132,19 +130,20 @@ Result<std::shared_ptr<Index>> Store::State::index() {
 }
 
 Result<std::optional<Buffer>> Store::read_record(const std::string& object) {
-  const auto bytes = state_->backend->get(object, kMaxRecordBytes);
-  if (!bytes && bytes.error().code == ErrorCode::object_missing) return std::optional<Buffer>();
-  if (!bytes && bytes.error().code != ErrorCode::store_damaged) return pass_on(bytes.error());
-  if (!bytes) return std::optional<Buffer>();
-  const DocumentSeal seal{state_->keys, state_->document.algorithm, state_->document.id};
-  auto text = open_document(kRecordMagic, object, *bytes, seal, ErrorCode::store_damaged, object);
-  if (!text) return std::optional<Buffer>();
-  return std::optional(*std::move(text));
+  auto text = get_document(*state_->backend, object, kMaxRecordBytes, state_->seal());
+  if (text) return text;
+  switch (text.error().code) {
+    case ErrorCode::store_damaged:
+    case ErrorCode::store_too_new:
+    case ErrorCode::not_supported_yet:
+      return std::optional<Buffer>();
+    default:
+      return text;
+  }
 }
 
-Result<void> Store::write_record(const std::string& object, ByteView text) {
-  const DocumentSeal seal{state_->keys, state_->document.algorithm, state_->document.id};
-  return state_->backend->put(object, seal_document(kRecordMagic, object, text, seal), IfExists::replace);
+Result<void> Store::write_record(const std::string& object, std::string_view text) {
+  return put_document(*state_->backend, object, text, state_->seal());
 }
 
 Result<std::shared_ptr<Index>> Store::index() {
@@ -424,7 +423,7 @@ void Store::fetch_into(RecordKind kind, std::span<const ChunkName> names, ChunkR
     rest = rest.subspan(of_pack.size());
     const auto& pack = packs[number].pack;
     if (pack) {
-      for (const auto run : cut_into_runs(of_pack, kMaxRunBytes, kMaxRunGap)) (*pack)->read_run(run, to);
+      for (const auto run : cut_into_runs(of_pack)) (*pack)->read_run(run, to);
       continue;
     }
     // Perhaps it was removed since it was looked up, and what is needed of it has moved.

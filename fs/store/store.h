@@ -146,7 +146,7 @@ class Store : public ChunkSource {
   // A small sealed document of the store's own, for figures that are costly to find. Nothing: there is none, or it is
   // damaged. Errors: io_error; write_record: no_space too.
   Result<std::optional<Buffer>> read_record(const std::string& object);
-  Result<void> write_record(const std::string& object, ByteView text);
+  Result<void> write_record(const std::string& object, std::string_view text);
   // What the packs' footers say, as it stands. Errors: index_missing, index_damaged.
   Result<std::shared_ptr<Index>> index();
   // Takes the writer lock (or shares it with another writer of this very Store object), removes what an interrupted

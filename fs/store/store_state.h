@@ -99,7 +99,8 @@ struct Store::State {
   // Errors: store_missing, not_a_store, store_too_new, store_damaged.
   Result<void> reload_document();
   Result<Buffer> read_point_file(const PointName& name);
-  [[nodiscard]] MarkFiles marks() { return {*backend, {keys, document.algorithm, document.id}}; }
+  [[nodiscard]] DocumentSeal seal() const { return {keys, document.algorithm, document.id}; }
+  [[nodiscard]] MarkFiles marks() { return {*backend, seal()}; }
   // A pack that was retired as damaged is whole again: it gets a new number, under which writers find it too. For
   // whoever holds the writer, and its `collecting`.
   Result<void> relist_pack(Index& index, const PackRow& row);

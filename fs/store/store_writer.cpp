@@ -148,7 +148,7 @@ Result<std::shared_ptr<WriterCore>> Store::State::writer_core(const std::string&
   CAIRN_CHECK(backend->remove_leftovers());
   // Whoever was killed in the last step of an init, or of a change of points and marks, has not seen to it that it
   // stays; nor that a folder of packs does, into which others are put now.
-  for (const char* place : {"", "points/", "deleted/", "protected/", "purged/"}) CAIRN_CHECK(backend->settle(place));
+  CAIRN_CHECK(backend->settle(""));
   std::error_code ignored;
   std::filesystem::remove_all(directory / "index.new", ignored);  // of an interrupted rebuild
   if (auto renewed = renew_document_copy(*backend, directory, keys); !renewed)

@@ -202,10 +202,9 @@ class Verify {
   }
 
   bool is_still_wanted(const PackToCheck& pack) {
-    const auto now = index_->packs();
-    if (!now) return true;
-    const auto row = std::ranges::find(*now, pack.name, &PackRow::name);
-    return row != now->end() && row->retired != Retired::unneeded && row->retired != Retired::gone;
+    const auto row = index_->pack(pack.name);
+    if (!row) return true;
+    return *row && (*row)->retired != Retired::unneeded && (*row)->retired != Retired::gone;
   }
 
   // The index must say of a whole pack what its footer says.

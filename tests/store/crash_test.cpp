@@ -10,6 +10,7 @@
 #include "config/base/units.h"
 #include "fs/io/local_backend.h"
 #include "fs/store/index.h"
+#include "tests/store/stored_disk.h"
 #include "tests/support/memory_backend.h"
 #include "tests/support/memory_image.h"
 #include "tests/support/temporary_store.h"
@@ -70,13 +71,6 @@ class Scene {
   }
 
  private:
-  static void expect_same(Store& store, const PointName& name, const MemoryImage& image) {
-    const RecoveryPoint point = value_of(store.load_point(name));
-    Buffer bytes(image.size());
-    EXPECT_EQ(value_of(store.open_disk(point.disks.at(0).map, name.text())->read(0, bytes)), image.size());
-    EXPECT_TRUE(bytes == image.content(0, image.size())) << name.text();
-  }
-
   TemporaryStore place_;
   MemoryImage first_{27 * kMiB + 5};
   MemoryImage second_{27 * kMiB + 5};

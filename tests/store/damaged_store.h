@@ -11,27 +11,11 @@
 #include "fs/io/local_backend.h"
 #include "fs/store/disk_map.h"
 #include "fs/store/store_state.h"
+#include "tests/store/stored_disk.h"
 #include "tests/support/memory_image.h"
 #include "tests/support/temporary_store.h"
 
 namespace cairn {
-
-inline std::vector<std::filesystem::path> files_in(const std::filesystem::path& folder) {
-  std::vector<std::filesystem::path> files;
-  if (!std::filesystem::exists(folder)) return files;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder))
-    if (entry.is_regular_file()) files.push_back(entry.path());
-  std::sort(files.begin(), files.end());
-  return files;
-}
-
-inline void flip_byte(const std::filesystem::path& file, std::uint64_t offset) {
-  std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
-  stream.seekg(static_cast<std::streamoff>(offset));
-  const char byte = static_cast<char>(stream.get() ^ 0x40);
-  stream.seekp(static_cast<std::streamoff>(offset));
-  stream.put(byte);
-}
 
 inline std::vector<PackRow> packs_of(Store& store) {
   return value_of(value_of(StoreAccess::of(store).index())->packs());

@@ -12,6 +12,7 @@
 #include "config/base/log.h"
 #include "config/base/units.h"
 #include "fs/io/local_backend.h"
+#include "tests/store/stored_disk.h"
 #include "tests/support/memory_backend.h"
 #include "tests/support/memory_image.h"
 #include "tests/support/temporary_store.h"
@@ -27,18 +28,9 @@ MemoryImage random_image(unsigned seed, std::uint64_t size = kDisk) {
   return image;
 }
 
-void expect_same(Store& store, const PointName& name, const MemoryImage& image) {
-  const RecoveryPoint point = value_of(store.load_point(name));
-  Buffer bytes(image.size());
-  const auto got = store.open_disk(point.disks.at(0).map, name.text())->read(0, bytes);
-  ASSERT_TRUE(got) << got.error().message();
-  EXPECT_TRUE(bytes == image.content(0, image.size())) << name.text();
-}
-
 std::uint64_t pack_bytes(const std::filesystem::path& store) {
   std::uint64_t bytes = 0;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(store / "packs"))
-    if (entry.is_regular_file()) bytes += entry.file_size();
+  for (const auto& file : files_in(store / "packs")) bytes += std::filesystem::file_size(file);
   return bytes;
 }
 
@@ -206,8 +198,7 @@ TEST_F(Collecting, StopsWhereDamageHidesWhatIsNeeded) {
 TEST_F(Collecting, StopsWhenANodeIsNotThere) {
   MemoryImage one = random_image(1);
   const PointName point = take(one, "vm", 0);
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(place_.path() / "packs"))
-    if (entry.is_regular_file()) std::filesystem::remove(entry.path());
+  for (const auto& file : files_in(place_.path() / "packs")) std::filesystem::remove(file);
   std::string log;
   redirect_log(&log);
   const auto blocked = collect();

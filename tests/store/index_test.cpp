@@ -50,6 +50,12 @@ std::uint64_t missing(Index& index, std::uint64_t first, std::uint64_t count) {
   return static_cast<std::uint64_t>(std::count(found.get(), found.get() + count, false));
 }
 
+std::vector<std::string> pack_names(Index& index) {
+  std::vector<std::string> names;
+  for (const PackRow& row : value_of(index.packs())) names.push_back(row.name);
+  return names;
+}
+
 // A table of LMDB as it is, for what Index does not show. No Index may be open meanwhile.
 class RawIndex {
  public:
@@ -130,7 +136,7 @@ TEST_F(Indexing, KnowsWhatAMapKnows) {
       index = open();
     }
   }
-  EXPECT_THAT(value_of(index->pack_names()), UnorderedElementsAreArray(packs));
+  EXPECT_THAT(pack_names(*index), UnorderedElementsAreArray(packs));
   EXPECT_EQ(value_of(index->record_count()), known.size());
   for (std::uint64_t record = 0; record < kRecords + 700; ++record) {
     const auto located = value_of(index->locate(name_of(record)));
@@ -249,7 +255,7 @@ TEST_F(Indexing, LosesNothingWhenTheProcessIsKilled) {
     ASSERT_EQ(::waitpid(child, nullptr, 0), child);
     const auto index = open();
     EXPECT_EQ(missing(*index, 0, added * kTogether), 0U);
-    added = value_of(index->pack_names()).size();  // the last may have come in without a report
+    added = pack_names(*index).size();  // the last may have come in without a report
     EXPECT_EQ(value_of(index->record_count()), added * kTogether);
   }
 }
@@ -318,7 +324,7 @@ TEST_F(Indexing, AnotherPackTakesOverFromARetiredOne) {
   expect_ok(index->drop({&number, 1}));
   EXPECT_EQ(missing(*index, 0, 100), 0U);
   EXPECT_EQ(value_of(index->record_count()), 100U);
-  EXPECT_THAT(value_of(index->pack_names()), UnorderedElementsAreArray({half.name, rest.name}));
+  EXPECT_THAT(pack_names(*index), UnorderedElementsAreArray({half.name, rest.name}));
 }
 
 TEST_F(Indexing, APackThatIsListedAnewCountsAgainUnderANewNumber) {

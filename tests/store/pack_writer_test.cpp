@@ -59,7 +59,7 @@ TEST_F(PackWriting, AFlushOfNothingReturns) {
   expect_ok(writer.write(pack_of("one")));
   expect_ok(writer.flush());
   expect_ok(writer.flush());
-  EXPECT_EQ(value_of(index_->pack_names()).size(), 1U);
+  EXPECT_EQ(value_of(index_->packs()).size(), 1U);
 }
 
 TEST_F(PackWriting, AFailureIsForAllAndForEver) {

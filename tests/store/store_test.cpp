@@ -12,6 +12,7 @@
 #include "config/base/units.h"
 #include "fs/io/local_backend.h"
 #include "fs/store/index.h"
+#include "tests/store/stored_disk.h"
 #include "tests/support/memory_image.h"
 #include "tests/support/temporary_store.h"
 
@@ -28,22 +29,6 @@ Buffer read_all(Store& store, const MapRecord& map) {
   const auto reader = store.open_disk(map, "test");
   EXPECT_EQ(value_of(reader->read(0, bytes)), map.size);
   return bytes;
-}
-
-std::vector<std::filesystem::path> files_below(const std::filesystem::path& folder) {
-  std::vector<std::filesystem::path> files;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder))
-    if (entry.is_regular_file()) files.push_back(entry.path());
-  std::sort(files.begin(), files.end());
-  return files;
-}
-
-void flip_byte(const std::filesystem::path& file, std::uint64_t offset) {
-  std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
-  stream.seekg(static_cast<std::streamoff>(offset));
-  const char byte = static_cast<char>(stream.get() ^ 0x40);
-  stream.seekp(static_cast<std::streamoff>(offset));
-  stream.put(byte);
 }
 
 TEST(Store, GivesBackWhatWasStored) {
@@ -83,7 +68,7 @@ TEST(Store, TakesNothingForZerosAndHoles) {
   EXPECT_TRUE(point.disks[0].map.root.is_zero());
   EXPECT_EQ(point.disks[0].map.data_bytes, 0U);
   EXPECT_LE(image.read_bytes, 2 * kMiB);
-  EXPECT_THAT(files_below(place.path() / "packs"), IsEmpty());
+  EXPECT_THAT(files_in(place.path() / "packs"), IsEmpty());
 }
 
 TEST(Store, AnIncrementalPointCostsTheChangedChunksAndThePathAboveThem) {
@@ -204,7 +189,7 @@ TEST(Store, NewPointsDoNotBuildOnAPackThatIsGone) {
   MemoryImage image(4 * kMiB);
   image.fill_random(0, 4 * kMiB, 1);
   value_of(take_backup(*store, image, "vm", test_time()));
-  for (const auto& pack : files_below(place.path() / "packs")) std::filesystem::remove(pack);
+  for (const auto& pack : files_in(place.path() / "packs")) std::filesystem::remove(pack);
   std::string log;
   redirect_log(&log);
   const RecoveryPoint point = value_of(take_backup(*store, image, "vm", test_time(1)));
@@ -231,7 +216,7 @@ TEST(Store, RebuildsTheIndexFromThePacksAlone) {
   EXPECT_EQ(fresh->begin_writing("test").error().code, ErrorCode::index_missing);
 
   const RebuildReport report = value_of(fresh->rebuild_index());
-  EXPECT_EQ(report.packs, files_below(place.path() / "packs").size());
+  EXPECT_EQ(report.packs, files_in(place.path() / "packs").size());
   EXPECT_THAT(report.damaged_packs, IsEmpty());
   EXPECT_EQ(read_all(*fresh, point.disks[0].map), image.content(0, image.size()));
   EXPECT_EQ(read_all(*reader_that_goes_on, point.disks[0].map), image.content(0, image.size()));
@@ -266,7 +251,7 @@ TEST(Store, ADamagedChunkFailsAloneAndIsNamed) {
   MemoryImage image(8 * kMiB);
   image.fill_random(0, 8 * kMiB, 1);
   const RecoveryPoint point = value_of(take_backup(*store, image, "vm", test_time()));
-  const auto packs = files_below(place.path() / "packs");
+  const auto packs = files_in(place.path() / "packs");
   ASSERT_FALSE(packs.empty());
   flip_byte(packs[0], kPackHeaderBytes + 1000);
   const auto again = place.open();
@@ -417,7 +402,7 @@ TEST(Store, IsNotMadeWhereSomethingIs) {
   slot.secret = SecretBytes::random(32);
   std::ofstream(directory.path() / "precious.txt") << "mine";
   EXPECT_EQ(Store::create(directory.path(), {}, {&slot, 1}).error().code, ErrorCode::store_exists);
-  EXPECT_THAT(files_below(directory.path()), SizeIs(1));
+  EXPECT_THAT(files_in(directory.path()), SizeIs(1));
   EXPECT_EQ(Store::create(directory.path() / "a" / "b", {}, {&slot, 1}).error().code, ErrorCode::target_missing);
   StoreParameters odd;
   odd.chunk_size = 100'000;
@@ -499,7 +484,7 @@ TEST(Store, ReadersFollowPacksThatCameAndWent) {
   first.fill_random(0, kMiB, 1);
   const auto point = value_of(take_backup(*store, first, "vm", test_time()));
   EXPECT_EQ(read_all(*store, point.disks[0].map), first.content(0, kMiB));
-  for (const auto& pack : files_below(place.path() / "packs")) std::filesystem::remove(pack);
+  for (const auto& pack : files_in(place.path() / "packs")) std::filesystem::remove(pack);
   std::string log;
   redirect_log(&log);
   MemoryImage second(kMiB);
