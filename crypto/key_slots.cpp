@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <nlohmann/json.hpp>
 
+#include "config/base/json_number.h"
 #include "config/base/unique_fd.h"
 
 namespace cairn {
@@ -190,8 +191,8 @@ Result<KeySlot> key_slot_from_json(const nlohmann::json& document, const std::st
       slot.salt = *salt;
     }
     if (*type == KeySlotType::passphrase) {
-      slot.cost.operations = document.at("argon2id").at("operations").get<std::uint64_t>();
-      slot.cost.memory_bytes = document.at("argon2id").at("memory_bytes").get<std::uint64_t>();
+      slot.cost.operations = whole_number<std::uint64_t>(document.at("argon2id").at("operations"));
+      slot.cost.memory_bytes = whole_number<std::uint64_t>(document.at("argon2id").at("memory_bytes"));
       if (slot.cost.operations < crypto_pwhash_OPSLIMIT_MIN || slot.cost.operations > kMaxOperations ||
           slot.cost.memory_bytes < crypto_pwhash_MEMLIMIT_MIN || slot.cost.memory_bytes > kMaxMemoryBytes)
         return damaged("a key slot's Argon2id cost is out of range");

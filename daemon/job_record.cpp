@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "config/base/json_number.h"
+
 namespace cairn {
 namespace {
 
@@ -65,10 +67,10 @@ Result<JobRecord> read_job(const json& document) {
   CAIRN_TRY(record.started, maybe_time_in(document.at("started")));
   CAIRN_TRY(record.ended, maybe_time_in(document.at("ended")));
   if (const json& point = document.at("point"); !point.is_null()) record.point = point.get<std::string>();
-  record.revision = document.at("revision").get<std::uint64_t>();
+  record.revision = whole_number<std::uint64_t>(document.at("revision"));
   const json& progress = document.at("progress");
-  record.done_bytes = progress.at("done_bytes").get<std::uint64_t>();
-  record.total_bytes = progress.at("total_bytes").get<std::uint64_t>();
+  record.done_bytes = whole_number<std::uint64_t>(progress.at("done_bytes"));
+  record.total_bytes = whole_number<std::uint64_t>(progress.at("total_bytes"));
   if (const json& result = document.at("result"); !result.is_null()) record.result = result.dump();
   record.warnings = document.at("warnings").get<std::vector<std::string>>();
   if (const json& error = document.at("error"); !error.is_null()) record.error = error_from_json(error);

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "config/base/json_number.h"
 #include "config/base/text.h"
 #include "crypto/vault/audit_log.h"
 
@@ -92,7 +93,7 @@ Result<AuditEntry> parse_audit_line(std::string_view line, const std::string& ob
     const json document = json::parse(line, nullptr, false);
     if (!document.is_object()) return damaged();
     AuditEntry entry;
-    entry.number = document.at("number").get<std::uint64_t>();
+    entry.number = whole_number<std::uint64_t>(document.at("number"));
     const auto time = parse_iso_time(document.at("time").get<std::string>());
     if (!time) return damaged();
     entry.time = *time;
@@ -101,7 +102,7 @@ Result<AuditEntry> parse_audit_line(std::string_view line, const std::string& ob
     entry.object = document.at("object").get<std::string>();
     entry.outcome = document.at("outcome").get<std::string>();
     entry.detail = document.at("detail").get<std::string>();
-    entry.pid = document.at("pid").get<long>();
+    entry.pid = whole_number<long>(document.at("pid"));
     return entry;
   } catch (const json::exception&) {
     return damaged();

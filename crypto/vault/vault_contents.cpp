@@ -4,6 +4,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "config/base/json_number.h"
 #include "config/base/text.h"
 #include "crypto/base64.h"
 
@@ -182,7 +183,7 @@ Result<VaultContents> vault_contents_from_json(const json& document, const std::
     const json& audit = document.at("audit");
     require_members(audit, 2, "the mark of the audit log");
     require(audit.at("number").is_number_unsigned(), "the number of the last audit entry is no number");
-    contents.audit.number = audit.at("number").get<std::uint64_t>();
+    contents.audit.number = whole_number<std::uint64_t>(audit.at("number"));
     const auto mac = from_hex(audit.at("mac").get_ref<const std::string&>());
     require(mac && mac->size() == contents.audit.mac.size(), "the MAC of the last audit entry is not 32 bytes");
     contents.audit.mac = *mac;

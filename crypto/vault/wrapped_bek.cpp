@@ -5,6 +5,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "config/base/json_number.h"
 #include "config/base/text.h"
 #include "crypto/base64.h"
 
@@ -62,7 +63,7 @@ Result<WrappedBek> wrapped_bek_from_json(const json& document, const std::string
       return damaged("it is not a document of format " + std::string(kFormat));
     const json& version = document.at("version");
     if (!version.is_number_unsigned()) return damaged("its version is not a number");
-    if (version.get<std::uint64_t>() != kVersion)
+    if (whole_number<std::uint64_t>(version) != kVersion)
       return damaged("it has version " + version.dump() + ", this version of Cairn knows version 1",
                      "use a newer version of Cairn");
     for (const auto& [member, value] : document.items())

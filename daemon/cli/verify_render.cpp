@@ -46,8 +46,9 @@ std::string damage_text(const json& damage) {
                       size_of(disk, "bytes"), size_of(disk, "size"), ranges_text(member(disk, "ranges")));
   }
   for (const auto& gap : member(damage, "gaps"))
-    text += fmt::format("MISSING  {}: {} names it as its predecessor, and {}\n", text_of(gap, "missing"),
-                        text_of(gap, "after"), text_of(gap, "because"));
+    text += fmt::format("MISSING  {}: {} names it as {}, and {}\n", text_of(gap, "missing"), text_of(gap, "after"),
+                        text_of(gap, "after").starts_with("newest/") ? "the newest point" : "its predecessor",
+                        text_of(gap, "because"));
   return text;
 }
 
@@ -66,6 +67,8 @@ std::string repair_text(const json& repair) {
       line(true, "pack " + pack.get<std::string>() + ": what is good in it is in a new one, the file is in aside/");
   for (const auto& point : member(repair, "points_copied"))
     if (point.is_string()) line(true, "point " + point.get<std::string>() + ", from the copy");
+  for (const auto& machine : member(repair, "newest_mended"))
+    if (machine.is_string()) line(true, "the record of the newest points of " + machine.get<std::string>());
   line(number_of(repair, "saved_records") != 0,
        count_of(number_of(repair, "saved_records"), "record") + " saved out of damaged packs");
   line(number_of(repair, "found_records") != 0,

@@ -5,6 +5,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "config/base/json_number.h"
+
 namespace cairn {
 namespace {
 
@@ -53,12 +55,12 @@ Result<TrackingRecord> read_record(std::string_view text) {
   if (document.is_discarded()) return unusable("it is not JSON");
   try {
     if (document.at("format").get<std::string>() != kFormat) return unusable("it is no such record");
-    const auto version = document.at("version").get<std::uint32_t>();
+    const auto version = whole_number<std::uint32_t>(document.at("version"));
     if (version != kVersion) return unusable(fmt::format("it has version {}, this is {}", version, kVersion));
     TrackingRecord record;
     record.settings = document.at("settings").get<std::string>();
     record.store = document.at("store").get<std::string>();
-    record.chunk_size = document.at("chunk_size").get<std::uint32_t>();
+    record.chunk_size = whole_number<std::uint32_t>(document.at("chunk_size"));
     record.machine = document.at("machine").get<std::string>();
     record.disk = document.at("disk").get<std::string>();
     record.image = document.at("image").get<std::string>();
@@ -67,11 +69,11 @@ Result<TrackingRecord> read_record(std::string_view text) {
     record.epoch = document.at("epoch").get<std::string>();
     const json& clone = document.at("clone");
     record.clone.path = clone.at("path").get<std::string>();
-    record.clone.identity.inode = clone.at("inode").get<std::uint64_t>();
-    record.clone.identity.size = clone.at("size").get<std::uint64_t>();
-    record.clone.identity.modified_ns = clone.at("modified_ns").get<std::int64_t>();
-    record.clone.identity.changed_ns = clone.at("changed_ns").get<std::int64_t>();
-    record.clone.identity.born_ns = clone.at("born_ns").get<std::int64_t>();
+    record.clone.identity.inode = whole_number<std::uint64_t>(clone.at("inode"));
+    record.clone.identity.size = whole_number<std::uint64_t>(clone.at("size"));
+    record.clone.identity.modified_ns = whole_number<std::int64_t>(clone.at("modified_ns"));
+    record.clone.identity.changed_ns = whole_number<std::int64_t>(clone.at("changed_ns"));
+    record.clone.identity.born_ns = whole_number<std::int64_t>(clone.at("born_ns"));
     const auto full_read = parse_iso_time(document.at("full_read").get<std::string>());
     if (!full_read) return unusable("the time of the last full reading is no time");
     record.full_read = *full_read;

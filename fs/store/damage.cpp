@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "config/base/json_number.h"
 #include "fs/store/damage_walk.h"
 #include "fs/store/sealed_document.h"
 #include "fs/store/store_state.h"
@@ -98,11 +99,11 @@ Damage damage_from(const json& document) {
                      {}};
     for (const json& disk : point.at("disks")) {
       DiskDamage found{disk.at("disk").get<std::string>(),
-                       disk.at("size").get<std::uint64_t>(),
-                       disk.at("bytes").get<std::uint64_t>(),
+                       whole_number<std::uint64_t>(disk.at("size")),
+                       whole_number<std::uint64_t>(disk.at("bytes")),
                        {}};
       for (const json& range : disk.at("ranges"))
-        found.ranges.push_back({range.at(0).get<std::uint64_t>(), range.at(1).get<std::uint64_t>()});
+        found.ranges.push_back({whole_number<std::uint64_t>(range.at(0)), whole_number<std::uint64_t>(range.at(1))});
       read.disks.push_back(std::move(found));
     }
     damage.points.push_back(std::move(read));

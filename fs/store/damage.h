@@ -52,9 +52,9 @@ struct PointDamage {
   bool operator==(const PointDamage&) const = default;
 };
 
-// A point that names a predecessor of which nobody knows why it is not there.
+// A point that something names as the one before it, and of which nobody knows why it is not there.
 struct PointGap {
-  std::string after;    // the point that names it
+  std::string after;    // the point that names it, or "newest/MACHINE": it was the newest
   std::string missing;  // its name
   std::string hash;     // of the file that was there; empty: not known
   std::string because;  // "its file is not there", "its file is another"

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "config/base/json_number.h"
 #include "crypto/base64.h"
 
 namespace cairn {
@@ -108,14 +109,14 @@ Proof proof_from(const json& document) {
   for (const json& row : document.at("volumes")) {
     VolumeProof volume;
     volume.disk = row.at("disk").get<std::string>();
-    volume.partition = row.at("partition").get<unsigned>();
+    volume.partition = whole_number<unsigned>(row.at("partition"));
     volume.proved = row.at("proved").get<bool>();
     volume.reason = row.at("reason").get<std::string>();
     volume.secret = row.at("secret").get<std::string>();
     volume.secret_version = row.at("secret_version").get<std::string>();
     volume.kek = row.at("kek").get<std::string>();
     volume.kek_version = row.at("kek_version").get<std::string>();
-    volume.slot = row.at("slot").get<int>();
+    volume.slot = whole_number<int>(row.at("slot"));
     volume.fingerprint = row.at("fingerprint").get<std::string>();
     proof.volumes.push_back(std::move(volume));
   }

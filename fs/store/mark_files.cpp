@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "config/base/json_number.h"
+
 namespace cairn {
 namespace {
 
@@ -14,6 +16,8 @@ constexpr std::uint64_t kMaxMarkBytes = 64ULL * 1024;
 constexpr std::string_view kDeletionFormat = "cairn-deletion";
 constexpr std::string_view kProtectionFormat = "cairn-protection";
 constexpr std::string_view kTombstoneFormat = "cairn-tombstone";
+constexpr std::string_view kNewestFormat = "cairn-newest-points";
+constexpr std::string_view kNewest = "newest/";
 constexpr std::string_view kClockFormat = "cairn-clock";
 constexpr const char* kClockObject = "clock";
 
@@ -79,12 +83,20 @@ Tombstone tombstone_from(const json& document) {
   return tombstone;
 }
 
+NewestPoints newest_from(const json& document) {
+  NewestPoints newest;
+  newest.machine = document.at("machine").get<std::string>();
+  for (const json& entry : document.at("points"))
+    newest.points.push_back({entry.at("name").get<std::string>(), entry.at("hash").get<std::string>()});
+  return newest;
+}
+
 ClockRecord clock_from(const json& document) {
   ClockRecord record;
   record.last.now = time_from(document.at("now"));
   record.last.boot_id = document.at("boot_id").get<std::string>();
-  record.last.since_boot = std::chrono::seconds(document.at("since_boot_s").get<std::int64_t>());
-  record.doubtful = std::chrono::seconds(document.at("doubtful_s").get<std::int64_t>());
+  record.last.since_boot = std::chrono::seconds(whole_number<std::int64_t>(document.at("since_boot_s")));
+  record.doubtful = std::chrono::seconds(whole_number<std::int64_t>(document.at("doubtful_s")));
   record.accepted_points = time_or_none(document.at("accepted_points"));
   if (record.doubtful.count() < 0 || record.last.since_boot.count() < 0) throw BadMark{"a duration in it is negative"};
   return record;
@@ -101,6 +113,9 @@ std::string protection_object(const PointName& name) {
 std::string tombstone_object(const PointName& name) {
   return "purged/" + name.text();
 }
+std::string newest_object(const std::string& machine) {
+  return std::string(kNewest) + machine;
+}
 
 Result<std::vector<PointName>> MarkFiles::names_in(std::string_view prefix) const {
   CAIRN_TRY(const auto objects, backend_.list(prefix));
@@ -108,6 +123,13 @@ Result<std::vector<PointName>> MarkFiles::names_in(std::string_view prefix) cons
   names.reserve(objects.size());
   for (const std::string& object : objects)
     if (auto name = PointName::parse(std::string_view(object).substr(prefix.size()))) names.push_back(*std::move(name));
+  std::ranges::sort(names);
+  return names;
+}
+
+Result<std::vector<std::string>> MarkFiles::machines_with_newest() const {
+  CAIRN_TRY(std::vector<std::string> names, backend_.list(kNewest));
+  for (std::string& name : names) name.erase(0, kNewest.size());
   std::ranges::sort(names);
   return names;
 }
@@ -123,7 +145,7 @@ Result<json> MarkFiles::get(const std::string& object, std::string_view format) 
   json document = json::parse(as_text(*text), nullptr, false);
   if (!document.is_object() || !document.contains("format") || document["format"] != format)
     return fail(ErrorCode::store_damaged, "read", path, "it is not what its name says");
-  if (document.value("version", 0) != kMarkVersion)
+  if (document.at("version") != kMarkVersion)
     return fail(ErrorCode::store_too_new, "read", path, "it has another version than 1");
   return document;
 }
@@ -154,6 +176,9 @@ Result<std::optional<Protection>> MarkFiles::protection(const PointName& name) c
 Result<std::optional<Tombstone>> MarkFiles::tombstone(const PointName& name) const {
   return read(tombstone_object(name), kTombstoneFormat, tombstone_from);
 }
+Result<std::optional<NewestPoints>> MarkFiles::newest(const std::string& machine) const {
+  return read(newest_object(machine), kNewestFormat, newest_from);
+}
 Result<std::optional<ClockRecord>> MarkFiles::clock() const {
   return read(kClockObject, kClockFormat, clock_from);
 }
@@ -180,6 +205,17 @@ Result<void> MarkFiles::write(const Tombstone& tombstone) const {
   document["because"] = tombstone.because;
   put_facts(document, tombstone);
   return put(tombstone_object(tombstone.point), document);
+}
+
+Result<void> MarkFiles::write(const NewestPoints& newest) const {
+  if (newest.points.empty()) return remove(newest_object(newest.machine));
+  json points = json::array();
+  for (const NewestPoints::Entry& entry : newest.points)
+    points.push_back({{"name", entry.point}, {"hash", entry.hash}});
+  return put(newest_object(newest.machine), {{"format", kNewestFormat},
+                                             {"version", kMarkVersion},
+                                             {"machine", newest.machine},
+                                             {"points", std::move(points)}});
 }
 
 Result<void> MarkFiles::write(const ClockRecord& record) const {

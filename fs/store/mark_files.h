@@ -1,5 +1,5 @@
-// Mark files: deletions, protections, tombstones and the clock's record as they lie in the store. Bytes:
-// fs/store/FORMAT.md "Marks", "Clock". Any thread. SPDX-License-Identifier: GPL-3.0-or-later
+// Mark files: deletions, protections, tombstones, the newest points and the clock's record as they lie in the store.
+// Bytes: fs/store/FORMAT.md "Marks", "Clock". Any thread. SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -16,9 +16,10 @@
 
 namespace cairn {
 
-std::string deletion_object(const PointName& name);    // "deleted/web-01@20261121T020000Z"
-std::string protection_object(const PointName& name);  // "protected/..."
-std::string tombstone_object(const PointName& name);   // "purged/..."
+std::string deletion_object(const PointName& name);     // "deleted/web-01@20261121T020000Z"
+std::string protection_object(const PointName& name);   // "protected/..."
+std::string tombstone_object(const PointName& name);    // "purged/..."
+std::string newest_object(const std::string& machine);  // "newest/web-01"
 
 // A deletion holds what a tombstone would say, too: when the point's file is gone and the tombstone could not be
 // written (the disk was full), the deletion explains its absence.
@@ -38,12 +39,17 @@ class MarkFiles {
   [[nodiscard]] Result<std::optional<DeletionFile>> deletion(const PointName& name) const;
   [[nodiscard]] Result<std::optional<Protection>> protection(const PointName& name) const;
   [[nodiscard]] Result<std::optional<Tombstone>> tombstone(const PointName& name) const;
+  [[nodiscard]] Result<std::optional<NewestPoints>> newest(const std::string& machine) const;
   [[nodiscard]] Result<std::optional<ClockRecord>> clock() const;
+  // The machines whose newest points are recorded, sorted.
+  [[nodiscard]] Result<std::vector<std::string>> machines_with_newest() const;
 
   // Durable on return; replaces the one that is there. Errors: no_space, io_error.
   [[nodiscard]] Result<void> write(const DeletionFile& file) const;
   [[nodiscard]] Result<void> write(const Protection& protection) const;
   [[nodiscard]] Result<void> write(const Tombstone& tombstone) const;
+  // Without points: removes it.
+  [[nodiscard]] Result<void> write(const NewestPoints& newest) const;
   [[nodiscard]] Result<void> write(const ClockRecord& record) const;
   // Nothing there is as good. Durable on return.
   [[nodiscard]] Result<void> remove(const std::string& object) const;

@@ -27,7 +27,27 @@ std::unexpected<Error> missing(const char* doing, const PointName& name) {
   return fail(ErrorCode::point_missing, doing, name.text());
 }
 
+// Both are known, and are not the same file's.
+bool is_other(const std::string& hash, const std::string& of) {
+  return !hash.empty() && !of.empty() && hash != of;
+}
+
 }  // namespace
+
+// --- the newest points
+
+void NewestPoints::add(Entry added, const std::string& previous) {
+  std::erase_if(points, [&](const Entry& entry) { return entry.point == previous || entry.point == added.point; });
+  points.push_back(std::move(added));
+}
+
+bool NewestPoints::take_over(const Tombstone& stone) {
+  const std::string name = stone.point.text();
+  if (std::erase_if(points, [&](const Entry& entry) { return entry.point == name; }) == 0) return false;
+  const auto known = std::ranges::find(points, stone.previous_name, &Entry::point);
+  if (!stone.previous_name.empty() && known == points.end()) points.push_back({stone.previous_name, stone.previous});
+  return true;
+}
 
 // --- reading
 
@@ -193,6 +213,11 @@ Result<void> StoreWriter::State::fold_tombstones(const std::string& machine) {
     if (*stone) stones.emplace(name.text(), **std::move(stone));
   }
   if (stones.empty()) return {};
+  auto newest = marks.newest(machine);
+  if (!newest) {
+    log_error("newest-points-unreadable", machine, newest.error());  // it may name any of them
+    return {};
+  }
 
   CAIRN_TRY(const auto stored, marks.names_in(kPoints));
   std::set<std::string> named;              // by a point that is there
@@ -223,8 +248,11 @@ Result<void> StoreWriter::State::fold_tombstones(const std::string& machine) {
     for (auto& [name, other] : stones) {
       if (other.previous_name != at->first) continue;
       heirs.push_back(&other);
-      differs = differs || (!other.previous.empty() && !stone.hash.empty() && other.previous != stone.hash);
+      differs = differs || is_other(other.previous, stone.hash);
     }
+    if (*newest)
+      for (const NewestPoints::Entry& entry : (*newest)->points)
+        differs = differs || (entry.point == at->first && is_other(entry.hash, stone.hash));
     if (doubtful || differs || named.contains(at->first)) {
       ++at;
       continue;
@@ -235,6 +263,7 @@ Result<void> StoreWriter::State::fold_tombstones(const std::string& machine) {
       heir->previous = stone.previous;
       CAIRN_CHECK(marks.write(*heir));
     }
+    if (*newest && (*newest)->take_over(stone)) CAIRN_CHECK(marks.write(**newest));
     CAIRN_CHECK(marks.remove(tombstone_object(stone.point)));
     at = stones.erase(at);
   }

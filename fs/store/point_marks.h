@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "config/base/clock.h"
 #include "fs/store/recovery_point.h"
@@ -35,6 +36,24 @@ struct Tombstone {
   std::string previous;       // that one's hash
   UtcTime purged;
   std::string because;
+};
+
+// newest/MACHINE: the points of that machine that no other names as its predecessor: its newest one, and more only
+// where a clock went back between two backups. Written after each commit, so that the loss of the newest point is
+// noticed too. When such a point is removed by Cairn, its predecessor takes its place.
+struct NewestPoints {
+  struct Entry {
+    std::string point;
+    std::string hash;  // BLAKE3, hex, of the point's file; empty: not known
+    bool operator==(const Entry&) const = default;
+  };
+  std::string machine;
+  std::vector<Entry> points;
+
+  // `added` names `previous` (empty: none) as its predecessor.
+  void add(Entry added, const std::string& previous);
+  // The entry of `point`, if there is one, is its predecessor's from now on. True: there was one.
+  bool take_over(const Tombstone& stone);
 };
 
 }  // namespace cairn

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "config/base/json_number.h"
 #include "crypto/base64.h"
 
 namespace cairn {
@@ -15,7 +16,7 @@ json range_json(const ByteRange& range) {
   return {{"offset", range.offset}, {"size", range.size}};
 }
 ByteRange range_from(const json& document) {
-  return {document.at("offset").get<std::uint64_t>(), document.at("size").get<std::uint64_t>()};
+  return {whole_number<std::uint64_t>(document.at("offset")), whole_number<std::uint64_t>(document.at("size"))};
 }
 
 json map_json(const MapRecord& map) {
@@ -48,9 +49,9 @@ struct BadDocument {
 
 MapRecord map_from(const json& document) {
   MapRecord map;
-  map.size = document.at("size").get<std::uint64_t>();
+  map.size = whole_number<std::uint64_t>(document.at("size"));
   if (map.size > static_cast<std::uint64_t>(INT64_MAX)) throw BadDocument{"a disk's size is impossible"};
-  map.data_bytes = document.at("data_bytes").get<std::uint64_t>();
+  map.data_bytes = whole_number<std::uint64_t>(document.at("data_bytes"));
   const auto root = ChunkName::parse(document.at("root").get<std::string>());
   if (!root) throw BadDocument{"a map root is not a chunk name"};
   map.root = *root;
@@ -62,16 +63,16 @@ VolumeFacts volume_from(const json& document) {
   const auto type = parse_volume_type(document.at("type").get<std::string>());
   if (!type) throw BadDocument{"a volume has an unknown type"};
   volume.type = *type;
-  volume.partition = document.at("partition").get<unsigned>();
+  volume.partition = whole_number<unsigned>(document.at("partition"));
   volume.place = range_from(document.at("place"));
   volume.uuid = document.at("uuid").get<std::string>();
   volume.label = document.at("label").get<std::string>();
   volume.cipher = document.at("cipher").get<std::string>();
-  volume.key_bits = document.at("key_bits").get<unsigned>();
-  volume.sector_bytes = document.at("sector_bytes").get<unsigned>();
-  volume.data_offset = document.at("data_offset").get<std::uint64_t>();
+  volume.key_bits = whole_number<unsigned>(document.at("key_bits"));
+  volume.sector_bytes = whole_number<unsigned>(document.at("sector_bytes"));
+  volume.data_offset = whole_number<std::uint64_t>(document.at("data_offset"));
   for (const json& slot : document.at("slots"))
-    volume.slots.push_back({slot.at("number").get<int>(), slot.at("kind").get<std::string>()});
+    volume.slots.push_back({whole_number<int>(slot.at("number")), slot.at("kind").get<std::string>()});
   for (const json& range : document.at("header")) volume.header.push_back(range_from(range));
   volume.damage = document.at("damage").get<std::string>();
   return volume;
@@ -86,7 +87,8 @@ DiskRecord disk_from(const json& document) {
   for (const json& volume : document.at("volumes")) disk.facts.volumes.push_back(volume_from(volume));
   disk.facts.remarks = document.at("remarks").get<std::vector<std::string>>();
   for (const json& header : document.at("headers")) {
-    HeaderRecord record{header.at("name").get<std::string>(), map_from(header), header.value("partition", 0U)};
+    HeaderRecord record{header.at("name").get<std::string>(), map_from(header),
+                        header.contains("partition") ? whole_number<unsigned>(header.at("partition")) : 0U};
     // Earlier versions did not say whose it is: they kept one for each volume, in order.
     const std::size_t number = disk.headers.size();
     if (!header.contains("partition") && number < disk.facts.volumes.size())
@@ -192,7 +194,7 @@ Result<RecoveryPoint> point_from_json(const json& document, const std::string& o
   try {
     if (document.at("format").get<std::string>() != "cairn-recovery-point")
       return damaged("it is not a recovery point");
-    if (const int version = document.at("version").get<int>(); version != kPointVersion)
+    if (const int version = whole_number<int>(document.at("version")); version != kPointVersion)
       return fail(ErrorCode::store_too_new, "read recovery point", object,
                   "it has version " + std::to_string(version) + ", this is 1");
     RecoveryPoint point;
@@ -211,10 +213,10 @@ Result<RecoveryPoint> point_from_json(const json& document, const std::string& o
         point.keks.push_back(std::move(kek));
       }
     point.warnings = document.at("warnings").get<std::vector<std::string>>();
-    point.read_bytes = document.at("read_bytes").get<std::uint64_t>();
-    point.new_bytes = document.at("new_bytes").get<std::uint64_t>();
-    point.stored_bytes = document.at("stored_bytes").get<std::uint64_t>();
-    point.duration_ms = document.at("duration_ms").get<std::uint64_t>();
+    point.read_bytes = whole_number<std::uint64_t>(document.at("read_bytes"));
+    point.new_bytes = whole_number<std::uint64_t>(document.at("new_bytes"));
+    point.stored_bytes = whole_number<std::uint64_t>(document.at("stored_bytes"));
+    point.duration_ms = whole_number<std::uint64_t>(document.at("duration_ms"));
     point.made_by = document.at("made_by").get<std::string>();
     point.host = document.at("host").get<std::string>();
     if (document.contains("definition_base64")) {

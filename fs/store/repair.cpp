@@ -9,6 +9,8 @@
 #include "fs/io/local_backend.h"
 #include "fs/store/damage_walk.h"
 #include "fs/store/document_pair.h"
+#include "fs/store/mark_files.h"
+#include "fs/store/pack_check.h"
 #include "fs/store/point_file.h"
 #include "fs/store/record_sink.h"
 #include "fs/store/store_state.h"
@@ -66,6 +68,7 @@ class Repair {
       CAIRN_TRY(index_, StoreAccess::of(store_).index());
       CAIRN_TRY(report_.document_mended, mend_store_documents(backend_, StoreAccess::of(store_).directory, keys_.keys));
       CAIRN_CHECK(mend_points());
+      CAIRN_CHECK(mend_newest());
       for (const DamagedPack& pack : report_.after.damage.packs) CAIRN_CHECK(mend_pack(pack));
       CAIRN_CHECK(forget_cleared());
       StoreAccess::of(store_).packs.clear();
@@ -148,6 +151,27 @@ class Repair {
     CAIRN_CHECK(backend_.put(object, *bytes, if_exists));
     report_.points_copied.push_back(text);
     log_event(LogLevel::warning, "point-mended", text, {{"from", replica_->location()}});
+    return {};
+  }
+
+  // What it knew of more than the points that are there is lost with it.
+  Result<void> mend_newest() {
+    auto& state = StoreAccess::of(store_);
+    const std::lock_guard lock(state.marks_mutex);
+    const MarkFiles marks = state.marks();
+    CAIRN_TRY(const auto machines, marks.machines_with_newest());
+    for (const std::string& machine : machines) {
+      const auto recorded = marks.newest(machine);
+      if (recorded || !is_damage_error(recorded.error())) continue;
+      CAIRN_TRY(const auto points, store_.list_stored_points());
+      NewestPoints newest{machine, {}};
+      for (const PointName& point : points)  // sorted by machine, then time
+        if (point.machine == machine) newest.points = {{point.text(), {}}};
+      CAIRN_CHECK(keep_aside(backend_, newest_object(machine)));
+      CAIRN_CHECK(marks.write(newest));
+      report_.newest_mended.push_back(machine);
+      log_event(LogLevel::warning, "newest-points-mended", machine);
+    }
     return {};
   }
 
@@ -372,10 +396,15 @@ Result<void> verdict_of(const RepairReport& report, const std::string& store) {
 nlohmann::json to_json(const RepairReport& report) {
   nlohmann::json document = to_json(report.after);
   document["before"] = to_json(report.before);
-  document["repair"] = {{"index_rebuilt", report.index_rebuilt}, {"document_mended", report.document_mended},
-                        {"packs_copied", report.packs_copied},   {"packs_cleared", report.packs_cleared},
-                        {"saved_records", report.saved_records}, {"found_records", report.found_records},
-                        {"points_copied", report.points_copied}, {"problems", report.problems}};
+  document["repair"] = {{"index_rebuilt", report.index_rebuilt},
+                        {"document_mended", report.document_mended},
+                        {"packs_copied", report.packs_copied},
+                        {"packs_cleared", report.packs_cleared},
+                        {"saved_records", report.saved_records},
+                        {"found_records", report.found_records},
+                        {"points_copied", report.points_copied},
+                        {"newest_mended", report.newest_mended},
+                        {"problems", report.problems}};
   return document;
 }
 

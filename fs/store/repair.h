@@ -30,6 +30,7 @@ struct RepairReport {
   std::uint64_t saved_records = 0;         // out of damaged packs
   std::uint64_t found_records = 0;         // that were lost, in other packs or the replica
   std::vector<std::string> points_copied;  // from the replica
+  std::vector<std::string> newest_mended;  // machines whose record of newest points was damaged, and is made anew
   std::vector<std::string> problems;       // files that could not be used, and why
 };
 

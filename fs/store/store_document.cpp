@@ -6,6 +6,7 @@
 #include <bit>
 #include <nlohmann/json.hpp>
 
+#include "config/base/json_number.h"
 #include "fs/store/store.h"
 
 namespace cairn {
@@ -54,7 +55,7 @@ Result<StoreDocument> read_store_document(std::string_view text, const std::stri
     if (document.is_discarded()) return damaged("store.json is not JSON");
     if (!document.is_object() || document.value("format", json()) != "cairn-store")
       return fail(ErrorCode::not_a_store, "open store", object, "store.json is not that of a Cairn store");
-    if (const auto version = document.at("version").get<std::uint64_t>(); version != kStoreVersion)
+    if (const auto version = whole_number<std::uint64_t>(document.at("version")); version != kStoreVersion)
       return fail(version > kStoreVersion ? ErrorCode::store_too_new : ErrorCode::store_damaged, "open store", object,
                   "it has format " + std::to_string(version) + ", this version knows format 1");
     StoreDocument store;
@@ -64,7 +65,7 @@ Result<StoreDocument> read_store_document(std::string_view text, const std::stri
     const auto created = parse_iso_time(document.at("created").get<std::string>());
     if (!created) return damaged("the creation time in store.json is not a time");
     store.created = *created;
-    store.chunk_size = document.at("chunk_size").get<std::uint32_t>();
+    store.chunk_size = whole_number<std::uint32_t>(document.at("chunk_size"));
     if (!std::has_single_bit(store.chunk_size) || store.chunk_size < kMinChunkSize || store.chunk_size > kMaxChunkSize)
       return damaged("the chunk size in store.json is impossible");
     const auto algorithm = parse_seal_algorithm(document.at("algorithm").get<std::string>());

@@ -9,6 +9,7 @@
 #include "fs/store/document_pair.h"
 #include "fs/store/ingest.h"
 #include "fs/store/mark_files.h"
+#include "fs/store/pack_check.h"
 #include "fs/store/point_file.h"
 #include "fs/store/store_state.h"
 #include "fs/store/writer_core.h"
@@ -207,33 +208,52 @@ Result<std::string> StoreWriter::epoch() {
 
 Result<void> StoreWriter::commit(RecoveryPoint& point) {
   CAIRN_CHECK(state_->core->sink.flush());
+  Store::State& store = state_->store;
   // Held while it looks for the predecessor and publishes: a purge in between would leave a tombstone that nobody seems
   // to need, and remove it.
-  const std::lock_guard lock(state_->store.marks_mutex);
+  const std::lock_guard lock(store.marks_mutex);
+  const MarkFiles marks = store.marks();
   // A point of that name may have been there, and deleted: its mark must not hide this one.
-  CAIRN_CHECK(state_->store.marks().remove(deletion_object(point.name)));
-  const std::string prefix = "points/" + point.name.machine + "@";
-  CAIRN_TRY(const auto objects, state_->store.backend->list("points/"));
-  std::optional<PointName> previous;
-  for (const std::string& object : objects) {
-    if (!object.starts_with(prefix)) continue;
-    const auto name = PointName::parse(std::string_view(object).substr(std::string_view("points/").size()));
-    if (name && name->time < point.name.time && (!previous || *previous < *name)) previous = name;
-  }
-  point.previous.clear();
-  point.previous_name.clear();
-  if (previous) {
-    point.previous_name = previous->text();
-    if (const auto bytes = state_->store.read_point_file(*previous))
-      point.previous = Blake3::hex_of(*bytes);
-    else
-      log_error("point-unreadable", point.previous_name, bytes.error());
-  }
-  const Buffer bytes =
-      seal_point(point, state_->store.keys, state_->store.document.algorithm, state_->store.document.id);
+  CAIRN_CHECK(marks.remove(deletion_object(point.name)));
+  auto recorded = marks.newest(point.name.machine);
+  if (!recorded) log_error("newest-points-unreadable", point.name.machine, recorded.error());
+  NewestPoints newest{point.name.machine, {}};
+  if (recorded && *recorded) newest = **std::move(recorded);
+
+  CAIRN_TRY(const NewestPoints::Entry previous, state_->predecessor_of(point.name, newest));
+  point.previous_name = previous.point;
+  point.previous = previous.hash;
+  const Buffer bytes = seal_point(point, store.keys, store.document.algorithm, store.document.id);
   if (bytes.size() > kMaxPointBytes)
     return fail(ErrorCode::internal, "commit recovery point", point.name.text(), "its document is larger than 64 MiB");
-  return state_->store.backend->put(point_object(point.name), bytes, IfExists::fail);
+  CAIRN_CHECK(store.backend->put(point_object(point.name), bytes, IfExists::fail));
+
+  // The point is there now, whatever comes. What the record said before is still true, it only knows less. One that
+  // could not be read for the moment is not replaced: it may know of a point that is missing.
+  if (!recorded && !is_damage_error(recorded.error())) return {};
+  newest.add({point.name.text(), Blake3::hex_of(bytes)}, previous.point);
+  if (const auto written = marks.write(newest); !written)
+    log_error("newest-points-not-recorded", point.name.text(), written.error());
+  return {};
+}
+
+// A newest point that is missing is named all the same, so that its loss shows even when nobody has looked until now.
+Result<NewestPoints::Entry> StoreWriter::State::predecessor_of(const PointName& name, const NewestPoints& newest) {
+  CAIRN_TRY(std::vector<PointName> known, store.marks().names_in("points/"));
+  for (const NewestPoints::Entry& entry : newest.points)
+    if (auto point = PointName::parse(entry.point)) known.push_back(*std::move(point));
+  std::optional<PointName> previous;
+  for (const PointName& other : known)
+    if (other.machine == name.machine && other.time < name.time) previous = std::max(previous, std::optional(other));
+  if (!previous) return NewestPoints::Entry{};
+  const auto recorded = std::ranges::find(newest.points, previous->text(), &NewestPoints::Entry::point);
+  if (recorded != newest.points.end() && !recorded->hash.empty()) return *recorded;
+  NewestPoints::Entry found{previous->text(), {}};
+  if (const auto bytes = store.read_point_file(*previous))
+    found.hash = Blake3::hex_of(*bytes);
+  else
+    log_error("point-unreadable", found.point, bytes.error());
+  return found;
 }
 
 Result<void> StoreWriter::remove_point(const PointName& name) {

@@ -17,7 +17,7 @@ struct PointsFound {
   std::vector<PointName> points;  // that open
   std::vector<PointDamage> damaged;
   std::vector<PointGap> gaps;
-  std::vector<PointGap> accepted_gaps;  // those of `known` that still are gaps, and with `accept` all
+  std::vector<PointGap> accepted_gaps;  // those of `known` whose point is not back, and with `accept` all
   std::vector<std::string> documents;   // marks that cannot be read
   std::vector<std::string> unreadable;  // for the moment
 };
@@ -27,7 +27,7 @@ Result<PointsFound> look_at_points(Store& store, const Damage& known, bool accep
 
 // The gaps among these links. Pure.
 struct PointLink {
-  std::string point;
+  std::string point;          // or the record of the machine's newest points: "newest/web-01"
   std::string previous;       // its predecessor's name; empty: it was the first
   std::string previous_hash;  // empty: not known
 };

@@ -5,6 +5,7 @@
 #include <map>
 #include <mutex>
 
+#include "fs/store/point_marks.h"
 #include "fs/store/record_sink.h"
 #include "fs/store/store_state.h"
 #include "fs/store/store_writer.h"
@@ -64,6 +65,9 @@ struct StoreWriter::State {
   WriterSessions::Number session = 0;
   std::vector<std::unique_ptr<ObjectHold>> held;
   std::mutex mutex;  // guards `held`
+
+  // What a new point of that name names as the one before it; with store.marks_mutex held. Nothing: it is the first.
+  Result<NewestPoints::Entry> predecessor_of(const PointName& name, const NewestPoints& newest);
 
   // --- fs/store/point_marks.cpp, all with store.marks_mutex held.
   // What a tombstone of the point would say, from its file. Of a damaged one as much as can be known.

@@ -10,6 +10,7 @@
 
 #include "config/base/bytes.h"
 #include "config/base/clock.h"
+#include "config/base/json_number.h"
 
 namespace cairn {
 namespace {
@@ -21,7 +22,7 @@ std::string describe_holder(int file) {
       nlohmann::json::parse(std::string_view(text, got > 0 ? static_cast<std::size_t>(got) : 0), nullptr, false);
   try {
     return "locked by " + document.at("purpose").get<std::string>() + " (pid " +
-           std::to_string(document.at("pid").get<long>()) + " on " + document.at("host").get<std::string>() +
+           std::to_string(whole_number<long>(document.at("pid"))) + " on " + document.at("host").get<std::string>() +
            ") since " + document.at("since").get<std::string>();
   } catch (const nlohmann::json::exception&) {
     return "locked by another process";  // it has the lock but has not said who it is yet

@@ -88,6 +88,14 @@ contains "and named" "$(cat "$stdout")" "MISSING  web@$first"
 exits "accepted, it is none" 0 cairn verify --accept-gaps
 exits "for good" 0 cairn verify
 
+# And so is the newest one, which no other names.
+newest=$(ls "$work/store/points" | grep "^web@" | tail -n 1)
+mv "$work/store/points/$newest" "$work/newest"
+refuses "the newest point is missed" damage-found cairn verify
+contains "and named" "$(cat "$stdout")" "MISSING  $newest: newest/web names it as the newest point"
+mv "$work/newest" "$work/store/points/$newest"
+exits "back, nothing is missing" 0 cairn verify
+
 # The same through the daemon, which also says how old the checks are.
 start_daemon
 exits "the daemon verifies" 0 cairn verify --data --rate 1GiB

@@ -10,6 +10,10 @@
 
 #include "config/base/log.h"
 #include "fs/io/local_backend.h"
+#include "fs/store/mark_files.h"
+#include "fs/store/store_state.h"
+#include "fs/store/verify_points.h"
+#include "tests/store/stored_disk.h"
 #include "tests/support/memory_backend.h"
 #include "tests/support/temporary_store.h"
 
@@ -97,7 +101,8 @@ class PointMarks : public testing::Test {
       if (!name.empty() && value_of(store.point_hash(*PointName::parse(name))) != hash)
         return start + " finds another " + name;
     }
-    return {};
+    const PointsFound found = value_of(look_at_points(store, {}, false));
+    return found.gaps.empty() ? "" : found.gaps[0].after + " misses " + found.gaps[0].missing;
   }
 
   std::string log_;
@@ -343,6 +348,90 @@ TEST_F(PointMarks, RemovingFirstGivesTheTombstoneItsRoom) {
   EXPECT_TRUE(std::filesystem::exists(place_.path() / "purged" / vm(1).text()));
   EXPECT_FALSE(std::filesystem::exists(place_.path() / "deleted" / vm(1).text()));
   EXPECT_EQ(gap_in(*store), "");
+}
+
+TEST_F(PointMarks, TheNewestPointIsRecordedAndItsPredecessorAgainWhenItGoes) {
+  const auto store = place_.open();
+  commit_days(*store, 3);
+  const auto newest = [&]() -> std::string {
+    const auto found = value_of(StoreAccess::of(*store).marks().newest("vm"));
+    if (!found) return "none";
+    std::string text;
+    for (const NewestPoints::Entry& entry : found->points) {
+      text += (text.empty() ? "" : " ") + entry.point;
+      if (entry.hash != value_of(store->point_hash(*PointName::parse(entry.point)))) text += " with another hash";
+    }
+    return text;
+  };
+  EXPECT_EQ(newest(), vm(2).text());
+  expect_ok(remove(*store, vm(2)));
+  EXPECT_EQ(newest(), vm(2).text()) << "hidden, it is still there";
+  expect_ok(purge(*store, vm(2)));
+  EXPECT_EQ(newest(), vm(1).text());
+  EXPECT_THAT(value_of(store->tombstones()), IsEmpty()) << "nobody needs it any more";
+  expect_ok(purge(*store, vm(0)));
+  EXPECT_EQ(newest(), vm(1).text());
+  expect_ok(purge(*store, vm(1)));
+  EXPECT_EQ(newest(), "none");
+  EXPECT_THAT(value_of(StoreAccess::of(*store).marks().machines_with_newest()), IsEmpty());
+}
+
+TEST_F(PointMarks, APointThatAClockPutBeforeAnotherIsRecordedBesideIt) {
+  const auto store = place_.open();
+  commit(*store, vm(1));
+  commit(*store, vm(5));
+  commit(*store, vm(3));
+  std::filesystem::remove(place_.path() / "points" / vm(3).text());
+  std::filesystem::remove(place_.path() / "points" / vm(5).text());
+  const PointsFound found = value_of(look_at_points(*store, {}, false));
+  ASSERT_THAT(found.gaps, SizeIs(2));
+  EXPECT_EQ(found.gaps[0].missing, vm(5).text());
+  EXPECT_EQ(found.gaps[1].missing, vm(3).text());
+}
+
+TEST_F(PointMarks, TheLossOfTheNewestPointShowsBeforeAndAfterTheNextBackup) {
+  const auto store = place_.open();
+  commit_days(*store, 3);
+  const std::string hash = value_of(store->point_hash(vm(2)));
+  std::filesystem::remove(place_.path() / "points" / vm(2).text());
+  const auto gaps = [&] { return value_of(look_at_points(*store, {}, false)).gaps; };
+  EXPECT_THAT(gaps(), ElementsAre(PointGap{"newest/vm", vm(2).text(), hash, kPointFileMissing}));
+  commit(*store, vm(3));
+  EXPECT_THAT(gaps(), ElementsAre(PointGap{vm(3).text(), vm(2).text(), hash, kPointFileMissing}));
+  // Who accepted it while it was the newest does not hear of it again.
+  Damage known;
+  known.accepted_gaps = {{"newest/vm", vm(2).text(), hash, kPointFileMissing}};
+  EXPECT_THAT(value_of(look_at_points(*store, known, false)).gaps, IsEmpty());
+}
+
+TEST_F(PointMarks, ARecordOfTheNewestPointThatIsDamagedIsNamedAndTheNextBackupMendsIt) {
+  const auto store = place_.open();
+  commit_days(*store, 2);
+  flip_byte(place_.path() / "newest" / "vm", 70);
+  EXPECT_THAT(value_of(look_at_points(*store, {}, false)).documents, ElementsAre(HasSubstr("newest/vm")));
+  // Meanwhile no tombstone goes: it may be the one that is recorded.
+  expect_ok(purge(*store, vm(1)));
+  EXPECT_THAT(value_of(store->tombstones()), SizeIs(1));
+  commit(*store, vm(2));
+  EXPECT_THAT(value_of(look_at_points(*store, {}, false)).documents, IsEmpty());
+  EXPECT_THAT(value_of(look_at_points(*store, {}, false)).gaps, IsEmpty());
+}
+
+TEST_F(PointMarks, ARecordThatCannotBeWrittenDoesNotFailTheBackup) {
+  const auto full = std::make_shared<FullBackend>(std::make_shared<LocalBackend>(place_.path()));
+  {
+    const auto store = place_.open();
+    commit_days(*store, 1);
+  }
+  const auto store = value_of(Store::open(place_.path(), full, TemporaryStore::key()));
+  full->room = 1;
+  commit(*store, vm(1));
+  EXPECT_THAT(log_, HasSubstr("newest-points-not-recorded"));
+  EXPECT_THAT(value_of(look_at_points(*store, {}, false)).gaps, IsEmpty()) << "it says what was true before";
+  full->room = 2;
+  commit(*store, vm(2));
+  std::filesystem::remove(place_.path() / "points" / vm(2).text());
+  EXPECT_THAT(value_of(look_at_points(*store, {}, false)).gaps, SizeIs(1));
 }
 
 // Each call of a whole life of points, with the power cut there.

@@ -13,6 +13,7 @@
 namespace cairn {
 namespace {
 
+using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
 
@@ -165,6 +166,26 @@ TEST_F(RepairTest, PointsComeBackFromTheReplica) {
   EXPECT_TRUE(report.after.clean()) << to_json(report).dump(2);
   EXPECT_EQ(files_in(place_.path() / "points"), points);
   expect_whole();
+}
+
+TEST_F(RepairTest, TheNewestPointComesBackFromTheReplicaToo) {
+  const auto replica = copy_store();
+  const auto points = files_in(place_.path() / "points");
+  std::filesystem::remove(points.back());
+  const RepairReport report = repair(replica);
+  EXPECT_THAT(report.before.damage.gaps, SizeIs(1));
+  EXPECT_THAT(report.points_copied, SizeIs(1));
+  EXPECT_TRUE(report.after.clean()) << to_json(report).dump(2);
+  EXPECT_EQ(files_in(place_.path() / "points"), points);
+}
+
+TEST_F(RepairTest, ADamagedRecordOfTheNewestPointIsMadeAnew) {
+  flip_byte(place_.path() / "newest" / "vm", 70);
+  const RepairReport report = repair();
+  EXPECT_THAT(report.newest_mended, ElementsAre("vm"));
+  EXPECT_TRUE(report.after.clean()) << to_json(report).dump(2);
+  std::filesystem::remove(files_in(place_.path() / "points").back());
+  EXPECT_THAT(value_of(verify_store(*store_, {})).damage.gaps, SizeIs(1)) << "it says again what is to be there";
 }
 
 TEST_F(RepairTest, ALostIndexIsBuiltAnewAndDamagedPacksStayOut) {

@@ -156,6 +156,13 @@ TEST(Verify, ADamagedPointAndAGapAreNamed) {
   accept.accept_gaps = true;
   EXPECT_THAT(value_of(verify_store(*store, accept)).damage.gaps, IsEmpty());
   EXPECT_THAT(verify(*store, 0).damage.gaps, IsEmpty());
+
+  // Also when who named it is away for a while.
+  const std::filesystem::path away = place.path() / "away";
+  std::filesystem::rename(points[1], away);
+  (void)verify(*store, 0);
+  std::filesystem::rename(away, points[1]);
+  EXPECT_THAT(verify(*store, 0).damage.gaps, IsEmpty());
 }
 
 TEST(Verify, AnotherFileUnderAPredecessorsNameIsAGap) {
