@@ -50,33 +50,38 @@ EVP_CIPHER_CTX* context_of_this_thread() {
   return context.get();
 }
 
+// `key`: empty when the context has it already.
 bool run(EVP_CIPHER_CTX* context, int encrypt, ByteView key, ByteView nonce, ByteView context_bytes, ByteView from,
          std::uint8_t* to) {
   int length = 0;
-  if (EVP_CipherInit_ex2(context, nullptr, key.data(), nonce.data(), encrypt, nullptr) != 1) return false;
+  const std::uint8_t* const new_key = key.empty() ? nullptr : key.data();
+  if (EVP_CipherInit_ex2(context, nullptr, new_key, nonce.data(), encrypt, nullptr) != 1) return false;
   if (!context_bytes.empty() &&
       EVP_CipherUpdate(context, nullptr, &length, context_bytes.data(), static_cast<int>(context_bytes.size())) != 1)
     return false;
   return from.empty() || EVP_CipherUpdate(context, to, &length, from.data(), static_cast<int>(from.size())) == 1;
 }
 
-bool seal_with(EVP_CIPHER_CTX* context, ByteView key, ByteView nonce, ByteView plain, ByteView context_bytes,
-               MutableBytes to) {
+bool seal_with(EVP_CIPHER_CTX* context, ByteView key, const Message& message, ByteView context_bytes) {
   int length = 0;
-  return run(context, 1, key, nonce, context_bytes, plain, to.data()) &&
-         EVP_CipherFinal_ex(context, to.data() + plain.size(), &length) == 1 &&
-         EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, kTagBytes, to.data() + plain.size()) == 1;
+  std::uint8_t* const tag = message.to.data() + message.from.size();
+  return run(context, 1, key, message.nonce, context_bytes, message.from, message.to.data()) &&
+         EVP_CipherFinal_ex(context, tag, &length) == 1 &&
+         EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, kTagBytes, tag) == 1;
 }
 
-bool open_with(EVP_CIPHER_CTX* context, ByteView key, ByteView nonce, ByteView sealed, ByteView context_bytes,
-               MutableBytes to) {
+bool open_with(EVP_CIPHER_CTX* context, ByteView key, const Message& message, ByteView context_bytes) {
   int length = 0;
-  const ByteView body = sealed.first(sealed.size() - kTagBytes);
+  const ByteView body = message.from.first(message.from.size() - kTagBytes);
   // libcrypto takes the tag through a pointer to bytes that it only reads.
-  auto* const tag = const_cast<std::uint8_t*>(sealed.data() + body.size());
-  if (!run(context, 0, key, nonce, context_bytes, body, to.data())) return false;
+  auto* const tag = const_cast<std::uint8_t*>(message.from.data() + body.size());
+  if (!run(context, 0, key, message.nonce, context_bytes, body, message.to.data())) return false;
   return EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, kTagBytes, tag) == 1 &&
-         EVP_CipherFinal_ex(context, to.data() + body.size(), &length) == 1;
+         EVP_CipherFinal_ex(context, message.to.data() + body.size(), &length) == 1;
+}
+
+void check(ByteView key, const Message& message) {
+  CAIRN_ASSERT(key.size() == kKeyBytes && message.nonce.size() == kNonceBytes);
 }
 
 void sodium_seal(ByteView key, ByteView nonce, ByteView plain, ByteView context, MutableBytes to) {
@@ -90,32 +95,74 @@ Library library() {
   return context_of_this_thread() != nullptr ? Library::libcrypto : Library::libsodium;
 }
 
+namespace {
+
+bool seal_all(EVP_CIPHER_CTX* own, ByteView key, ByteView context, std::span<const Message> messages) {
+  for (std::size_t i = 0; i < messages.size(); ++i)
+    if (!seal_with(own, i == 0 ? key : ByteView(), messages[i], context)) return false;
+  return true;
+}
+
+// How many of them were opened, from the first on.
+std::size_t open_all(EVP_CIPHER_CTX* own, ByteView key, ByteView context, std::span<const Message> messages) {
+  std::size_t done = 0;
+  for (; done < messages.size(); ++done) {
+    const Message& message = messages[done];
+    if (own != nullptr) {
+      if (!open_with(own, done == 0 ? key : ByteView(), message, context)) break;
+    } else if (crypto_aead_aes256gcm_decrypt(message.to.data(), nullptr, nullptr, message.from.data(),
+                                             message.from.size(), context.data(), context.size(), message.nonce.data(),
+                                             key.data()) != 0) {
+      break;
+    }
+  }
+  return done;
+}
+
+}  // namespace
+
 bool seal_by(Library library, ByteView key, ByteView nonce, ByteView plain, ByteView context, MutableBytes to) {
-  CAIRN_ASSERT(key.size() == kKeyBytes && nonce.size() == kNonceBytes && to.size() == plain.size() + kTagBytes);
+  const Message message{nonce, plain, to};
+  check(key, message);
+  CAIRN_ASSERT(to.size() == plain.size() + kTagBytes);
   if (library == Library::libsodium) {
     sodium_seal(key, nonce, plain, context, to);
     return true;
   }
   EVP_CIPHER_CTX* const own = context_of_this_thread();
-  return own != nullptr && seal_with(own, key, nonce, plain, context, to);
+  return own != nullptr && seal_with(own, key, message, context);
+}
+
+void seal(ByteView key, ByteView context, std::span<const Message> messages) {
+  for (const Message& message : messages) {
+    check(key, message);
+    CAIRN_ASSERT(message.to.size() == message.from.size() + kTagBytes);
+  }
+  EVP_CIPHER_CTX* const own = context_of_this_thread();
+  if (own != nullptr && seal_all(own, key, context, messages)) return;
+  for (const Message& message : messages) sodium_seal(key, message.nonce, message.from, context, message.to);
+}
+
+bool open(ByteView key, ByteView context, std::span<const Message> messages) {
+  for (const Message& message : messages) {
+    check(key, message);
+    CAIRN_ASSERT(message.from.size() >= kTagBytes && message.to.size() >= message.from.size() - kTagBytes);
+  }
+  const std::size_t done = open_all(context_of_this_thread(), key, context, messages);
+  // libcrypto deciphers while it authenticates: nobody must see what does not authenticate.
+  for (const Message& message : messages.subspan(done))
+    if (!message.to.empty()) std::memset(message.to.data(), 0, message.from.size() - kTagBytes);
+  return done == messages.size();
 }
 
 void seal(ByteView key, ByteView nonce, ByteView plain, ByteView context, MutableBytes to) {
-  if (!seal_by(library(), key, nonce, plain, context, to)) sodium_seal(key, nonce, plain, context, to);
+  const Message message{nonce, plain, to};
+  seal(key, context, {&message, 1});
 }
 
 bool open(ByteView key, ByteView nonce, ByteView sealed, ByteView context, MutableBytes to) {
-  CAIRN_ASSERT(key.size() == kKeyBytes && nonce.size() == kNonceBytes && sealed.size() >= kTagBytes);
-  CAIRN_ASSERT(to.size() >= sealed.size() - kTagBytes);
-  bool good = false;
-  if (EVP_CIPHER_CTX* const own = context_of_this_thread(); own != nullptr)
-    good = open_with(own, key, nonce, sealed, context, to);
-  else
-    good = crypto_aead_aes256gcm_decrypt(to.data(), nullptr, nullptr, sealed.data(), sealed.size(), context.data(),
-                                         context.size(), nonce.data(), key.data()) == 0;
-  // libcrypto deciphers while it authenticates: nobody must see what does not authenticate.
-  if (!good && !to.empty()) std::memset(to.data(), 0, sealed.size() - kTagBytes);
-  return good;
+  const Message message{nonce, sealed, to};
+  return open(key, context, {&message, 1});
 }
 
 std::size_t locked_bytes() {

@@ -7,6 +7,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <span>
+
 #include "config/base/bytes.h"
 
 namespace cairn::aes_gcm {
@@ -19,6 +21,16 @@ Library library();
 void seal(ByteView key, ByteView nonce, ByteView plain, ByteView context, MutableBytes to);
 // `sealed` has at least 16 bytes, `to` 16 fewer than that or more. False: it does not authenticate; `to` holds zeros.
 [[nodiscard]] bool open(ByteView key, ByteView nonce, ByteView sealed, ByteView context, MutableBytes to);
+
+// Several messages under one key, each with a nonce of its own and with the same context: the key is set up once.
+struct Message {
+  ByteView nonce;
+  ByteView from;    // as `plain` or `sealed` above
+  MutableBytes to;  // as above
+};
+void seal(ByteView key, ByteView context, std::span<const Message> messages);
+// False: at least one does not authenticate; its `to` holds zeros, and so do those after it.
+[[nodiscard]] bool open(ByteView key, ByteView context, std::span<const Message> messages);
 
 // By the given library. False from seal_by(): it cannot be had.
 [[nodiscard]] bool seal_by(Library library, ByteView key, ByteView nonce, ByteView plain, ByteView context,

@@ -106,7 +106,7 @@ ChunkCache::Shard& ChunkCache::shard_of(const ChunkName& name) const {
   return shards_[name.bytes[kChunkNameBytes - 1] & shard_mask_];
 }
 
-ChunkCache::Found ChunkCache::look_up(RecordKind kind, const ChunkName& name) {
+ChunkCache::Found ChunkCache::look_up(RecordKind kind, const ChunkName& name, IfMissing if_missing) {
   Shard& shard = shard_of(name);
   const std::lock_guard lock(shard.mutex);
   if (SharedBuffer found = shard.segment(kind).find(name)) {
@@ -119,6 +119,7 @@ ChunkCache::Found ChunkCache::look_up(RecordKind kind, const ChunkName& name) {
     return {nullptr, under_way->second, false};
   }
   ++shard.misses;
+  if (if_missing == IfMissing::leave) return {};
   auto flight = std::make_shared<Flight>();
   flights.emplace(name, flight);
   return {nullptr, std::move(flight), true};
@@ -145,7 +146,7 @@ Result<SharedBuffer> ChunkCache::wait_for(const ChunkName& name, Flight& flight)
 }
 
 Result<SharedBuffer> ChunkCache::fetch(RecordKind kind, const ChunkName& name) {
-  Found found = look_up(kind, name);
+  Found found = look_up(kind, name, IfMissing::take_off);
   if (found.bytes) return std::move(found.bytes);
   if (!found.is_mine) return wait_for(name, *found.flight);
   try {
@@ -159,6 +160,16 @@ Result<SharedBuffer> ChunkCache::fetch(RecordKind kind, const ChunkName& name) {
   }
 }
 
+Result<void> ChunkCache::fetch_part(const ChunkName& name, std::uint32_t chunk_bytes, std::uint32_t offset,
+                                    MutableBytes to) {
+  Found found = look_up(RecordKind::chunk, name, IfMissing::leave);
+  if (found.flight) {
+    CAIRN_TRY(found.bytes, wait_for(name, *found.flight));
+  }
+  if (found.bytes) return copy_part(*found.bytes, name, chunk_bytes, offset, to);
+  return source_.fetch_part(name, chunk_bytes, offset, to);
+}
+
 void ChunkCache::fetch_all(RecordKind kind, std::span<const ChunkName> names, const Deliver& deliver) {
   struct Awaited {
     std::size_t index;
@@ -168,7 +179,7 @@ void ChunkCache::fetch_all(RecordKind kind, std::span<const ChunkName> names, co
   std::vector<Awaited> others;  // a name that is asked for twice is one of these the second time
   std::vector<ChunkName> missing;
   for (std::size_t i = 0; i < names.size(); ++i) {
-    Found found = look_up(kind, names[i]);
+    Found found = look_up(kind, names[i], IfMissing::take_off);
     if (found.bytes) {
       deliver(i, std::move(found.bytes));
     } else if (found.is_mine) {

@@ -33,6 +33,9 @@ class ChunkCache : public ChunkSource {
   ChunkCache& operator=(const ChunkCache&) = delete;
 
   Result<SharedBuffer> fetch(RecordKind kind, const ChunkName& name) override;
+  // From a chunk that is there, or on its way; else only the part is asked of the source, and not kept.
+  Result<void> fetch_part(const ChunkName& name, std::uint32_t chunk_bytes, std::uint32_t offset,
+                          MutableBytes to) override;
   // What is missing is asked of the source at once.
   void fetch_all(RecordKind kind, std::span<const ChunkName> names, const Deliver& deliver) override;
 
@@ -51,7 +54,8 @@ class ChunkCache : public ChunkSource {
     bool is_mine = false;
   };
   [[nodiscard]] Shard& shard_of(const ChunkName& name) const;
-  Found look_up(RecordKind kind, const ChunkName& name);
+  enum class IfMissing { take_off, leave };  // make a flight of the caller's own; or nothing
+  Found look_up(RecordKind kind, const ChunkName& name, IfMissing if_missing);
   // False when it has landed already; that outcome stays.
   bool land(RecordKind kind, const ChunkName& name, Flight& flight, const Result<SharedBuffer>& outcome);
   Result<SharedBuffer> wait_for(const ChunkName& name, Flight& flight);

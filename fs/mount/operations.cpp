@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <new>
 
@@ -212,6 +213,20 @@ void log_read_failure(Served& served, const OpenFile& file, std::uint64_t chunk,
             {{"offset", offset}, {"error", error.name()}, {"message", error.message()}});
 }
 
+// A read of so little, in no sequence, opens no whole chunk for it.
+constexpr std::uint64_t kMaxPartBytes = 32 * kKiB;
+constexpr std::uint64_t kPartShare = 4;  // and at most one part in so many of a chunk
+
+// False: nothing was answered; the read is to be done in the usual way, which also says what is wrong.
+bool answer_part(fuse_req_t request, DiskReader& disk, std::uint64_t offset, std::size_t size) {
+  if (size > kMaxPartBytes || size > disk.chunk_size() / kPartShare) return false;
+  thread_local std::array<std::uint8_t, kMaxPartBytes> bytes;
+  const auto got = disk.read_part(offset, MutableBytes(bytes).first(size));
+  if (!got) return false;
+  fuse_reply_buf(request, reinterpret_cast<const char*>(bytes.data()), *got);
+  return true;
+}
+
 void on_read(fuse_req_t request, fuse_ino_t, std::size_t size, off_t offset, fuse_file_info* info) {
   answer(request, "read", [&](Served& served) {
     OpenFile& file = *reinterpret_cast<OpenFile*>(info->fh);
@@ -223,10 +238,13 @@ void on_read(fuse_req_t request, fuse_ino_t, std::size_t size, off_t offset, fus
       return;
     }
     std::optional<ByteSpan> ahead;
+    bool in_sequence = false;
     {
       const std::lock_guard lock(file.mutex);
       ahead = file.sequence.on_read(from, size);
+      in_sequence = file.sequence.is_in_sequence();
     }
+    if (!in_sequence && answer_part(request, *file.disk->reader, from, size)) return;
     if (ahead) ask_ahead(served, file, *ahead);
 
     thread_local ReadPieces pieces;  // so that the vectors are allocated once a thread

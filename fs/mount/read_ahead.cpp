@@ -19,7 +19,8 @@ constexpr std::uint64_t kMinRun = 64 * kKiB;  // a reader is sequential after th
 }  // namespace
 
 std::optional<ByteSpan> SequenceDetector::on_read(std::uint64_t offset, std::uint64_t size) {
-  if (size == 0 || max_window_ == 0) return {};
+  in_sequence_ = false;
+  if (size == 0) return {};
   ++reads_;
   const std::uint64_t slack = kDisorder * size;
   const auto near = [&](const Stream& stream) {
@@ -31,10 +32,11 @@ std::optional<ByteSpan> SequenceDetector::on_read(std::uint64_t offset, std::uin
     *stream = {offset + size, offset + size, size, reads_};
     return {};
   }
+  in_sequence_ = true;
   stream->used = reads_;
   stream->run += size;
   stream->next = std::max(stream->next, offset + size);
-  if (stream->run < kMinRun) return {};
+  if (stream->run < kMinRun || max_window_ == 0) return {};
   // The window grows with what has been read: who reads a little costs a little.
   const std::uint64_t window = std::min(stream->run, max_window_);
   const std::uint64_t from = std::max(stream->asked_to, stream->next);

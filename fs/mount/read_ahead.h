@@ -28,6 +28,8 @@ class SequenceDetector {
   explicit SequenceDetector(std::uint64_t max_window) : max_window_(max_window) {}
   // Tells of a read; what to open ahead, if anything. A range is given once, however many reads lead up to it.
   std::optional<ByteSpan> on_read(std::uint64_t offset, std::uint64_t size);
+  // Whether that read went on where an earlier one had ended, or near it.
+  [[nodiscard]] bool is_in_sequence() const { return in_sequence_; }
 
  private:
   struct Stream {
@@ -39,6 +41,7 @@ class SequenceDetector {
   static constexpr std::size_t kStreams = 4;
   std::uint64_t max_window_;
   std::uint64_t reads_ = 0;
+  bool in_sequence_ = false;
   std::array<Stream, kStreams> streams_;
 };
 

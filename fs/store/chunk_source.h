@@ -42,10 +42,32 @@ class ChunkSource {
   virtual ~ChunkSource() = default;
   // `name` is not the zero name. Errors: chunk_missing, chunk_damaged, pack_damaged, io_error.
   virtual Result<SharedBuffer> fetch(RecordKind kind, const ChunkName& name) = 0;
+  // to.size() bytes from `offset` of the chunk `name`, which has `chunk_bytes` bytes; they lie in it. For readers that
+  // want a little here and there: it may cost less than the whole chunk, and nothing is kept. Errors: as fetch();
+  // map_damaged: the chunk has another length.
+  virtual Result<void> fetch_part(const ChunkName& name, std::uint32_t chunk_bytes, std::uint32_t offset,
+                                  MutableBytes to) {
+    CAIRN_TRY(const SharedBuffer whole, fetch(RecordKind::chunk, name));
+    return copy_part(*whole, name, chunk_bytes, offset, to);
+  }
   // Many at once, none of them the zero name: cheaper than one by one where they lie near each other. Each succeeds or
   // fails by itself, and is delivered as soon as it is there. `deliver` must not throw.
   virtual void fetch_all(RecordKind kind, std::span<const ChunkName> names, const Deliver& deliver) {
     for (std::size_t i = 0; i < names.size(); ++i) deliver(i, fetch(kind, names[i]));
+  }
+
+ protected:
+  static Result<void> check_chunk_length(std::uint64_t bytes, const ChunkName& name, std::uint32_t chunk_bytes) {
+    if (bytes == chunk_bytes) return {};
+    return fail(ErrorCode::map_damaged, "read chunk", name.hex().substr(0, 16),
+                "it has another length than its place in the disk");
+  }
+  // The part of a chunk that is there whole, for fetch_part().
+  static Result<void> copy_part(const ChunkBytes& whole, const ChunkName& name, std::uint32_t chunk_bytes,
+                                std::uint32_t offset, MutableBytes to) {
+    CAIRN_CHECK(check_chunk_length(whole.size(), name, chunk_bytes));
+    std::ranges::copy(whole.view().subspan(offset, to.size()), to.begin());
+    return {};
   }
 };
 

@@ -181,23 +181,40 @@ void DiskReader::chunks(std::uint64_t first, std::uint64_t count, std::vector<Re
   });
 }
 
-Result<std::size_t> DiskReader::read(std::uint64_t offset, MutableBytes to) {
+template <class Piece>
+Result<std::size_t> DiskReader::read_pieces(std::uint64_t offset, MutableBytes to, const Piece& piece) {
   if (offset >= size()) return std::size_t{0};
   to = to.first(static_cast<std::size_t>(std::min<std::uint64_t>(to.size(), size() - offset)));
   const std::size_t wanted = to.size();
   while (!to.empty()) {
     const std::uint64_t index = offset / chunk_size();
-    const auto inside = static_cast<std::size_t>(offset % chunk_size());
-    CAIRN_TRY(const SharedBuffer bytes, chunk(index));
-    const std::size_t here = std::min<std::size_t>(to.size(), state_->geometry.chunk_bytes(index) - inside);
-    if (bytes)
-      std::memcpy(to.data(), bytes->data() + inside, here);
-    else
-      std::memset(to.data(), 0, here);
+    const auto inside = static_cast<std::uint32_t>(offset % chunk_size());
+    const std::size_t here = std::min<std::size_t>(to.size(), chunk_bytes(index) - inside);
+    CAIRN_CHECK(piece(index, inside, to.first(here)));
     to = to.subspan(here);
     offset += here;
   }
   return wanted;
+}
+
+Result<std::size_t> DiskReader::read(std::uint64_t offset, MutableBytes to) {
+  return read_pieces(offset, to, [&](std::uint64_t index, std::uint32_t inside, MutableBytes here) -> Result<void> {
+    CAIRN_TRY(const SharedBuffer bytes, chunk(index));
+    if (bytes)
+      std::memcpy(here.data(), bytes->data() + inside, here.size());
+    else
+      std::memset(here.data(), 0, here.size());
+    return {};
+  });
+}
+
+Result<std::size_t> DiskReader::read_part(std::uint64_t offset, MutableBytes to) {
+  return read_pieces(offset, to, [&](std::uint64_t index, std::uint32_t inside, MutableBytes here) -> Result<void> {
+    CAIRN_TRY(const ChunkName name, chunk_name(index));
+    if (!name.is_zero()) return state_->source.fetch_part(name, chunk_bytes(index), inside, here);
+    std::memset(here.data(), 0, here.size());
+    return {};
+  });
 }
 
 Result<std::optional<std::uint64_t>> DiskReader::seek_data(std::uint64_t offset) {

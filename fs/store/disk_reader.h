@@ -40,12 +40,17 @@ class DiskReader {
   void chunks(std::uint64_t first, std::uint64_t count, std::vector<Result<SharedBuffer>>& chunks);
   // Fills `to` from `offset`, as far as the disk goes; returns how many bytes that were.
   Result<std::size_t> read(std::uint64_t offset, MutableBytes to);
+  // The same, opening no more of a chunk than is wanted: for small reads here and there.
+  Result<std::size_t> read_part(std::uint64_t offset, MutableBytes to);
   // lseek(2): the first byte at or after `offset` that lies in a chunk with data / in an all-zero chunk. size() when
   // there is no more hole; nothing when there is no more data.
   Result<std::optional<std::uint64_t>> seek_data(std::uint64_t offset);
   Result<std::uint64_t> seek_hole(std::uint64_t offset);
 
  private:
+  // Calls `piece`(chunk, offset in it, to) -> Result<void> for each chunk that the range touches.
+  template <class Piece>
+  Result<std::size_t> read_pieces(std::uint64_t offset, MutableBytes to, const Piece& piece);
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -66,7 +66,7 @@ std::map<FileIdentity, std::weak_ptr<Index>>& open_indexes() {
 }  // namespace
 
 std::optional<IndexEntry> decode_entry(ByteView bytes) {
-  if (bytes.size() != kEntryBytes || bytes[20] < 1 || bytes[20] > 2 || bytes[21] > 1) return std::nullopt;
+  if (bytes.size() != kEntryBytes || bytes[20] < 1 || bytes[20] > 2 || bytes[21] > kLastEncoding) return std::nullopt;
   IndexEntry entry;
   entry.pack = get_le<std::uint32_t>(bytes);
   entry.place.number = get_le<std::uint32_t>(bytes.subspan(4));

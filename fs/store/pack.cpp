@@ -13,7 +13,8 @@ namespace {
 
 constexpr std::string_view kHeaderMagic = "CAIRNPK\n";
 constexpr std::string_view kTrailerMagic = "CAIRNEND";
-constexpr std::uint32_t kPackVersion = 1;
+constexpr std::uint32_t kPackVersion = 2;
+constexpr std::uint32_t kOldestPackVersion = 1;  // had no records in sections
 
 // What is authenticated with a record besides its bytes. The record's number is the nonce, the pack is in the key.
 using RecordContext = std::array<std::uint8_t, 48>;
@@ -43,7 +44,7 @@ bool parse_entry(ByteView bytes, PackRecord& record) {
   record.place.raw_bytes = get_le<std::uint32_t>(bytes.subspan(40));
   const std::uint8_t kind = bytes[44];
   const std::uint8_t encoding = bytes[45];
-  if (kind < 1 || kind > 2 || encoding > 1 || record.name.is_zero()) return false;
+  if (kind < 1 || kind > 2 || encoding > kLastEncoding || record.name.is_zero()) return false;
   record.place.kind = static_cast<RecordKind>(kind);
   record.place.encoding = static_cast<RecordEncoding>(encoding);
   return true;
@@ -111,11 +112,19 @@ void PackBuilder::add(const ChunkName& name, RecordKind kind, RecordEncoding enc
   PackRecord record{name, {}};
   record.place.number = sealer_.next_number();
   record.place.offset = static_cast<std::uint32_t>(bytes_.size());
-  record.place.sealed_bytes = static_cast<std::uint32_t>(stored.size() + kSealTagBytes);
+  const bool in_sections = encoding == RecordEncoding::sections;
+  record.place.sealed_bytes =
+      static_cast<std::uint32_t>(in_sections ? sealed_in_sections(stored.size()) : stored.size() + kSealTagBytes);
   record.place.raw_bytes = raw_bytes;
   record.place.kind = kind;
   record.place.encoding = encoding;
-  sealer_.seal_onto(stored, context_of(name, record.place), bytes_);
+  const RecordContext context = context_of(name, record.place);
+  bytes_.resize(bytes_.size() + record.place.sealed_bytes);
+  const MutableBytes room = MutableBytes(bytes_).last(record.place.sealed_bytes);
+  if (in_sections)
+    sealer_.seal_sections(stored, context, room);
+  else
+    sealer_.seal(stored, context, room);
   CAIRN_ASSERT(bytes_.size() < kMaxPackBytes);
   records_.push_back(record);
 }
@@ -156,9 +165,9 @@ Result<std::unique_ptr<PackReader>> PackReader::open(std::unique_ptr<ObjectReade
   const ByteView bytes(header);
   if (as_text(bytes.first(8)) != kHeaderMagic) return damaged("it does not start as a pack does");
   const auto version = get_le<std::uint32_t>(bytes.subspan(8));
-  if (version != kPackVersion)
+  if (version < kOldestPackVersion || version > kPackVersion)
     return fail(ErrorCode::store_too_new, "open pack", path,
-                "it has version " + std::to_string(version) + ", this is 1");
+                "it has version " + std::to_string(version) + ", this is " + std::to_string(kPackVersion));
   const auto algorithm = get_le<std::uint32_t>(bytes.subspan(12));
   if (algorithm < 1 || algorithm > 2) return damaged("its header names an unknown algorithm");
   if (std::memcmp(bytes.data() + 16, store.data(), store.size()) != 0) return damaged("it belongs to another store");
@@ -224,11 +233,22 @@ std::unexpected<Error> PackReader::damaged(const ChunkName& name, std::string be
 Result<void> PackReader::check_place(const WantedRecord& record) const {
   const RecordPlace& place = record.place;
   if (place.sealed_bytes < kSealTagBytes || place.raw_bytes > kMaxRawBytes ||
-      place.sealed_bytes > place.raw_bytes + kSealTagBytes ||
       std::uint64_t{place.offset} + place.sealed_bytes > object_->size())
     return damaged(record.name, "the index says an impossible place for it");
-  if (place.encoding == RecordEncoding::plain && place.sealed_bytes != place.raw_bytes + kSealTagBytes)
-    return damaged(record.name, "its length is not what the index says");
+  const std::size_t whole = place.raw_bytes + kSealTagBytes;
+  bool possible = false;
+  switch (place.encoding) {
+    case RecordEncoding::plain:
+      possible = place.sealed_bytes == whole;
+      break;
+    case RecordEncoding::zstd:
+      possible = place.sealed_bytes <= whole;
+      break;
+    case RecordEncoding::sections:
+      possible = place.sealed_bytes == sealed_in_sections(place.raw_bytes);
+      break;
+  }
+  if (!possible) return damaged(record.name, "its length is not what the index says");
   return {};
 }
 
@@ -238,6 +258,10 @@ Result<void> PackReader::open_record(const WantedRecord& record, ByteView sealed
   const char* const unauthentic = "its bytes do not authenticate";
   if (place.encoding == RecordEncoding::plain) {
     if (!opener_.open(place.number, sealed, context, to)) return damaged(record.name, unauthentic);
+    return {};
+  }
+  if (place.encoding == RecordEncoding::sections) {
+    if (!opener_.open_sections(place.number, 0, sealed, context, to)) return damaged(record.name, unauthentic);
     return {};
   }
   // Each thread keeps one buffer for compressed bytes.
@@ -263,6 +287,34 @@ Result<SharedBuffer> PackReader::read_record(const ChunkName& name, const Record
   auto bytes = std::make_shared<ChunkBytes>(place.raw_bytes);
   CAIRN_CHECK(read_alone(record, bytes->room()));
   return SharedBuffer(std::move(bytes));
+}
+
+Result<void> PackReader::read_part(const ChunkName& name, const RecordPlace& place, std::uint32_t offset,
+                                   MutableBytes to) const {
+  if (place.encoding != RecordEncoding::sections) {
+    CAIRN_TRY(const SharedBuffer whole, read_record(name, place));
+    CAIRN_ASSERT(offset <= whole->size() && to.size() <= whole->size() - offset);
+    std::ranges::copy(whole->view().subspan(offset, to.size()), to.begin());
+    return {};
+  }
+  CAIRN_CHECK(check_place({0, 0, name, place}));
+  CAIRN_ASSERT(offset <= place.raw_bytes && to.size() <= place.raw_bytes - offset);
+  if (to.empty()) return {};
+  const std::size_t first = offset / kSectionBytes;
+  const std::size_t from = first * kSectionBytes;  // in the record, opened
+  const std::size_t end =
+      std::min<std::size_t>(place.raw_bytes, (offset + to.size() + kSectionBytes - 1) / kSectionBytes * kSectionBytes);
+  // Each thread keeps one buffer for the sealed sections, and one for those of which not all is wanted.
+  thread_local BulkBuffer sealed_buffer;
+  thread_local BulkBuffer opened_buffer;
+  const MutableBytes sealed = room_in(sealed_buffer, sealed_in_sections(end - from));
+  CAIRN_CHECK(object_->read(place.offset + first * kSealedSectionBytes, sealed));
+  const bool exact = from == offset && end - from == to.size();
+  const MutableBytes opened = exact ? to : room_in(opened_buffer, end - from);
+  if (!opener_.open_sections(place.number, static_cast<std::uint32_t>(first), sealed, context_of(name, place), opened))
+    return damaged(name, "its bytes do not authenticate");
+  if (!exact) std::ranges::copy(opened.subspan(offset - from, to.size()), to.begin());
+  return {};
 }
 
 void PackReader::read_run(std::span<const WantedRecord> run, ChunkReceiver& to) const {

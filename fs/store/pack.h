@@ -20,7 +20,9 @@ namespace cairn {
 using StoreId = std::array<std::uint8_t, 16>;
 
 // On disk: never renumber.
-enum class RecordEncoding : std::uint8_t { plain = 0, zstd = 1 };
+// `sections`: the bytes themselves, sealed in sections (crypto/sealer.h): chunks that do not compress.
+enum class RecordEncoding : std::uint8_t { plain = 0, zstd = 1, sections = 2 };
+inline constexpr std::uint8_t kLastEncoding = 2;
 
 inline constexpr std::size_t kPackHeaderBytes = 64;
 inline constexpr std::size_t kPackTrailerBytes = 32;
@@ -109,6 +111,9 @@ class PackReader {
   // Errors: chunk_damaged  altered, moved from another place, or not of this name
   //         io_error, object_missing
   Result<SharedBuffer> read_record(const ChunkName& name, const RecordPlace& place) const;
+  // to.size() bytes from `offset` of the decoded record; they must lie in it. Of a record in sections only those are
+  // read and opened that are needed. Errors: as read_record().
+  Result<void> read_part(const ChunkName& name, const RecordPlace& place, std::uint32_t offset, MutableBytes to) const;
   // Opens the records of one run, as cut_into_runs() gives it, from one request, past the page cache. A record that is
   // damaged, or in the way of which something else stands, fails alone. Errors to `to`: as read_record().
   void read_run(std::span<const WantedRecord> run, ChunkReceiver& to) const;

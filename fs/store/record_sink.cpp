@@ -75,7 +75,10 @@ void append_record(PackBuilder& pack, const NewRecord& record, Buffer& compresse
     if (ZSTD_isError(size) == 0 && size < record.bytes.size() - record.bytes.size() / 16)
       return pack.add(record.name, record.kind, RecordEncoding::zstd, raw_bytes, ByteView(compressed).first(size));
   }
-  pack.add(record.name, record.kind, RecordEncoding::plain, raw_bytes, record.bytes);
+  // Whoever wants a little of a chunk opens only that; nodes are always opened whole.
+  const bool in_sections = record.kind == RecordKind::chunk && raw_bytes > kSectionBytes;
+  pack.add(record.name, record.kind, in_sections ? RecordEncoding::sections : RecordEncoding::plain, raw_bytes,
+           record.bytes);
 }
 
 std::uint64_t RecordSink::add(Lane& lane, const NewRecord& record) {

@@ -397,6 +397,13 @@ Result<SharedBuffer> Store::fetch(RecordKind kind, const ChunkName& name) {
   return record.pack->read_record(name, record.place);
 }
 
+Result<void> Store::fetch_part(const ChunkName& name, std::uint32_t chunk_bytes, std::uint32_t offset,
+                               MutableBytes to) {
+  CAIRN_TRY(const auto record, state_->open_record(RecordKind::chunk, name));
+  CAIRN_CHECK(check_chunk_length(record.place.raw_bytes, name, chunk_bytes));
+  return record.pack->read_part(name, record.place, offset, to);
+}
+
 void Store::fetch_into(RecordKind kind, std::span<const ChunkName> names, ChunkReceiver& to) {
   struct OpenPack {
     std::string name;

@@ -136,6 +136,8 @@ class Store : public ChunkSource {
 
   // From the packs, uncached. The name is authenticated with the bytes. Errors: as ChunkSource.
   Result<SharedBuffer> fetch(RecordKind kind, const ChunkName& name) override;
+  Result<void> fetch_part(const ChunkName& name, std::uint32_t chunk_bytes, std::uint32_t offset,
+                          MutableBytes to) override;
   // Sealed bytes that lie near each other in a pack are read together, up to 4 MiB at a time, past the page cache.
   void fetch_all(RecordKind kind, std::span<const ChunkName> names, const Deliver& deliver) override;
   // The same, straight into the receiver's memory. Errors: as fetch().

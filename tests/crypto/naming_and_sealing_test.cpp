@@ -144,6 +144,76 @@ TEST_F(Sealing, AesKeepsItsKeySchedulesInLockedMemory) {
   EXPECT_EQ(aes_gcm::locked_bytes(), before);
 }
 
+// Every section, and every row of them, opens alone, where it is and nowhere else.
+TEST_F(Sealing, SectionsOpenAlone) {
+  for (const SealAlgorithm algorithm : {SealAlgorithm::aes256_gcm, SealAlgorithm::xchacha20_poly1305}) {
+    if (!is_available(algorithm)) continue;
+    for (const std::size_t size : {1, 4095, 4096, 4097, 8192, 65536, 69632, 200'001}) {
+      SCOPED_TRACE(testing::Message() << to_string(algorithm) << ", " << size << " bytes");
+      const Buffer key = vector_input(32), plain = vector_input(size), context = vector_input(48);
+      Sealer sealer(algorithm, SecretBytes::copy_of(key));
+      const Opener opener(algorithm, SecretBytes::copy_of(key));
+      Buffer ignored;
+      sealer.seal_onto(plain, context, ignored);
+      Buffer sealed(sealed_in_sections(size));
+      ASSERT_EQ(sealer.seal_sections(plain, context, sealed), 1U);
+      EXPECT_EQ(sealer.next_number(), 2U);
+      Buffer opened(size);
+      ASSERT_TRUE(opener.open_sections(1, 0, sealed, context, opened));
+      EXPECT_TRUE(opened == plain);
+      EXPECT_FALSE(opener.open_sections(0, 0, sealed, context, opened)) << "another record's number";
+      EXPECT_FALSE(opener.open_sections(1, 0, sealed, vector_input(47), opened)) << "another context";
+      const std::size_t sections = (size + kSectionBytes - 1) / kSectionBytes;
+      for (std::size_t first = 0; first < sections; ++first) {
+        const ByteView rest = ByteView(sealed).subspan(first * kSealedSectionBytes);
+        for (const std::size_t count : {std::size_t{1}, sections - first}) {
+          const ByteView some = rest.first(std::min(rest.size(), count * kSealedSectionBytes));
+          const ByteView expected = ByteView(plain).subspan(first * kSectionBytes).first(some.size() - count * 16);
+          ASSERT_TRUE(opener.open_sections(1, static_cast<std::uint32_t>(first), some, context, opened));
+          ASSERT_TRUE(std::ranges::equal(ByteView(opened).first(expected.size()), expected)) << first;
+          ASSERT_FALSE(opener.open_sections(1, static_cast<std::uint32_t>(first + 1), some, context, opened))
+              << "moved within the record";
+        }
+      }
+    }
+  }
+}
+
+TEST_F(Sealing, AnAlteredSectionIsNotOpenedAndTheOthersAre) {
+  for (const SealAlgorithm algorithm : {SealAlgorithm::aes256_gcm, SealAlgorithm::xchacha20_poly1305}) {
+    if (!is_available(algorithm)) continue;
+    const Buffer key = vector_input(32), plain = vector_input(70'000);
+    const Opener opener(algorithm, SecretBytes::copy_of(key));
+    Buffer sealed(sealed_in_sections(plain.size()));
+    Sealer(algorithm, SecretBytes::copy_of(key)).seal_sections(plain, {}, sealed);
+    Buffer opened(plain.size());
+    for (std::size_t at = 0; at < sealed.size(); at += 501) {
+      sealed[at] ^= 4U;
+      EXPECT_FALSE(opener.open_sections(0, 0, sealed, {}, opened)) << at;
+      for (std::uint32_t section = 0; section * kSealedSectionBytes < sealed.size(); ++section) {
+        const ByteView rest = ByteView(sealed).subspan(section * kSealedSectionBytes);
+        EXPECT_EQ(opener.open_sections(0, section, rest.first(std::min(rest.size(), kSealedSectionBytes)), {}, opened),
+                  section != at / kSealedSectionBytes)
+            << at << ", section " << section;
+      }
+      sealed[at] ^= 4U;
+    }
+    for (const std::size_t cut : {1, 15, 16, 17, 300})
+      EXPECT_FALSE(opener.open_sections(0, 0, ByteView(sealed).first(sealed.size() - cut), {}, opened)) << cut;
+  }
+}
+
+TEST_F(Sealing, TheFirstSectionIsSealedAsARecordOfItsOwn) {
+  for (const SealAlgorithm algorithm : {SealAlgorithm::aes256_gcm, SealAlgorithm::xchacha20_poly1305}) {
+    if (!is_available(algorithm)) continue;
+    const Buffer key = vector_input(32), plain = vector_input(2 * kSectionBytes);
+    Buffer sealed(sealed_in_sections(plain.size())), alone;
+    Sealer(algorithm, SecretBytes::copy_of(key)).seal_sections(plain, {}, sealed);
+    Sealer(algorithm, SecretBytes::copy_of(key)).seal_onto(ByteView(plain).first(kSectionBytes), {}, alone);
+    EXPECT_TRUE(std::ranges::equal(ByteView(sealed).first(kSealedSectionBytes), alone));
+  }
+}
+
 TEST_F(Sealing, XChaChaIsLibsodiumsWithTheRecordsNumberAsNonce) {
   const SecretBytes key = SecretBytes::random(32);
   Sealer sealer(SealAlgorithm::xchacha20_poly1305, SecretBytes::copy_of(key.reveal()));

@@ -63,7 +63,11 @@ void fuzz_pack(ByteView input) {
   place.offset = get_le<std::uint32_t>(input);
   place.sealed_bytes = get_le<std::uint32_t>(input.subspan(4)) % 100'000;
   place.raw_bytes = get_le<std::uint32_t>(input.subspan(8));
+  if (input.size() > 13) place.encoding = static_cast<RecordEncoding>(input[12] % 4);
   static_cast<void>((*pack)->read_record(ChunkName{}, place).has_value());
+  if (place.raw_bytes > kMaxRawBytes) return;
+  Buffer part(place.raw_bytes / 2);
+  static_cast<void>((*pack)->read_part(ChunkName{}, place, place.raw_bytes / 3, part).has_value());
 }
 
 void fuzz_map_node(ByteView input) {

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "tests/mount/fake_points.h"
+#include "tests/support/temporary_store.h"
 
 namespace cairn {
 namespace {
@@ -169,6 +170,34 @@ TEST(ChunkCache, DecodesOnceHoweverManyAsk) {
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(t.chunks.fetches, 1);
   EXPECT_EQ(right, kThreads);
+}
+
+TEST(ChunkCache, APartComesFromTheChunkThatIsThereAndIsNotKept) {
+  Cache t(1 << 20);
+  Buffer part(100);
+  expect_ok(t.cache.fetch_part(FakeChunks::name(7), kChunk, 50, part));
+  EXPECT_EQ(part, Buffer(100, 7));
+  EXPECT_EQ(t.chunks.fetches, 1);
+  EXPECT_EQ(t.cache.counters().entries, 0U);
+  EXPECT_TRUE(t.get(7));
+  expect_ok(t.cache.fetch_part(FakeChunks::name(7), kChunk, kChunk - 100, part));
+  EXPECT_EQ(t.chunks.fetches, 2) << "it was there";
+  EXPECT_EQ(t.cache.fetch_part(FakeChunks::name(7), kChunk - 1, 0, part).error().code, ErrorCode::map_damaged);
+  EXPECT_EQ(t.cache.fetch_part(FakeChunks::name(1000), kChunk, 0, part).error().code, ErrorCode::chunk_missing);
+}
+
+TEST(ChunkCache, APartOfAChunkThatIsOnItsWayWaitsForIt) {
+  Cache t(1 << 20);
+  t.chunks.while_fetching = [&] {
+    while (t.cache.counters().waits < 1) std::this_thread::yield();
+  };
+  std::thread whole([&] { EXPECT_TRUE(t.get(5)); });
+  while (t.chunks.fetches == 0) std::this_thread::yield();
+  Buffer part(10);
+  expect_ok(t.cache.fetch_part(FakeChunks::name(5), kChunk, 0, part));
+  whole.join();
+  EXPECT_EQ(part, Buffer(10, 5));
+  EXPECT_EQ(t.chunks.fetches, 1);
 }
 
 TEST(ChunkCache, OneSlowChunkHoldsUpNoOther) {

@@ -35,9 +35,13 @@ TEST(SequenceDetector, LeavesRandomReadersAlone) {
   SequenceDetector detector(kWindow);
   std::mt19937_64 random(7);
   int asked = 0;
-  for (int i = 0; i < 10000; ++i)
+  int in_sequence = 0;
+  for (int i = 0; i < 10000; ++i) {
     if (detector.on_read(random() % (4 * kGiB / 4096) * 4096, 4096)) ++asked;
+    if (detector.is_in_sequence()) ++in_sequence;
+  }
   EXPECT_EQ(asked, 0);
+  EXPECT_LT(in_sequence, 10) << "chance";
 }
 
 TEST(SequenceDetector, AsksForNothingAfterOneRead) {
@@ -69,7 +73,10 @@ TEST(SequenceDetector, BearsRequestsThatOvertakeEachOther) {
 
 TEST(SequenceDetector, WithoutAWindowNothingIsReadAhead) {
   SequenceDetector detector(0);
-  for (std::uint64_t at = 0; at < kMiB; at += 4096) EXPECT_FALSE(detector.on_read(at, 4096));
+  for (std::uint64_t at = 0; at < kMiB; at += 4096) {
+    EXPECT_FALSE(detector.on_read(at, 4096));
+    EXPECT_EQ(detector.is_in_sequence(), at != 0) << "a sequence it is all the same";
+  }
 }
 
 TEST(ReadAhead, DropsWhatDoesNotFitTheQueueAndBearsExceptions) {

@@ -22,28 +22,41 @@ SecretBytes golden_key() {
   return key;
 }
 
-// Chunk 0: text, compressed in the pack. Chunk 1: zeros. Chunk 2: 100 bytes that do not compress.
-MemoryImage golden_image() {
-  MemoryImage image(2 * kMinChunkSize + 100);
+// Which version of packs, and sealed with what.
+struct GoldenStore {
+  int version;
+  SealAlgorithm algorithm;
+};
+
+// Chunk 0: text, compressed in the pack. Chunk 1: zeros. Version 2 has a chunk here that does not compress, and is
+// sealed in sections. The last one: 100 bytes that do not compress.
+MemoryImage golden_image(int version) {
+  const unsigned whole = version == 1 ? 2 : 3;
+  MemoryImage image(whole * kMinChunkSize + 100);
   Buffer text;
   for (unsigned line = 0; text.size() < kMinChunkSize; ++line)
     append(text, as_bytes("line " + std::to_string(line) + "\n"));
   text.resize(kMinChunkSize);
   image.write(0, text);
-  image.fill_random(2ULL * kMinChunkSize, 100, 7);
+  image.fill_random(2ULL * kMinChunkSize, image.size() - 2ULL * kMinChunkSize, 7);
   return image;
 }
 
+constexpr int kWrittenVersion = 2;  // by this code
 const std::filesystem::path kGolden = CAIRN_GOLDEN_DIR;
 
-class Golden : public testing::TestWithParam<SealAlgorithm> {
+class Golden : public testing::TestWithParam<GoldenStore> {
  protected:
-  [[nodiscard]] static std::string name() { return "v1-" + std::string(to_string(GetParam())); }
+  [[nodiscard]] static std::string name() {
+    return "v" + std::to_string(GetParam().version) + "-" + std::string(to_string(GetParam().algorithm));
+  }
 
   void SetUp() override {
     start_crypto();
-    if (!is_available(GetParam())) GTEST_SKIP() << "this CPU has no " << to_string(GetParam());
-    if (const char* make = std::getenv("CAIRN_MAKE_GOLDEN")) write_golden(std::filesystem::path(make) / name());
+    if (!is_available(GetParam().algorithm)) GTEST_SKIP() << "this CPU has no " << to_string(GetParam().algorithm);
+    const char* const make = std::getenv("CAIRN_MAKE_GOLDEN");
+    if (make == nullptr || GetParam().version != kWrittenVersion) return;
+    if (const auto path = std::filesystem::path(make) / name(); !std::filesystem::exists(path)) write_golden(path);
   }
 
   static void write_golden(const std::filesystem::path& path) {
@@ -52,12 +65,13 @@ class Golden : public testing::TestWithParam<SealAlgorithm> {
     slot.secret = golden_key();
     StoreParameters parameters;
     parameters.chunk_size = kMinChunkSize;
-    parameters.algorithm = GetParam();
+    parameters.algorithm = GetParam().algorithm;
     expect_ok(Store::create(path, parameters, {&slot, 1}));
     const auto store = value_of(Store::open(path, {KeySlotType::key_file, golden_key(), "golden key"}));
-    MemoryImage image = golden_image();
+    MemoryImage image = golden_image(GetParam().version);
     value_of(take_backup(*store, image, "golden", test_time()));
-    for (const char* cache : {"index", "tmp", "lock"}) std::filesystem::remove_all(path / cache);
+    for (const char* cache : {"index", "tmp", "lock", "store.json.copy", "newest", "space"})
+      std::filesystem::remove_all(path / cache);
   }
 };
 
@@ -66,13 +80,13 @@ TEST_P(Golden, StillOpensAndReadsTheSame) {
   const auto path = directory.path() / "store";
   std::filesystem::copy(kGolden / name(), path, std::filesystem::copy_options::recursive);
   const auto store = value_of(Store::open(path, {KeySlotType::key_file, golden_key(), "golden key"}));
-  EXPECT_EQ(store->info().algorithm, GetParam());
+  EXPECT_EQ(store->info().algorithm, GetParam().algorithm);
   const RebuildReport report = value_of(store->rebuild_index());
   EXPECT_EQ(report.packs, 1U);
-  EXPECT_EQ(report.records, 3U);
+  EXPECT_EQ(report.records, GetParam().version == 1 ? 3U : 4U);
   const RecoveryPoint point = value_of(store->load_point({"golden", test_time()}));
   ASSERT_EQ(point.disks.size(), 1U);
-  const MemoryImage image = golden_image();
+  const MemoryImage image = golden_image(GetParam().version);
   Buffer bytes(image.size());
   EXPECT_EQ(value_of(store->open_disk(point.disks[0].map, "golden")->read(0, bytes)), image.size());
   EXPECT_EQ(bytes, image.content(0, image.size()));
@@ -85,7 +99,7 @@ TEST_P(Golden, NamesChunksTheSame) {
   std::filesystem::copy(kGolden / name(), path, std::filesystem::copy_options::recursive);
   const auto store = value_of(Store::open(path, {KeySlotType::key_file, golden_key(), "golden key"}));
   value_of(store->rebuild_index());
-  MemoryImage image = golden_image();
+  MemoryImage image = golden_image(GetParam().version);
   EXPECT_EQ(value_of(take_backup(*store, image, "golden", test_time(1))).new_bytes, 0U);
 }
 
@@ -97,7 +111,8 @@ TEST_P(Golden, IsWhatTheFormatDocumentShows) {
     if (!entry.is_regular_file()) continue;
     std::ifstream pack(entry.path(), std::ios::binary);
     const std::string bytes((std::istreambuf_iterator<char>(pack)), {});
-    if (GetParam() != SealAlgorithm::aes256_gcm) return;  // the document shows one of the two
+    // The document shows one of them.
+    if (GetParam().algorithm != SealAlgorithm::aes256_gcm || GetParam().version != kWrittenVersion) return;
     EXPECT_THAT(text, testing::HasSubstr(entry.path().filename().string()));
     const ByteView view = as_bytes(bytes);
     for (const std::size_t row : {0U, 16U, 32U, 48U})
@@ -107,10 +122,14 @@ TEST_P(Golden, IsWhatTheFormatDocumentShows) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Algorithms, Golden,
-                         testing::Values(SealAlgorithm::aes256_gcm, SealAlgorithm::xchacha20_poly1305),
+INSTANTIATE_TEST_SUITE_P(Stores, Golden,
+                         testing::Values(GoldenStore{1, SealAlgorithm::aes256_gcm},
+                                         GoldenStore{1, SealAlgorithm::xchacha20_poly1305},
+                                         GoldenStore{2, SealAlgorithm::aes256_gcm},
+                                         GoldenStore{2, SealAlgorithm::xchacha20_poly1305}),
                          [](const auto& which) {
-                           return which.param == SealAlgorithm::aes256_gcm ? "Aes" : "XChaCha";
+                           return (which.param.algorithm == SealAlgorithm::aes256_gcm ? "AesV" : "XChaChaV") +
+                                  std::to_string(which.param.version);
                          });
 
 }  // namespace

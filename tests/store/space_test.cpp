@@ -11,7 +11,7 @@ namespace cairn {
 namespace {
 
 constexpr std::uint64_t kDisk = 4 * kMiB;
-constexpr std::uint64_t kSealed = kMinChunkSize + 16;
+constexpr std::uint64_t kSealed = sealed_in_sections(kMinChunkSize);
 
 class Space : public testing::Test {
  protected:
