@@ -84,18 +84,23 @@ Result<BackupRequest> parse_backup_request(std::string_view body) {
 }
 
 Result<RestoreRequest> parse_restore_request(std::string_view body) {
-  CAIRN_TRY(const json document, parse_object(body, {"point", "to", "disk", "force", "header_only"}));
+  CAIRN_TRY(const json document, parse_object(body, {"point", "to", "disk", "force", "header_only", "salvage"}));
   RestoreRequest request;
   CAIRN_CHECK(take_text(document, "point", request.point));
   CAIRN_CHECK(take_text(document, "to", request.to));
   CAIRN_CHECK(take_flag(document, "force", request.force));
   CAIRN_CHECK(take_flag(document, "header_only", request.header_only));
+  CAIRN_CHECK(take_flag(document, "salvage", request.salvage));
   if (const auto disk = document.find("disk"); disk != document.end() && !disk->is_null()) {
     request.disk.emplace();
     CAIRN_CHECK(take_text(document, "disk", *request.disk));
   }
   if (request.point.empty()) return bad("it needs \"point\": MACHINE@POINT");
   if (request.to.empty()) return bad("it needs \"to\": the directory to write to");
+  if (request.header_only && request.salvage)
+    return bad(
+        "it has both \"header_only\" and \"salvage\", and a header with holes opens nothing: take that of another "
+        "point");
   return request;
 }
 

@@ -62,6 +62,7 @@ class RemoteService : public Service {
   Result<json> start_restore(const RestoreRequest& request) override {
     json body{{"point", request.point}, {"to", request.to}, {"force", request.force}};
     if (request.header_only) body["header_only"] = true;
+    if (request.salvage) body["salvage"] = true;
     if (request.disk) body["disk"] = *request.disk;
     return post("/v1/restores", body);
   }

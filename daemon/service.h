@@ -28,6 +28,7 @@ struct RestoreRequest {
   std::optional<std::string> disk;  // only this one
   bool force = false;               // replace existing files
   bool header_only = false;         // only the headers of the encrypted volumes
+  bool salvage = false;             // what is damaged becomes zeros; not with header_only
 };
 
 struct PruneRequest {

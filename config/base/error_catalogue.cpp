@@ -121,20 +121,21 @@ constexpr CatalogueEntry kCatalogue[] = {
      "verify "
      "--repair --from COPY` mends it from a copy of the store; without one it saves what is good in the pack, and the "
      "next "
-     "backup stores anew what it still finds in the image.",
+     "backup stores anew what it still finds in the image. `cairn restore --salvage` writes what is left of a disk.",
      "see \"cairn verify --repair\"", EIO},
     {chunk_damaged, "chunk-damaged", "a stored chunk is damaged",
      "The chunk's bytes do not authenticate, or are not those that its name stands for. The rest of the disk is "
      "readable.",
      "`cairn verify --repair [--from COPY]` mends it from a copy of the store; else the next backup after a `cairn "
      "verify "
-     "--data` stores it anew, when the image still has it.",
+     "--data` stores it anew, when the image still has it. `cairn restore --salvage` writes the disk without it.",
      "see \"cairn verify --repair\"", EIO},
     {chunk_missing, "chunk-missing", "a chunk is not in the index",
      "A recovery point names a chunk that the index does not know: the index is old or incomplete, or a pack is gone.",
      "`cairn verify` says what is missing; `cairn verify --repair [--from COPY]` looks for it in all packs, and in a "
      "copy "
-     "of the store. The next backup stores anew what it still finds in the image.",
+     "of the store. The next backup stores anew what it still finds in the image. `cairn restore --salvage` writes the "
+     "disk without it.",
      "see \"cairn verify --repair\"", EIO},
     {index_damaged, "index-damaged", "the index is damaged",
      "The index (index/data.mdb) cannot be read. It is only a cache of what the packs say.",
@@ -144,7 +145,8 @@ constexpr CatalogueEntry kCatalogue[] = {
      "Run `cairn store rebuild-index`.", "run \"cairn store rebuild-index\"", EIO},
     {map_damaged, "map-damaged", "a disk map is damaged",
      "A node of the tree that makes up a disk does not have the form it must have.",
-     "`cairn verify --repair [--from COPY]` mends it from a copy of the store; or use another recovery point.",
+     "`cairn verify --repair [--from COPY]` mends it from a copy of the store; or use another recovery point. `cairn "
+     "restore --salvage` writes what is left of the disk.",
      "see \"cairn verify --repair\", or use another recovery point", EIO},
     {point_damaged, "point-damaged", "a recovery point's document is damaged",
      "The file in points/ is truncated, altered, renamed or not authentic. Other points are not affected.",

@@ -45,6 +45,7 @@ struct StoreRecoverCommand {
   std::string passphrase_file;
   std::string work;  // where the index is built; empty: $TMPDIR
   bool force = false;
+  bool salvage = false;
 };
 struct KeysListCommand {};
 struct KeysAddCommand {
@@ -84,6 +85,7 @@ struct RestoreCommand {
   bool header_only = false;
   std::string in_place;  // header_only: the device to write the header onto, instead of `to`
   bool yes = false;      // in_place: do not ask
+  bool salvage = false;  // zeros for what is damaged; not with header_only
 };
 // The vault may be left out where the settings declare only one. `as`: the principal; empty: "admin".
 struct VaultInitCommand {

@@ -37,6 +37,13 @@ inline bool flag_of(const nlohmann::json& document, const char* name) {
 inline std::string size_of(const nlohmann::json& document, const char* name) {
   return member(document, name).is_number() ? format_size(number_of(document, name)) : std::string();
 }
+// [OFFSET,SIZE] as "1114112-1179647", first and last byte; empty when it is none.
+inline std::string bytes_of(const nlohmann::json& range) {
+  if (!range.is_array() || range.size() != 2 || !range[0].is_number_integer() || !range[1].is_number_integer())
+    return {};
+  const auto offset = range[0].get<std::uint64_t>();
+  return std::to_string(offset) + "-" + std::to_string(offset + range[1].get<std::uint64_t>() - 1);
+}
 // 2026-11-21T02:00:00Z as "2026-11-21 02:00:00".
 inline std::string time_of(const nlohmann::json& document, const char* name) {
   std::string text = text_of(document, name);

@@ -15,6 +15,8 @@ namespace cairn::cli {
 
 namespace {
 
+constexpr std::size_t kRangesShown = 20;
+
 // Without a daemon the prune that follows a backup is this process's own, too: it waits for it. What went wrong with
 // one is told, and is no failure of the backup.
 std::vector<std::string> wait_for_prunes(Service& service, const nlohmann::json& jobs) {
@@ -40,6 +42,24 @@ std::vector<std::string> wait_for_prunes(Service& service, const nlohmann::json&
 
 }  // namespace
 
+std::string render_zeros(const nlohmann::json& file) {
+  const nlohmann::json& damaged = member(file, "damaged");
+  const nlohmann::json& ranges = member(damaged, "ranges");
+  std::string text;
+  std::size_t shown = 0;
+  for (const auto& range : ranges) {
+    const std::string bytes = bytes_of(range);
+    if (bytes.empty()) continue;
+    if (shown == kRangesShown) break;
+    ++shown;
+    text += "    zeros: bytes " + bytes + "\n";
+  }
+  if (shown == kRangesShown && ranges.size() > shown)
+    text += "    zeros: and " + std::to_string(ranges.size() - shown) + " ranges more, " + size_of(damaged, "bytes") +
+            " in all; --json lists them\n";
+  return text;
+}
+
 std::string render_finished_job(const nlohmann::json& job) {
   const nlohmann::json& result = member(job, "result");
   const std::string object = text_of(job, "object");
@@ -53,7 +73,7 @@ std::string render_finished_job(const nlohmann::json& job) {
   std::string all = line + "\n";
   for (const auto& file : member(result, "files"))
     all += "  " + printable(text_of(file, "path")) + "  " + size_of(file, "size") + ", " + size_of(file, "data_bytes") +
-           " of it data\n";
+           " of it data\n" + render_zeros(file);
   if (result.is_object() && text_of(job, "kind") == "prune") all += render_prune(result);
   for (const auto& warning : member(job, "warnings"))
     if (warning.is_string()) all += "  warning: " + printable(warning.get<std::string>()) + "\n";

@@ -1,8 +1,10 @@
-// The common end of backup and restore: wait for the jobs, show them, name what went wrong.
+// The common end of backup and restore: wait for the jobs, show them, name what went wrong. And what a salvaged disk
+// lacks, as text: store recover says it, too.
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
+#include <string>
 
 #include "config/base/result.h"
 
@@ -12,5 +14,9 @@ class Context;
 
 // `started`: {"jobs":[Job]}. The answer is {"jobs":[Job]} with every job ended, and "error" when one failed.
 Result<ExitCode> finish_jobs(Context& context, const nlohmann::json& started);
+
+// `file`: of a restore's result. A line for each range that is zeros because it cannot be read, so many of them; none
+// when it has all.
+std::string render_zeros(const nlohmann::json& file);
 
 }  // namespace cairn::cli

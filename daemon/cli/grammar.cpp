@@ -55,6 +55,9 @@ Result<Command> finish_backup(const Grammar& grammar) {
 Result<Command> finish_restore(const Grammar& grammar) {
   const RestoreCommand& restore = grammar.restore;
   if (restore.point.empty()) return missing("restore", "MACHINE@POINT");
+  if (restore.salvage && restore.header_only)
+    return misuse("restore", "--salvage goes with whole disks only: a header with holes opens nothing",
+                  "leave it out, and take the header of another recovery point when this one's is damaged");
   if (!restore.in_place.empty() && !restore.header_only)
     return misuse("restore", "--in-place goes with --header-only only: whole disks are restored to files",
                   "give --to DIR, or add --header-only");
@@ -268,12 +271,15 @@ void Grammar::add_points() {
           "Examples:\n"
           "  cairn restore web-01@latest --to /var/lib/libvirt/images/restored\n"
           "  cairn restore web-01@20261121T02 --disk root --to /tmp --force\n"
+          "  cairn restore web-01@20261121T02 --salvage --to /srv/rescue\n"
           "\n"
           "  cairn restore web-01@latest --header-only --to /root/headers\n"
           "  cairn restore web-01@latest --disk root --header-only --in-place /dev/vg0/web-01\n"
           "\n"
           "POINT is a full name, a unique prefix of one, or \"latest\". A disk becomes DIR/DISK.img, complete or not\n"
           "at all; an existing file is replaced only with --force.\n"
+          "--salvage gets a disk out of a damaged store: what cannot be read becomes zeros and is listed, byte for\n"
+          "byte, and the command ends with exit code 3. \"cairn verify --repair\" first may leave less to lose.\n"
           "--header-only restores LUKS and BitLocker headers: as files, or with --in-place onto the disk they belong\n"
           "to (the whole disk, partition table included), where only the header's own bytes are written. It asks\n"
           "before; what was there is saved first.",
@@ -283,6 +289,7 @@ void Grammar::add_points() {
   completes[restore_app->add_option("--to", restore.to, "An existing directory")->type_name("DIR")] = Kind::files;
   restore_app->add_option("--disk", restore.disk, "Only this disk")->type_name("NAME");
   restore_app->add_flag("--force", restore.force, "Replace existing files; a header that is not this one's too");
+  restore_app->add_flag("--salvage", restore.salvage, "Zeros for what is damaged, instead of giving up");
   restore_app->add_flag("--header-only", restore.header_only, "Only the headers of the encrypted volumes");
   completes[restore_app->add_option("--in-place", restore.in_place, "Write the header of --disk onto DEVICE")
                 ->type_name("DEVICE")] = Kind::files;

@@ -44,6 +44,8 @@ Result<Command> finish_recover(const Grammar& grammar) {
     return misuse("recover", "points are named, and no directory to write them to", "add --to DIR");
   if (recover.points.empty() && !recover.to.empty())
     return misuse("recover", "no point is named", "name MACHINE@POINT; \"cairn store recover\" alone lists them");
+  if (recover.points.empty() && recover.salvage)
+    return misuse("recover", "--salvage goes with points to extract", "name MACHINE@POINT, and add --to DIR");
   const int keys = (recover.key_file.empty() ? 0 : 1) + (recover.passphrase_file.empty() ? 0 : 1) +
                    (grammar.globals.recovery_key.empty() ? 0 : 1);
   if (keys > 1) return misuse("recover", "more than one key is named");
@@ -91,11 +93,13 @@ void Grammar::add_recover(CLI::App& store) {
       "Examples:\n"
       "  cairn store recover --store /mnt/store --key-file /root/store.key\n"
       "  cairn store recover --store /mnt/store --recovery-key paper.txt --to /srv/images web-01@latest\n"
+      "  cairn store recover --store /mnt/store --key-file store.key --to /srv/images --salvage web-01@latest\n"
       "\n"
       "Needs no settings, no index, no journal and no write permission: packs/, points/ and store.json (or\n"
       "store.json.copy) are enough. Deleted points that are still there are listed too. To extract, an index is built\n"
       "in $TMPDIR or in --work DIR: about 100 bytes for each chunk. A disk becomes DIR/DISK.img; with several points\n"
-      "DIR/MACHINE@POINT/DISK.img.",
+      "DIR/MACHINE@POINT/DISK.img. With --salvage what is damaged becomes zeros and is listed, byte for byte; the\n"
+      "command ends with exit code 3 then. Without it a damaged disk is not extracted.",
       [this] { return finish_recover(*this); });
   completes[app_->add_option("points", recover.points, "The points to extract")->type_name("MACHINE@POINT")] =
       Kind::none;
@@ -106,6 +110,7 @@ void Grammar::add_recover(CLI::App& store) {
   completes[app_->add_option("--work", recover.work, "Where the index is built (default: $TMPDIR, or /tmp)")
                 ->type_name("DIR")] = Kind::files;
   app_->add_flag("--force", recover.force, "Replace existing files");
+  app_->add_flag("--salvage", recover.salvage, "Zeros for what is damaged, instead of giving up");
 }
 
 }  // namespace cairn::cli

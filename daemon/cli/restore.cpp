@@ -25,6 +25,7 @@ Result<ExitCode> run(Context& context, const RestoreCommand& command) {
   if (!command.disk.empty()) request.disk = command.disk;
   request.force = command.force;
   request.header_only = command.header_only;
+  request.salvage = command.salvage;
   CAIRN_TRY(Service* const service, context.service());
   CAIRN_TRY(nlohmann::json job, service->start_restore(request));
   nlohmann::json started{{"jobs", nlohmann::json::array()}};

@@ -2,7 +2,8 @@
 // media. Documents:
 // {"store","points":[{"name","machine","time","deleted":BOOL,"disks":[{"name","size"}],"error":Error}]} and,
 // extracting, {"store","packs","damaged_packs":[NAME],"restored":[RESULT of a restore job],"failed":[{"name",
-// "error"}]}. SPDX-License-Identifier: GPL-3.0-or-later
+// "error"}],"warnings":[TEXT]}; a point of which a disk was salvaged and another is lost is in both lists.
+// SPDX-License-Identifier: GPL-3.0-or-later
 #include <fmt/core.h>
 
 #include <cstdlib>
@@ -13,6 +14,7 @@
 #include "daemon/cli/commands.h"
 #include "daemon/cli/context.h"
 #include "daemon/cli/documents.h"
+#include "daemon/cli/finish_jobs.h"
 #include "daemon/cli/table.h"
 #include "daemon/job_record.h"
 #include "daemon/jobs/job.h"
@@ -99,15 +101,14 @@ Result<ExitCode> list(Context& context, Store& store) {
   return ExitCode::done;
 }
 
-Result<json> extract_one(Store& store, const StoreRecoverCommand& command, const PointName& name) {
-  RestoreTask task{name, fs::absolute(command.to).lexically_normal(), std::nullopt, command.force};
+Result<json> extract_one(Store& store, const StoreRecoverCommand& command, const PointName& name, JobContext& job) {
+  RestoreTask task{name, fs::absolute(command.to).lexically_normal(), std::nullopt, command.force, command.salvage};
   if (command.points.size() > 1) {
     task.to /= name.text();
     std::error_code problem;
     fs::create_directory(task.to, problem);
     if (problem) return fail_errno(problem.value(), "make folder", task.to.string());
   }
-  JobContext job;
   return run_restore(store, task, job);
 }
 
@@ -120,31 +121,35 @@ Result<ExitCode> extract(Context& context, Store& store, const StoreRecoverComma
   CAIRN_TRY(const WorkFolder work, WorkFolder::make(command.work));
   context.output().note("reading the packs' footers into " + work.path().string());
   CAIRN_TRY(const RebuildReport index, store.use_private_index(work.path() / "index"));
-  json document{{"store", store.path().string()},
-                {"packs", index.packs},
-                {"damaged_packs", index.damaged_packs},
-                {"restored", json::array()},
-                {"failed", json::array()}};
+  json document{{"store", store.path().string()}, {"packs", index.packs},    {"damaged_packs", index.damaged_packs},
+                {"restored", json::array()},      {"failed", json::array()}, {"warnings", json::array()}};
   std::string text;
   std::optional<Error> first;
   for (const std::string& pack : index.damaged_packs)
     text += "warning: pack " + pack + " has no footer that can be read, and was left out\n";
   for (const PointName& name : names) {
-    auto restored = extract_one(store, command, name);
+    JobContext job;
+    const auto restored = extract_one(store, command, name, job);
     if (!restored) {
       document["failed"].push_back({{"name", name.text()}, {"error", error_document(restored.error())}});
       if (!first) first = restored.error();
       text += "FAILED  " + name.text() + ": " + restored.error().message() + "\n";
-      continue;
     }
-    for (const auto& file : member(*restored, "files"))
-      text += fmt::format("{}  {}\n", text_of(file, "path"), size_of(file, "size"));
-    document["restored"].push_back(*std::move(restored));
+    // Of a point that fails for one disk there may be others.
+    const json result = restored ? *restored : json::parse(job.kept_result(), nullptr, false);
+    for (const auto& file : member(result, "files"))
+      text += fmt::format("{}  {}\n", text_of(file, "path"), size_of(file, "size")) + render_zeros(file);
+    for (const std::string& warning : job.view().warnings) {
+      document["warnings"].push_back(warning);
+      text += "warning: " + warning + "\n";
+    }
+    if (result.is_object()) document["restored"].push_back(result);
   }
   if (first) document["error"] = error_document(*first);
   CAIRN_CHECK(context.output().answer(document, printable(text, Lines::keep)));
   if (first && context.output().format() == Format::text) context.output().error_text(*first);
-  return first ? ExitCode::failed : ExitCode::done;
+  if (first) return ExitCode::failed;
+  return document["warnings"].empty() ? ExitCode::done : ExitCode::warnings;
 }
 
 }  // namespace

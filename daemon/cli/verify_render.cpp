@@ -20,11 +20,10 @@ std::string ranges_text(const json& ranges) {
   std::string text;
   std::size_t shown = 0;
   for (const auto& range : ranges) {
-    if (!range.is_array() || range.size() != 2) continue;
+    const std::string bytes = bytes_of(range);
+    if (bytes.empty()) continue;
     if (shown++ == kRangesShown) break;
-    const auto offset = range[0].get<std::uint64_t>();
-    const auto size = range[1].get<std::uint64_t>();
-    text += fmt::format("{}{}-{}", text.empty() ? "" : ", ", offset, offset + size - 1);
+    text += (text.empty() ? "" : ", ") + bytes;
   }
   if (ranges.size() > kRangesShown) text += fmt::format(" and {} more", ranges.size() - kRangesShown);
   return "bytes " + text;

@@ -20,15 +20,6 @@ constexpr const char* kFormat = "cairn-damage";
 constexpr int kVersion = 1;
 constexpr std::uint64_t kMaxBytes = 128ULL * 1024 * 1024;
 
-json ranges_json(const std::vector<ByteRange>& ranges, std::size_t most) {
-  json list = json::array();
-  for (const ByteRange& range : ranges) {
-    if (list.size() == most) break;
-    list.push_back({range.offset, range.size});
-  }
-  return list;
-}
-
 json gaps_json(const std::vector<PointGap>& gaps) {
   json list = json::array();
   for (const PointGap& gap : gaps)
@@ -148,6 +139,29 @@ json to_report(const Damage& damage, std::size_t ranges) {
           {"points", points_json(damage.points, ranges)},
           {"gaps", gaps_json(damage.gaps)},
           {"documents", damage.documents}};
+}
+
+void merge_ranges(std::vector<ByteRange>& ranges) {
+  std::ranges::sort(ranges, {}, &ByteRange::offset);
+  std::size_t kept = 0;
+  for (const ByteRange& range : ranges) {
+    if (kept != 0 && ranges[kept - 1].offset + ranges[kept - 1].size >= range.offset) {
+      const std::uint64_t end = std::max(ranges[kept - 1].offset + ranges[kept - 1].size, range.offset + range.size);
+      ranges[kept - 1].size = end - ranges[kept - 1].offset;
+    } else {
+      ranges[kept++] = range;
+    }
+  }
+  ranges.resize(kept);
+}
+
+json ranges_json(const std::vector<ByteRange>& ranges, std::size_t most) {
+  json list = json::array();
+  for (const ByteRange& range : ranges) {
+    if (list.size() == most) break;
+    list.push_back({range.offset, range.size});
+  }
+  return list;
 }
 
 Result<Damage> load_damage(Store& store) {

@@ -21,6 +21,8 @@ class Store;
 // What the document holds at most; a verify's own report has all of it.
 inline constexpr std::size_t kMostLostRecords = 200'000;
 inline constexpr std::size_t kMostRangesKept = 100'000;
+// Of one disk, in what people and programs are told.
+inline constexpr std::size_t kMostRangesReported = 10'000;
 
 struct DamagedPack {
   std::string name;
@@ -79,7 +81,12 @@ struct Damage {
 
 // {"found","packs":[..],"lost_chunks":N,"points":[{"point","error","disks":[{"disk","size","bytes","ranges":[[OFFSET,
 // SIZE]]}]}],"gaps":[..],"documents":[TEXT]}: for people and the API; at most `ranges` of them a disk.
-nlohmann::json to_report(const Damage& damage, std::size_t ranges = 10'000);
+nlohmann::json to_report(const Damage& damage, std::size_t ranges = kMostRangesReported);
+
+// Sorted; those that touch or overlap become one.
+void merge_ranges(std::vector<ByteRange>& ranges);
+// [[OFFSET,SIZE]], the first `most` of them.
+nlohmann::json ranges_json(const std::vector<ByteRange>& ranges, std::size_t most = kMostRangesReported);
 
 // An empty one when nothing is known. Errors: store_damaged: the document itself is.
 Result<Damage> load_damage(Store& store);

@@ -9,20 +9,6 @@ namespace {
 // Nodes that are fetched together: 32 KiB each.
 constexpr std::size_t kBatch = 64;
 
-void merge(std::vector<ByteRange>& ranges) {
-  std::ranges::sort(ranges, {}, &ByteRange::offset);
-  std::size_t kept = 0;
-  for (const ByteRange& range : ranges) {
-    if (kept != 0 && ranges[kept - 1].offset + ranges[kept - 1].size >= range.offset) {
-      const std::uint64_t end = std::max(ranges[kept - 1].offset + ranges[kept - 1].size, range.offset + range.size);
-      ranges[kept - 1].size = end - ranges[kept - 1].offset;
-    } else {
-      ranges[kept++] = range;
-    }
-  }
-  ranges.resize(kept);
-}
-
 }  // namespace
 
 std::optional<BadPack> bad_pack_of(const PackVerdict& verdict) {
@@ -73,7 +59,7 @@ Result<std::vector<ByteRange>> DamageWalk::walk(const MapRecord& map, const std:
   // The root is met as if a node above it named it.
   const MapNode above{disk.geometry.root_level() + 1, {map.root}};
   CAIRN_CHECK(below(disk, above.level, 0, above));
-  merge(disk.ranges);
+  merge_ranges(disk.ranges);
   return std::move(disk.ranges);
 }
 

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "fs/store/disk_map.h"
+#include "fs/store/pack_check.h"
 
 namespace cairn {
 namespace {
@@ -41,8 +42,9 @@ struct DiskReader::State {
   Result<SharedNode> node(unsigned level, std::uint64_t index);
   Result<SharedBuffer> check_length(std::uint64_t index, SharedBuffer bytes) const;
   Result<std::optional<std::uint64_t>> first_in(unsigned level, std::uint64_t index, const ChunkName& name,
-                                                std::uint64_t from_chunk, bool data);
-  Result<std::optional<std::uint64_t>> first_chunk(std::uint64_t from_chunk, bool data);
+                                                std::uint64_t from_chunk, bool data, const Lose* lose);
+  Result<std::optional<std::uint64_t>> first_chunk(std::uint64_t from_chunk, bool data, const Lose* lose = nullptr);
+  [[nodiscard]] ByteRange below(unsigned level, std::uint64_t index, std::uint64_t from_chunk) const;
 };
 
 SharedNode DiskReader::State::cached(Key key) {
@@ -82,11 +84,19 @@ Result<SharedNode> DiskReader::State::node(unsigned level, std::uint64_t index) 
   return SharedNode(shared);
 }
 
+// What node `index` of `level` covers, from `from_chunk` on.
+ByteRange DiskReader::State::below(unsigned level, std::uint64_t index, std::uint64_t from_chunk) const {
+  const std::uint64_t first = index * MapGeometry::span(level);
+  const std::uint64_t end = std::min(first + MapGeometry::span(level), geometry.chunk_count());
+  const std::uint64_t offset = std::max(first, from_chunk) * geometry.chunk_size();
+  return {offset, std::min(end * geometry.chunk_size(), geometry.size()) - offset};
+}
+
 // The first chunk at or after `from_chunk`, below the subtree `name` (node `index` of `level`), that holds data (or
-// zeros).
+// zeros). With `lose`, damage below the node itself is told there and passed over.
 Result<std::optional<std::uint64_t>> DiskReader::State::first_in(unsigned level, std::uint64_t index,
                                                                  const ChunkName& name, std::uint64_t from_chunk,
-                                                                 bool data) {
+                                                                 bool data, const Lose* lose) {
   const std::uint64_t start = index * MapGeometry::span(level);
   const std::uint64_t end = std::min(start + MapGeometry::span(level), geometry.chunk_count());
   if (from_chunk >= end) return std::optional<std::uint64_t>();
@@ -104,14 +114,20 @@ Result<std::optional<std::uint64_t>> DiskReader::State::first_in(unsigned level,
       if (child_name.is_zero() != data) return std::optional(start + child);
       continue;
     }
-    CAIRN_TRY(const auto found, first_in(level - 1, index * kNodeNames + child, child_name, from_chunk, data));
-    if (found) return found;
+    const std::uint64_t child_index = index * kNodeNames + child;
+    auto found = first_in(level - 1, child_index, child_name, from_chunk, data, lose);
+    if (!found && lose != nullptr && is_damage_error(found.error())) {
+      (*lose)(below(level - 1, child_index, from_chunk), found.error());
+      continue;
+    }
+    if (!found || *found) return found;
   }
   return std::optional<std::uint64_t>();
 }
 
-Result<std::optional<std::uint64_t>> DiskReader::State::first_chunk(std::uint64_t from_chunk, bool data) {
-  return first_in(root_level, 0, map.root, from_chunk, data);
+Result<std::optional<std::uint64_t>> DiskReader::State::first_chunk(std::uint64_t from_chunk, bool data,
+                                                                    const Lose* lose) {
+  return first_in(root_level, 0, map.root, from_chunk, data, lose);
 }
 
 DiskReader::DiskReader(ChunkSource& source, const MapRecord& map, std::uint32_t chunk_size, std::string object)
@@ -220,6 +236,13 @@ Result<std::size_t> DiskReader::read_part(std::uint64_t offset, MutableBytes to)
 Result<std::optional<std::uint64_t>> DiskReader::seek_data(std::uint64_t offset) {
   if (offset >= size()) return std::optional<std::uint64_t>();
   CAIRN_TRY(const auto chunk, state_->first_chunk(offset / chunk_size(), true));
+  if (!chunk) return std::optional<std::uint64_t>();
+  return std::optional(std::max(offset, *chunk * chunk_size()));
+}
+
+Result<std::optional<std::uint64_t>> DiskReader::seek_data_past_damage(std::uint64_t offset, const Lose& lose) {
+  if (offset >= size()) return std::optional<std::uint64_t>();
+  CAIRN_TRY(const auto chunk, state_->first_chunk(offset / chunk_size(), true, &lose));
   if (!chunk) return std::optional<std::uint64_t>();
   return std::optional(std::max(offset, *chunk * chunk_size()));
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -46,6 +47,12 @@ class DiskReader {
   // there is no more hole; nothing when there is no more data.
   Result<std::optional<std::uint64_t>> seek_data(std::uint64_t offset);
   Result<std::uint64_t> seek_hole(std::uint64_t offset);
+
+  // Hears of a part of the disk, in whole chunks, that cannot be read, and why.
+  using Lose = std::function<void(ByteRange lost, const Error& because)>;
+  // seek_data() for who salvages: what lies below a damaged map node (is_damage_error), from `offset` on, is passed
+  // over and told to `lose`, a node at a time. Errors: as seek_data; of damage only that of the root, which is all.
+  Result<std::optional<std::uint64_t>> seek_data_past_damage(std::uint64_t offset, const Lose& lose);
 
  private:
   // Calls `piece`(chunk, offset in it, to) -> Result<void> for each chunk that the range touches.

@@ -168,6 +168,18 @@ TEST(Arguments, LabelsOfKeysAreShortUtf8Text) {
   }
 }
 
+TEST(Arguments, SalvageIsForWholeDisks) {
+  EXPECT_TRUE(parsed<RestoreCommand>({"restore", "a@b", "--to", "/x", "--salvage"}).salvage);
+  EXPECT_FALSE(parsed<RestoreCommand>({"restore", "a@b", "--to", "/x"}).salvage);
+  EXPECT_TRUE(parsed<StoreRecoverCommand>({"store", "recover", "a@b", "--to", "/x", "--salvage"}).salvage);
+  const std::string header = refused({"restore", "a@b", "--to", "/x", "--salvage", "--header-only"});
+  EXPECT_THAT(header, HasSubstr("a header with holes opens nothing; leave it out"));
+  EXPECT_EQ(refused({"restore", "a@b", "--in-place", "/dev/x", "--salvage", "--header-only"}), header);
+  EXPECT_THAT(refused({"store", "recover", "--salvage"}), HasSubstr("name MACHINE@POINT, and add --to DIR"));
+  EXPECT_THAT(completion_of({"restore", "--sal"}).words, ElementsAre("--salvage"));
+  EXPECT_THAT(completion_of({"store", "recover", "--sal"}).words, ElementsAre("--salvage"));
+}
+
 TEST(Arguments, WhatIsMissingIsNamed) {
   EXPECT_THAT(refused({}), HasSubstr("no command is given"));
   EXPECT_THAT(refused({"store"}), HasSubstr("the rest of the command is missing"));

@@ -7,6 +7,7 @@
 
 #include "daemon/cli/commands.h"
 #include "daemon/cli/documents.h"
+#include "daemon/cli/finish_jobs.h"
 #include "daemon/cli/follow_jobs.h"
 #include "daemon/cli/output.h"
 
@@ -158,6 +159,19 @@ TEST(RenderFinishedJob, SaysWhatWasDone) {
   json warned = job("CompletedWithWarnings");
   warned["warnings"] = {"image changed"};
   EXPECT_THAT(render_finished_job(warned), HasSubstr("\n  warning: image changed\n"));
+}
+
+TEST(RenderZeros, ListsRangesAndSaysHowManyMoreThereAre) {
+  EXPECT_THAT(render_zeros(json{{"damaged", nullptr}}), IsEmpty());
+  json file{{"damaged", {{"bytes", 23 * 65536}, {"ranges", json::array()}}}};
+  json& ranges = file["damaged"]["ranges"];
+  for (unsigned i = 0; i < 2; ++i) ranges.push_back({i * 1'000'000, 65536});
+  EXPECT_EQ(render_zeros(file), "    zeros: bytes 0-65535\n    zeros: bytes 1000000-1065535\n");
+  for (unsigned i = 2; i < 20; ++i) ranges.push_back({i * 1'000'000, 65536});
+  EXPECT_THAT(render_zeros(file), Not(HasSubstr("more")));
+  for (unsigned i = 20; i < 23; ++i) ranges.push_back({i * 1'000'000, 65536});
+  EXPECT_THAT(render_zeros(file),
+              HasSubstr("19000000-19065535\n    zeros: and 3 ranges more, 1.44 MiB in all; --json lists them\n"));
 }
 
 TEST(RenderJobs, ShowsStateTimeAndRemark) {

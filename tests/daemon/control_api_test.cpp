@@ -97,10 +97,11 @@ TEST_F(ControlApiTest, EveryRequestReachesTheService) {
   EXPECT_EQ(ask("POST", "/v1/backups", R"({"machines":["a"],"full_read":true})").status, 202);
   EXPECT_EQ(ask("POST", "/v1/restores", R"({"point":"web@latest","to":"/out"})").status, 202);
   EXPECT_EQ(ask("POST", "/v1/restores", R"({"point":"w@l","to":"/o","disk":"root","force":true})").status, 202);
-  EXPECT_THAT(service_.asked(),
-              testing::ElementsAre("status", "points -", "points web 01", "point web@latest", "jobs 50", "jobs 7",
-                                   "job j1", "cancel j1", "backup a b", "backup all", "backup a full-read",
-                                   "restore web@latest /out -", "restore w@l /o root force"));
+  EXPECT_EQ(ask("POST", "/v1/restores", R"({"point":"w@l","to":"/o","salvage":true})").status, 202);
+  EXPECT_THAT(service_.asked(), testing::ElementsAre("status", "points -", "points web 01", "point web@latest",
+                                                     "jobs 50", "jobs 7", "job j1", "cancel j1", "backup a b",
+                                                     "backup all", "backup a full-read", "restore web@latest /out -",
+                                                     "restore w@l /o root force", "restore w@l /o - salvage"));
 }
 
 TEST_F(ControlApiTest, RefusesBodiesThatAreNotWhatIsAsked) {
@@ -122,6 +123,8 @@ TEST_F(ControlApiTest, RefusesBodiesThatAreNotWhatIsAsked) {
       {"/v1/restores", R"({"point":1,"to":"/out"})"},
       {"/v1/restores", R"({"point":"a@latest","to":"/out","force":"yes"})"},
       {"/v1/restores", R"({"point":"a@latest","to":"/out","disc":"x"})"},
+      {"/v1/restores", R"({"point":"a@latest","to":"/out","salvage":1})"},
+      {"/v1/restores", R"({"point":"a@latest","to":"/out","salvage":true,"header_only":true})"},
       {"/v1/restores", std::string(60'000, '[')},
   };
   for (const auto& [path, body] : bodies) {
@@ -316,11 +319,13 @@ TEST_F(ControlApiTest, RemoteServiceGivesTheSameResults) {
   EXPECT_EQ(value_of(remote->start_backup({{}, true})), (json{{"jobs", json::array()}}));
   EXPECT_EQ(value_of(remote->start_backup({{"c"}, false, true})), (json{{"jobs", json::array()}}));
   EXPECT_EQ(value_of(remote->start_restore({"web@latest", "/out", "root", true}))["id"], "r1");
+  EXPECT_EQ(value_of(remote->start_restore({"web@latest", "/out", "root", true, false, true}))["id"], "r1");
   EXPECT_EQ(value_of(remote->cancel_job("j1"))["id"], "j1");
   EXPECT_EQ(value_of(remote->wait_job("j1", 0, milliseconds(60'000)))["revision"], 1);
   EXPECT_THAT(service_.asked(),
               testing::IsSupersetOf({"points we/b ?&", "point web@la?t/e st#%", "jobs 3", "backup a b", "backup all",
-                                     "backup c full-read", "restore web@latest /out root force", "cancel j1"}));
+                                     "backup c full-read", "restore web@latest /out root force",
+                                     "restore web@latest /out root force salvage", "cancel j1"}));
 }
 
 TEST_F(ControlApiTest, RemoteServiceGivesTheSameErrors) {

@@ -35,7 +35,7 @@ class FakeService final : public Service {
   }
   Result<json> start_restore(const RestoreRequest& request) override {
     return told("restore " + request.point + " " + request.to + " " + request.disk.value_or("-") +
-                    (request.force ? " force" : ""),
+                    (request.force ? " force" : "") + (request.salvage ? " salvage" : ""),
                 {{"id", "r1"}});
   }
   Result<json> start_prune(const PruneRequest& request) override {

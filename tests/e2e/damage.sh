@@ -51,6 +51,7 @@ umount_points
 wait $server
 mkdir "$work/out"
 refuses "restore of the damaged disk" chunk-damaged cairn restore web@latest --to "$work/out"
+contains "it says how to get out the rest" "$(cat "$stderr")" "--salvage"
 equal "and no half file is left" "$(find "$work/out" -type f | wc -l)" 0
 check "restore of the other machine" cairn restore other@latest --to "$work/out"
 

@@ -38,6 +38,27 @@ equal "both points are hit" "$(jq '.jobs[0].result.damage.points | length' "$std
 equal "one chunk of 64 KiB each" "$(jq -c '[.jobs[0].result.damage.points[].disks[0].bytes]' "$stdout")" "[65536,65536]"
 offset=$(jq '.jobs[0].result.damage.points[0].disks[0].ranges[0][0]' "$stdout")
 
+# What can be read of a damaged disk is got out of it; what is lost is zeros, and said.
+mkdir "$work/out" "$work/recovered"
+refuses "a damaged disk is not restored" chunk-damaged cairn restore "web@$first" --to "$work/out"
+contains "and the way out is named" "$(cat "$stderr")" "--salvage"
+holds "nothing is left of it" -z "$(ls -A "$work/out")"
+exits "unless it is salvaged" 3 cairn restore "web@$first" --to "$work/out" --salvage
+contains "the range is printed" "$(cat "$stdout")" "zeros: bytes $offset-$((offset + 65535))"
+contains "and a sentence says it" "$(cat "$stdout")" "64.0 KiB of 64.0 MiB cannot be read, and are zeros in $work/out/root.img"
+cp "$work/first.img" "$work/holed.img"
+dd if=/dev/zero of="$work/holed.img" bs=64K seek=$((offset / 65536)) count=1 conv=notrunc status=none
+check_fails "it hit data" cmp -s "$work/first.img" "$work/holed.img"
+check "the file is the disk, and zeros in that range alone" cmp "$work/holed.img" "$work/out/root.img"
+exits "as a document" 3 cairn restore "web@$first" --to "$work/out" --salvage --force --json
+equal "with the range" "$(jq -c '.jobs[0].result.files[0].damaged' "$stdout")" "{\"bytes\":65536,\"ranges\":[[$offset,65536]]}"
+equal "and the job's state" "$(jq -r '.jobs[0].state' "$stdout")" CompletedWithWarnings
+recover() { "$CAIRN" --config /nonexistent --store "$work/store" store recover --key-file "$work/store.key" --to "$work/recovered" "$@"; }
+exits "recover does not extract it" 1 recover "web@$first"
+exits "it salvages, too" 3 recover "web@$first" --salvage
+contains "with the range" "$(cat "$stdout")" "zeros: bytes $offset-$((offset + 65535))"
+check "the same file" cmp "$work/holed.img" "$work/recovered/root.img"
+
 mount_points
 readable() { dd if="$(disk web "$first")" bs=64K skip=$(($1 / 65536)) count="$2" status=none 2>/dev/null; }
 check_fails "just that range cannot be read" dd if="$(disk web "$first")" of=/dev/null bs=64K skip=$((offset / 65536)) count=1
@@ -60,6 +81,9 @@ mount_points
 check "the old point is whole" cmp "$work/first.img" "$(disk web "$first")"
 umount_points
 exits "all is there" 0 cairn verify --data
+exits "then there is nothing to salvage" 0 cairn restore "web@$first" --to "$work/out" --salvage --force --json
+equal "and it says so" "$(jq -c '.jobs[0].result.files[0].damaged' "$stdout")" null
+check "the disk is restored whole" cmp "$work/first.img" "$work/out/root.img"
 check_fails "and aside/ is empty then" test -e "$work/store/aside/$(basename "$pack")"
 
 # Mended by a copy of the store.
@@ -105,6 +129,7 @@ equal "nothing is late" "$(jq .verify.late "$stdout")" false
 equal "it was a job" "$(cairn jobs --json | jq -r '.[0].kind')" verify
 stop_daemon
 
+exits "wrong use is said: --salvage of a header" 2 cairn restore web@latest --header-only --salvage --to "$work/out"
 exits "wrong use is said: --from without --repair" 2 cairn verify --from /tmp
 exits "wrong use is said: --keyless and --data" 2 cairn verify --keyless --data
 exits "wrong use is said: 0 percent" 2 cairn verify --data 0

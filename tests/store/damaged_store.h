@@ -71,10 +71,11 @@ inline std::vector<ByteRange> readable_ranges_missing(Store& store, const Recove
   return missing;
 }
 
-// A directory whose packs cannot be read, from start() on.
+// A directory whose packs, or what else begins with `prefix`, cannot be read, from start() on.
 class FailingReads final : public Backend {
  public:
-  FailingReads(const std::filesystem::path& directory, ErrorCode code) : inner_(directory), code_(code) {}
+  FailingReads(const std::filesystem::path& directory, ErrorCode code, std::string prefix = "packs/")
+      : inner_(directory), code_(code), prefix_(std::move(prefix)) {}
   void start() { failing_ = true; }
   void stop() { failing_ = false; }
   [[nodiscard]] std::string location() const override { return inner_.location(); }
@@ -83,7 +84,7 @@ class FailingReads final : public Backend {
     return inner_.put(name, parts, if_exists);
   }
   Result<std::unique_ptr<ObjectReader>> open(std::string_view name) override {
-    if (failing_ && name.starts_with("packs/")) return fail(code_, "open", std::string(name), "for the moment");
+    if (failing_ && name.starts_with(prefix_)) return fail(code_, "open", std::string(name), "for the moment");
     return inner_.open(name);
   }
   Result<std::vector<std::string>> list(std::string_view prefix) override { return inner_.list(prefix); }
@@ -98,6 +99,7 @@ class FailingReads final : public Backend {
  private:
   LocalBackend inner_;
   const ErrorCode code_;
+  const std::string prefix_;
   std::atomic<bool> failing_ = false;
 };
 
