@@ -54,9 +54,9 @@ std::string render_zeros(const nlohmann::json& file) {
     ++shown;
     text += "    zeros: bytes " + bytes + "\n";
   }
-  if (shown == kRangesShown && ranges.size() > shown)
-    text += "    zeros: and " + std::to_string(ranges.size() - shown) + " ranges more, " + size_of(damaged, "bytes") +
-            " in all; --json lists them\n";
+  if (shown < ranges.size())
+    text += "    zeros: and more, " + size_of(damaged, "bytes") + " in all: --json lists " +
+            count_of(ranges.size(), "range") + "\n";
   return text;
 }
 

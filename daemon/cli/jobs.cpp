@@ -3,6 +3,7 @@
 #include "daemon/cli/commands.h"
 #include "daemon/cli/context.h"
 #include "daemon/cli/documents.h"
+#include "daemon/cli/finish_jobs.h"
 #include "daemon/cli/table.h"
 #include "daemon/service.h"
 
@@ -64,6 +65,9 @@ std::string render_job(const nlohmann::json& job) {
     text += "disk " + printable(text_of(disk, "name")) + ": " + printable(text_of(disk, "how")) +
             (note.empty() ? "" : "; " + printable(note)) + ", read " + size_of(disk, "read_bytes") + "\n";
   }
+  for (const auto& file : member(result, "files"))
+    if (const std::string zeros = render_zeros(file); !zeros.empty())
+      text += "file " + printable(text_of(file, "path")) + "\n" + zeros;
   for (const auto& warning : member(job, "warnings"))
     if (warning.is_string()) text += "warning: " + printable(warning.get<std::string>()) + "\n";
   if (error.is_object())

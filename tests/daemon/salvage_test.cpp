@@ -231,6 +231,27 @@ TEST_F(SalvageTest, WhatCannotBeReadForTheMomentIsNoDamage) {
   expect_salvaged(image, {});
 }
 
+TEST_F(SalvageTest, DamageDoesNotHideWhatCannotBeReadForTheMoment) {
+  MemoryImage image(4 * kMiB);
+  image.fill_random(0, 4 * kMiB, 1);
+  back_up(image);
+  const std::string before = located(*store_, chunk_name_of(*store_, point_, 7)).pack_name;
+  image.fill_random(8 * kChunk, kChunk, 2);
+  point_ = value_of(take_backup(*store_, image, "vm", test_time(60)));
+  const std::string later = located(*store_, chunk_name_of(*store_, point_, 8)).pack_name;
+  ASSERT_NE(before, later);
+  ASSERT_NE(located(*store_, point_.disks[0].map.root).pack_name, before) << "the map itself is readable";
+  flip_chunk(8);  // a neighbour of what is not readable: the same piece of a thread
+  const auto reads = std::make_shared<FailingReads>(place_.path(), ErrorCode::io_error, pack_object(before));
+  const auto store = value_of(Store::open(place_.path(), reads, TemporaryStore::key()));
+  reads->start();
+  JobContext job;
+  const auto failed = run_restore(*store, task(), job);
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().code, ErrorCode::io_error);
+  EXPECT_TRUE(fs::is_empty(out()));
+}
+
 TEST_F(SalvageTest, AStoreThatGoesAwayMeanwhileIsNoDamage) {
   MemoryImage image(4 * kMiB);
   image.fill_random(0, 4 * kMiB, 1);

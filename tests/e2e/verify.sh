@@ -53,6 +53,8 @@ check "the file is the disk, and zeros in that range alone" cmp "$work/holed.img
 exits "as a document" 3 cairn restore "web@$first" --to "$work/out" --salvage --force --json
 equal "with the range" "$(jq -c '.jobs[0].result.files[0].damaged' "$stdout")" "{\"bytes\":65536,\"ranges\":[[$offset,65536]]}"
 equal "and the job's state" "$(jq -r '.jobs[0].state' "$stdout")" CompletedWithWarnings
+run cairn jobs "$(jq -r '.jobs[0].id' "$stdout")"
+contains "the job tells it later, too" "$(cat "$stdout")" "zeros: bytes $offset-$((offset + 65535))"
 recover() { "$CAIRN" --config /nonexistent --store "$work/store" store recover --key-file "$work/store.key" --to "$work/recovered" "$@"; }
 exits "recover does not extract it" 1 recover "web@$first"
 exits "it salvages, too" 3 recover "web@$first" --salvage
