@@ -68,7 +68,8 @@ struct JobQueue::State {
   std::condition_variable work;     // a job may be started, or stop
   std::condition_variable changed;  // some revision grew
   unsigned max_jobs;                // guarded by mutex, as all below
-  unsigned running = 0;
+  unsigned running = 0;             // but for those beside
+  unsigned running_beside = 0;
   bool stopping = false;
   bool stopped = false;                      // and all jobs have ended
   std::list<std::shared_ptr<Job>> jobs;      // newest first
@@ -241,11 +242,20 @@ struct JobQueue::State {
     if (journal != nullptr) (void)journal->trim(kJournalKeeps);
   }
 
+  static constexpr unsigned kMaxBeside = 1;
+
+  // With mutex held. The oldest that may run now, or the end.
+  auto startable() {
+    return std::ranges::find_if(waiting, [&](const std::shared_ptr<Job>& job) {
+      return job->spec.beside ? running_beside < kMaxBeside : running < max_jobs;
+    });
+  }
+
   // With mutex held. Threads come when there is work for them and stay until stop().
   void start_threads() {
     if (stopping) return;
     try {
-      while (threads.size() < std::min<std::size_t>(max_jobs, running + waiting.size()))
+      while (threads.size() < std::min<std::size_t>(max_jobs + kMaxBeside, running + running_beside + waiting.size()))
         threads.emplace_back([this] { work_loop(); });
     } catch (const std::system_error& problem) {
       // Fewer threads, or the next submit tries again; a job that waits is no reason to end the others.
@@ -258,11 +268,12 @@ struct JobQueue::State {
       std::shared_ptr<Job> job;
       {
         std::unique_lock lock(mutex);
-        work.wait(lock, [&] { return stopping || (!waiting.empty() && running < max_jobs); });
+        work.wait(lock, [&] { return stopping || startable() != waiting.end(); });
         if (stopping) return;
-        job = waiting.front();
-        waiting.pop_front();
-        ++running;
+        const auto next = startable();
+        job = *next;
+        waiting.erase(next);
+        ++(job->spec.beside ? running_beside : running);
         job->record.state = JobState::in_progress;
         job->record.started = clock.now();
         bump(*job);
@@ -270,7 +281,7 @@ struct JobQueue::State {
       run_to_its_end(job);
       {
         const std::lock_guard lock(mutex);
-        --running;
+        --(job->spec.beside ? running_beside : running);
       }
       work.notify_all();
     }
@@ -359,7 +370,7 @@ std::vector<JobRecord> JobQueue::jobs() {
 
 JobQueue::Counts JobQueue::counts() {
   const std::lock_guard lock(state_->mutex);
-  return {state_->waiting.size(), state_->running};
+  return {state_->waiting.size(), state_->running + state_->running_beside};
 }
 
 Result<JobRecord> JobQueue::wait(const std::string& id, std::uint64_t seen, std::chrono::milliseconds at_most) {

@@ -28,11 +28,14 @@ struct JobSpec {
   std::string object;  // backup: the machine; restore: the point's name
   JobTrigger trigger = JobTrigger::on_demand;
   std::string exclusive;  // no two jobs with the same key wait or run at once; empty: no such rule
+  // Takes no place among max_jobs, so that what may run for hours at a low rate holds up no backup. One such job runs
+  // at once.
+  bool beside = false;
   std::function<Result<nlohmann::json>(JobContext&)> run;  // the job's result; exceptions are caught
 };
 
 struct JobQueueOptions {
-  unsigned max_jobs = 2;                              // running at once
+  unsigned max_jobs = 2;                              // running at once, but for JobSpec::beside
   std::size_t keep_ended = 100;                       // in memory
   std::function<void(const JobRecord&)> on_end = {};  // called after each end, on the thread that ended it
 };

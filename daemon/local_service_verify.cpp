@@ -20,6 +20,7 @@ JobSpec verify_spec(Engine& engine, VerifyStatus& status, const VerifyTask& task
   spec.object = object;
   spec.trigger = trigger;
   spec.exclusive = "verify";
+  spec.beside = true;
   spec.run = [&engine, &status, task](JobContext& job) {
     auto result = run_verify(engine.store(), task, engine.clock(), job);
     status.forget();

@@ -141,6 +141,31 @@ TEST_F(JobQueueTest, NeverRunsMoreThanItsBound) {
   EXPECT_LE(most, 2);
 }
 
+TEST_F(JobQueueTest, AJobBesideHoldsUpNoOtherAndOneRunsAtOnce) {
+  JobQueueOptions options;
+  options.max_jobs = 1;
+  JobQueue queue(clock_, nullptr, options);
+  const auto beside = [](const std::string& object) {
+    JobSpec spec = spec_of(object, until_stopped);
+    spec.beside = true;
+    return spec;
+  };
+  const auto first = queue.submit(beside("verify"));
+  wait_for_start(queue, first->id);
+  const auto second = queue.submit(beside("another"));
+  const auto backup = queue.submit(spec_of("web", until_stopped));
+  wait_for_start(queue, backup->id);
+  const auto waiting = queue.submit(spec_of("db", until_stopped));
+  EXPECT_EQ(queue.job(second->id)->state, JobState::queued);
+  EXPECT_EQ(queue.job(waiting->id)->state, JobState::queued);
+  EXPECT_EQ(queue.counts().running, 2U);
+  ASSERT_TRUE(queue.cancel(first->id));
+  wait_for_start(queue, second->id);
+  EXPECT_EQ(queue.job(waiting->id)->state, JobState::queued) << "its place was none of theirs";
+  ASSERT_TRUE(queue.cancel(backup->id));
+  wait_for_start(queue, waiting->id);
+}
+
 TEST_F(JobQueueTest, TwoJobsReallyRunAtOnce) {
   JobQueue queue(clock_, nullptr, {});
   std::latch both(2);
