@@ -183,6 +183,12 @@ Result<void> Index::State::open_version(const StoreId& store) {
     if (version < kFirstVersion || version > kIndexVersion) return damaged("it has another version");
     if (std::memcmp(view_of(value).data() + 4, store.data(), store.size()) != 0)
       return damaged("it belongs to another store");
+    // An earlier version is made a current one by whoever opens it: it must be one, and not a number that went bad.
+    if (const char* const newer = version == kFirstVersion ? "run-1" : version == kRunsVersion ? "retired" : nullptr) {
+      MDB_dbi unused = 0;
+      const int code = mdb_dbi_open(txn.get(), newer, 0, &unused);
+      if (code != MDB_NOTFOUND) return code == 0 ? damaged("it is of a later version than it says") : problem(code);
+    }
     if (version == kRunsVersion)
       if (const int code = open_run_tables(txn.get(), 0); code != 0) return damaged(mdb_strerror(code));
     if (version == kIndexVersion)

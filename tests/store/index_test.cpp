@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <fstream>
 #include <map>
 #include <random>
 #include <thread>
@@ -257,6 +258,28 @@ TEST_F(Indexing, LosesNothingWhenTheProcessIsKilled) {
     EXPECT_EQ(missing(*index, 0, added * kTogether), 0U);
     added = pack_names(*index).size();  // the last may have come in without a report
     EXPECT_EQ(value_of(index->record_count()), added * kTogether);
+  }
+}
+
+TEST_F(Indexing, ANumberOfAnEarlierVersionThatWentBadIsDamageAndWritesNothing) {
+  static_cast<void>(make());
+  for (const std::uint32_t version : {1U, 2U}) {
+    {
+      RawIndex raw(folder());
+      Buffer whose;
+      append_le(whose, version);
+      append(whose, kStore);
+      raw.put(raw.table("about"), as_bytes("about"), whose);
+    }
+    const auto read = [&] {
+      std::ifstream file(folder() / "data.mdb", std::ios::binary);
+      return std::string(std::istreambuf_iterator<char>(file), {});
+    };
+    const std::string before = read();
+    const auto opened = Index::open(folder(), kStore);
+    ASSERT_FALSE(opened) << version;
+    EXPECT_EQ(opened.error().code, ErrorCode::index_damaged);
+    EXPECT_EQ(read(), before) << version;
   }
 }
 
