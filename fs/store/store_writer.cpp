@@ -215,10 +215,10 @@ Result<void> StoreWriter::commit(RecoveryPoint& point) {
   const MarkFiles marks = store.marks();
   // A point of that name may have been there, and deleted: its mark must not hide this one.
   CAIRN_CHECK(marks.remove(deletion_object(point.name)));
-  auto recorded = marks.newest(point.name.machine);
+  const auto recorded = marks.newest(point.name.machine);
   if (!recorded) log_error("newest-points-unreadable", point.name.machine, recorded.error());
   NewestPoints newest{point.name.machine, {}};
-  if (recorded && *recorded) newest = **std::move(recorded);
+  if (recorded && *recorded) newest = **recorded;
 
   CAIRN_TRY(const NewestPoints::Entry previous, state_->predecessor_of(point.name, newest));
   point.previous_name = previous.point;
