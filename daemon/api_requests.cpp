@@ -24,6 +24,8 @@ Result<json> parse_object(std::string_view body, const std::vector<std::string>&
     document = json::parse(body);
   } catch (const json::parse_error& error) {
     return bad(fmt::format("the body is not JSON, from byte {} on", error.byte));
+  } catch (const json::out_of_range&) {
+    return bad("the body has a number that is too large");  // 1e999: no syntax error to the parser
   }
   if (!document.is_object()) return bad(fmt::format("the body is not a JSON object but: {}", document.type_name()));
   for (const auto& entry : document.items()) {
