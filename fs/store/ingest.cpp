@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::uint64_t kBlockBytes = kMiB;
 constexpr unsigned kMaxWorkers = 4;  // bounds the memory; a disk is not faster than this many
-constexpr unsigned kReaders = 3;     // reads under way at once; they wait for the disk and cost next to no CPU
+constexpr unsigned kReaders = 6;     // reads under way at once; they wait for the disk and cost next to no CPU
 constexpr std::size_t kBuffersPerThread = 2;
 
 // The names of one leaf while its blocks are on their way.
@@ -27,11 +27,18 @@ struct Leaf {
   std::atomic<unsigned> open_parts = 1;  // the reader's share, and one a block
 };
 
-// Some neighbouring chunks of one leaf.
-struct Block {
+// Some neighbouring chunks.
+struct Piece {
   std::uint64_t offset = 0;  // bytes, a multiple of the chunk size
   std::size_t size = 0;      // bytes
-  BulkBuffer buffer;
+};
+
+// Pieces of one leaf, in order: as many as fill a buffer, so that handing chunks that lie scattered from thread to
+// thread costs no more than handing on a run of them.
+struct Block {
+  std::vector<Piece> pieces;
+  std::size_t size = 0;  // bytes, of all pieces
+  BulkBuffer buffer;     // the pieces' bytes, one after the other
   std::shared_ptr<Leaf> leaf;
 };
 
@@ -58,7 +65,7 @@ class Ingest {
       if (auto outcome = read_with(workers); !outcome) set_failure(std::move(outcome).error());
       const std::lock_guard lock(mutex_);
       reading_done_ = true;
-      changed_.notify_all();
+      block_ready_.notify_all();
     }
     if (failure_) return pass_on(*failure_);
     if (current_leaf_) CAIRN_CHECK(leave(std::exchange(current_leaf_, nullptr), 0));
@@ -75,7 +82,8 @@ class Ingest {
   void set_failure(Error error) {
     const std::lock_guard lock(mutex_);
     if (!failure_) failure_ = std::move(error);
-    changed_.notify_all();
+    block_ready_.notify_all();
+    buffer_freed_.notify_all();
   }
   void advance(std::uint64_t bytes) const {
     if (options_.progress) options_.progress(bytes);
@@ -132,8 +140,9 @@ class Ingest {
   std::uint64_t offset_ = 0;  // how far the disk has been shared out; a multiple of the chunk size, or the end
   std::shared_ptr<Leaf> current_leaf_;
 
-  std::mutex mutex_;  // guards what follows
-  std::condition_variable changed_;
+  std::mutex mutex_;                      // guards what follows
+  std::condition_variable block_ready_;   // or reading done, or failed: for the workers
+  std::condition_variable buffer_freed_;  // or failed: for the readers
   std::deque<Block> queue_;
   std::vector<BulkBuffer> free_buffers_;
   bool reading_done_ = false;
@@ -171,12 +180,13 @@ Result<void> Ingest::count_carried() {
   return {};
 }
 
-// The next piece of the disk that must be read; nothing at its end. Passes over holes and what is as before. The plan
+// The next pieces of the disk that must be read; nothing at its end. Passes over holes and what is as before. The plan
 // is held while extents are asked for and nodes of the earlier point are read: nobody can go on before that is known.
 Result<std::optional<Block>> Ingest::next_block() {
   const std::lock_guard plan(plan_mutex_);
   const std::uint64_t size = geometry_.size();
   const std::uint64_t chunk = geometry_.chunk_size();
+  std::optional<Block> block;
   while (offset_ < size) {
     if (options_.stop.stop_requested()) return fail(ErrorCode::cancelled, "back up", "the disk", "it was cancelled");
     CAIRN_TRY(const ImageExtent extent, image_.extent_at(offset_));
@@ -200,14 +210,21 @@ Result<std::optional<Block>> Ingest::next_block() {
     }
     // A chunk that is partly a hole, or partly as before, is read whole.
     const std::uint64_t data_end = std::min(size, (extent_end + chunk - 1) / chunk * chunk);
-    const std::uint64_t end = std::min(data_end, (offset_ / block_bytes_ + 1) * block_bytes_);
-    CAIRN_CHECK(enter_leaf(offset_ / chunk / kNodeNames));
-    Block block{offset_, static_cast<std::size_t>(end - offset_), {}, current_leaf_};
-    block.leaf->open_parts.fetch_add(1);
+    const std::uint64_t leaf = offset_ / chunk / kNodeNames;
+    if (block && leaf != block->leaf->index) break;
+    if (!block) {
+      CAIRN_CHECK(enter_leaf(leaf));
+      block.emplace().leaf = current_leaf_;
+      block->leaf->open_parts.fetch_add(1);
+    }
+    const std::uint64_t end =
+        std::min({data_end, (offset_ / block_bytes_ + 1) * block_bytes_, offset_ + block_bytes_ - block->size});
+    block->pieces.push_back({offset_, static_cast<std::size_t>(end - offset_)});
+    block->size += end - offset_;
     offset_ = end;
-    return block;
+    if (block->size == block_bytes_) break;
   }
-  return std::optional<Block>();
+  return block;
 }
 
 Result<void> Ingest::read_image() {
@@ -215,7 +232,7 @@ Result<void> Ingest::read_image() {
     BulkBuffer buffer;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [&] { return failure_ || !free_buffers_.empty(); });
+      buffer_freed_.wait(lock, [&] { return failure_ || !free_buffers_.empty(); });
       if (failure_) return pass_on(*failure_);
       buffer = std::move(free_buffers_.back());
       free_buffers_.pop_back();
@@ -224,18 +241,22 @@ Result<void> Ingest::read_image() {
     if (!block) return {};
     buffer.resize(block_bytes_);
     block->buffer = std::move(buffer);
-    CAIRN_CHECK(image_.read(block->offset, MutableBytes(block->buffer).first(block->size)));
+    MutableBytes room(block->buffer);
+    for (const Piece& piece : block->pieces) {
+      CAIRN_CHECK(image_.read(piece.offset, room.first(piece.size)));
+      room = room.subspan(piece.size);
+    }
     const std::lock_guard lock(mutex_);
     report_.read_bytes += block->size;
     queue_.push_back(*std::move(block));
-    changed_.notify_all();
+    block_ready_.notify_one();
   }
 }
 
 void Ingest::work(unsigned worker) {
   std::unique_lock lock(mutex_);
   for (;;) {
-    changed_.wait(lock, [&] { return failure_ || reading_done_ || !queue_.empty(); });
+    block_ready_.wait(lock, [&] { return failure_ || reading_done_ || !queue_.empty(); });
     if (failure_ || queue_.empty()) return;
     Block block = std::move(queue_.front());
     queue_.pop_front();
@@ -245,7 +266,7 @@ void Ingest::work(unsigned worker) {
     advance(block.size);
     lock.lock();
     free_buffers_.push_back(std::move(block.buffer));
-    changed_.notify_all();
+    buffer_freed_.notify_one();
   }
 }
 
@@ -259,19 +280,22 @@ Result<void> Ingest::process_safely(Block& block, unsigned worker) {
 
 Result<void> Ingest::process(Block& block, unsigned worker) {
   const std::uint32_t chunk = geometry_.chunk_size();
-  const ByteView bytes = ByteView(block.buffer).first(block.size);
+  ByteView bytes = ByteView(block.buffer).first(block.size);
   thread_local std::vector<NewRecord> records;  // allocated once a thread
   records.clear();
   std::uint64_t data_bytes = 0;
-  for (std::size_t at = 0; at < bytes.size(); at += chunk) {
-    const ByteView piece = bytes.subspan(at, std::min<std::size_t>(chunk, bytes.size() - at));
-    if (is_all_zero(piece)) continue;
-    const std::uint64_t offset = block.offset + at;
-    const ChunkName name = namer_.name(RecordKind::chunk, piece);
-    block.leaf->names[offset / chunk % kNodeNames] = name;
-    data_bytes += piece.size();
-    records.push_back(
-        {name, RecordKind::chunk, is_ciphertext(offset, piece.size()) ? Compress::never : Compress::try_it, piece});
+  for (const Piece& piece : block.pieces) {
+    for (std::size_t at = 0; at < piece.size; at += chunk) {
+      const ByteView content = bytes.subspan(at, std::min<std::size_t>(chunk, piece.size - at));
+      if (is_all_zero(content)) continue;
+      const std::uint64_t offset = piece.offset + at;
+      const ChunkName name = namer_.name(RecordKind::chunk, content);
+      block.leaf->names[offset / chunk % kNodeNames] = name;
+      data_bytes += content.size();
+      const Compress compress = is_ciphertext(offset, content.size()) ? Compress::never : Compress::try_it;
+      records.push_back({name, RecordKind::chunk, compress, content});
+    }
+    bytes = bytes.subspan(piece.size);
   }
   CAIRN_TRY(const SinkCount stored, sink_.store(records, worker));
   count(stored);

@@ -141,6 +141,26 @@ TEST_F(CarryOverTest, OneChangedChunkOfALargeDiskIsAllThatIsRead) {
   EXPECT_EQ(whole.stored_bytes, 0U);
 }
 
+// Chunks that lie scattered are read and handed on together: each must still come back from its own place.
+TEST_F(CarryOverTest, ScatteredChunksComeBackFromTheirPlaces) {
+  ChunkImage image(5000 * std::uint64_t{kChunk} + 100);
+  std::uint64_t value = 0;
+  for (std::uint64_t chunk = 0; chunk <= 5000; chunk += 1 + chunk % 7) image.content[chunk] = ++value;
+  for (std::uint64_t chunk = 1000; chunk < 1100; ++chunk) image.content[chunk] = ++value;  // a run across two leaves
+  image.content[5000] = ++value;
+  const IngestReport report = ingest(image);
+  EXPECT_EQ(report.read_bytes, (image.content.size() - 1) * kChunk + 100);
+  const auto disk = store_->open_disk(report.map, "disk");
+  Buffer wanted(kChunk);
+  Buffer got(kChunk);
+  for (std::uint64_t at = 0; at < image.size(); at += kChunk) {
+    const std::size_t size = std::min<std::uint64_t>(kChunk, image.size() - at);
+    expect_ok(image.read(at, MutableBytes(wanted).first(size)));
+    ASSERT_EQ(value_of(disk->read(at, MutableBytes(got).first(size))), size);
+    ASSERT_TRUE(std::equal(got.begin(), got.begin() + static_cast<std::ptrdiff_t>(size), wanted.begin())) << at;
+  }
+}
+
 TEST_F(CarryOverTest, NothingChangedIsTheSameRootAndNothingRead) {
   for (const std::uint64_t size : {std::uint64_t{1}, std::uint64_t{kChunk}, 64 * kMiB, 64 * kMiB + 5, 3 * kGiB + 77}) {
     SCOPED_TRACE(size);
