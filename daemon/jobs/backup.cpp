@@ -20,6 +20,7 @@
 #include "config/base/units.h"
 #include "daemon/jobs/header_image.h"
 #include "daemon/jobs/job.h"
+#include "daemon/jobs/proof_run.h"
 #include "fs/image/image_reader.h"
 #include "fs/image/tracked_image.h"
 #include "fs/store/store.h"
@@ -192,14 +193,16 @@ class Backup {
     job_.set_total(total);
 
     for (OpenDisk& disk : disks) CAIRN_CHECK(look_at(disk));
-    CAIRN_CHECK(take_keys(disks, newest_point(inputs_.store, machine_.name, taken)));
+    PointKeys keys(machine_.name, inputs_.keys, inputs_.store, job_, newest_point(inputs_.store, machine_.name, taken));
+    CAIRN_CHECK(take_headers(disks, keys));
+    ProofRun proof(keys, records_of(disks), job_.stop());
     read_definition(machine_, point_, job_);
-    json rows = json::array();
-    for (OpenDisk& disk : disks) {
-      CAIRN_TRY(json row, take_disk(disk, tracking));
-      rows.push_back(std::move(row));
-    }
-    CAIRN_TRY(json result, commit(std::move(rows), began));
+    auto rows = take_disks(disks, tracking, proof.stop_reading());
+    // A proof that fails the backup is what ended the reading.
+    CAIRN_CHECK(proof.finish());
+    if (!rows) return pass_on(std::move(rows).error());
+    keys.finish(point_, inputs_.clock.now());
+    CAIRN_TRY(json result, commit(*std::move(rows), began));
     // The point is there. Nothing from here on can fail the job.
     for (OpenDisk& disk : disks) tracking.keep(*disk.settings, *disk.image, disk.plan, point_.name);
     tracking.sweep();
@@ -247,33 +250,39 @@ class Backup {
     return {};
   }
 
-  // The keys first, then the headers, then the keys tried on the headers as they are stored: what is wrong is said
-  // before the first disk is read.
-  Result<void> take_keys(std::vector<OpenDisk>& disks, std::optional<RecoveryPoint> previous) {
-    PointKeys keys(machine_.name, inputs_.keys, inputs_.store, job_, std::move(previous));
+  // The keys first, then the headers; then (ProofRun) the keys are tried on the headers as they are stored.
+  Result<void> take_headers(std::vector<OpenDisk>& disks, PointKeys& keys) {
     for (const OpenDisk& disk : disks) keys.gather(*disk.settings, disk.record.facts);
     CAIRN_CHECK(keys.verdict());
     for (OpenDisk& disk : disks)
       for (const VolumeFacts& volume : disk.record.facts.volumes)
         CAIRN_CHECK(take_header(*disk.image, volume, disk.record));
-    if (!header_names_.empty()) CAIRN_CHECK(writer_->flush());
-    for (OpenDisk& disk : disks) {
-      if (job_.stop().stop_requested()) return cancelled();
-      keys.prove(disk.record);
-    }
-    CAIRN_CHECK(keys.verdict());
-    keys.finish(point_, inputs_.clock.now());
-    return {};
+    return header_names_.empty() ? Result<void>() : writer_->flush();
+  }
+  static std::vector<DiskRecord> records_of(const std::vector<OpenDisk>& disks) {
+    std::vector<DiskRecord> records;
+    for (const OpenDisk& disk : disks) records.push_back(disk.record);
+    return records;
   }
 
-  Result<json> take_disk(OpenDisk& disk, Tracking& tracking) {
-    if (job_.stop().stop_requested()) return cancelled();
+  // What the job's report says of each disk.
+  Result<json> take_disks(std::vector<OpenDisk>& disks, Tracking& tracking, const std::stop_token& stop) {
+    json rows = json::array();
+    for (OpenDisk& disk : disks) {
+      CAIRN_TRY(json row, take_disk(disk, tracking, stop));
+      rows.push_back(std::move(row));
+    }
+    return rows;
+  }
+
+  Result<json> take_disk(OpenDisk& disk, Tracking& tracking, const std::stop_token& stop) {
+    if (stop.stop_requested()) return cancelled();
     ImageReader& image = *disk.image;
     DiskRecord& record = disk.record;
     IngestOptions options;
     options.ciphertext = ciphertext_of(record.facts, image.size());
     options.progress = [this](std::uint64_t bytes) { job_.add_done(bytes); };
-    options.stop = job_.stop();
+    options.stop = stop;
     disk.plan = tracking.plan(*disk.settings, image);
     CAIRN_TRY(const IngestReport report, read_disk(disk, tracking, std::move(options)));
     record.map = report.map;

@@ -35,8 +35,8 @@ struct BackupInputs {
 
 // The job's result (daemon/API.md). Warnings go to `job`.
 // Errors: image_missing, image_not_a_disk, image_unreadable, image_shrank, store_locked, cancelled, no_space, io_error;
-// with encrypted disks and on_missing_keys: fail, before any disk is read: those of key_rules.h (several are one
-// error).
+// with encrypted disks and on_missing_keys: fail: those of key_rules.h (several are one error). The keys are fetched
+// before any disk is read, and tried while the disks are: one that does not open ends the reading.
 Result<nlohmann::json> run_backup(const MachineSettings& machine, const BackupInputs& inputs, JobContext& job);
 
 }  // namespace cairn

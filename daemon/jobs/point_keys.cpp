@@ -52,7 +52,7 @@ void PointKeys::gather(const DiskSettings& disk, const DiskFacts& facts) {
   kept.keys = *std::move(keys);
 }
 
-void PointKeys::prove(DiskRecord& disk) {
+void PointKeys::prove(const DiskRecord& disk) {
   const auto found = disks_.find(disk.name);
   if (found == disks_.end()) return;
   const Disk& kept = found->second;
@@ -67,7 +67,6 @@ void PointKeys::prove(DiskRecord& disk) {
     if (!kept.error && tried.error) wrong_.push_back(*tried.error);
     proof_.volumes.push_back(std::move(tried.proof));
   }
-  disk.beks = kept.keys.beks;
   if (const DiskRecord* was = before(disk.name))
     for (std::string& change : volume_changes(*was, previous_->proof, disk, proof_, object(disk.name)))
       job_.warn(std::move(change));
@@ -87,6 +86,8 @@ Result<void> PointKeys::verdict() {
 }
 
 void PointKeys::finish(RecoveryPoint& point, UtcTime now) {
+  for (DiskRecord& disk : point.disks)
+    if (const auto found = disks_.find(disk.name); found != disks_.end()) disk.beks = found->second.keys.beks;
   for (const auto& [name, disk] : disks_)
     for (const KekRecord& kek : disk.keys.keks) {
       if (std::ranges::none_of(point.keks, [&](const KekRecord& have) { return have.is_of(kek); }))

@@ -33,12 +33,12 @@ class PointKeys {
 
   // Checks the rules for a disk and fetches its keys. What is wrong is kept for verdict().
   void gather(const DiskSettings& disk, const DiskFacts& facts);
-  // Tries the keys on the disk's headers, which must be durable and found in the store, puts its BEKs into `disk`, and
-  // tells the job what changed about its volumes. What is wrong is kept for verdict().
-  void prove(DiskRecord& disk);
+  // Tries the keys on the disk's headers, which must be durable and found in the store, and tells the job what changed
+  // about its volumes. What is wrong is kept for verdict().
+  void prove(const DiskRecord& disk);
   // Everything that is wrong so far, in one error; with on_missing_keys: warn, as warnings of the job.
   Result<void> verdict();
-  // Puts proof and KEKs into the point. Once, after prove() of every disk.
+  // Puts proof and KEKs into the point, and into its disks their BEKs. Once, after prove() of every disk.
   void finish(RecoveryPoint& point, UtcTime now);
 
  private:

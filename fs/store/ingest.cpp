@@ -8,9 +8,9 @@
 #include <mutex>
 #include <thread>
 
+#include "config/base/exception_door.h"
 #include "config/base/units.h"
 #include "fs/store/disk_map.h"
-#include "fs/store/exception_door.h"
 
 namespace cairn {
 namespace {

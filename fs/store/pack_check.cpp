@@ -6,8 +6,8 @@
 #include <mutex>
 #include <thread>
 
+#include "config/base/exception_door.h"
 #include "config/base/units.h"
-#include "fs/store/exception_door.h"
 
 namespace cairn {
 namespace {

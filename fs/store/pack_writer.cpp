@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
+#include "config/base/exception_door.h"
 #include "config/base/units.h"
-#include "fs/store/exception_door.h"
 
 namespace cairn {
 

@@ -5,8 +5,8 @@
 
 #include <cmath>
 
+#include "config/base/exception_door.h"
 #include "config/base/units.h"
-#include "fs/store/exception_door.h"
 
 namespace cairn {
 namespace {

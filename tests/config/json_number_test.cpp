@@ -17,7 +17,8 @@ TEST(JsonNumber, TakesWhatTheTypeHolds) {
 
 TEST(JsonNumber, RefusesWhatWouldBeCutOrIsNoInteger) {
   // The first was found by fuzzing: as a float it is beyond every integer, which is undefined behaviour to convert.
-  for (const char* text : {"9.865e+30", "18446744073709551616", "5.0", "-1", "4294967296", "\"5\"", "true", "null", "[]"})
+  for (const char* text :
+       {"9.865e+30", "18446744073709551616", "5.0", "-1", "4294967296", "\"5\"", "true", "null", "[]"})
     EXPECT_THROW(whole_number<std::uint32_t>(json::parse(text)), json::out_of_range) << text;
   EXPECT_THROW(whole_number<long>(json::parse("9223372036854775808")), json::out_of_range);
 }
