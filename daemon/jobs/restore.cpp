@@ -22,6 +22,7 @@
 #include "daemon/jobs/restore_target.h"
 #include "fs/io/direct_io.h"
 #include "fs/store/damage.h"
+#include "fs/store/damage_error.h"
 #include "fs/store/disk_map.h"
 #include "fs/store/disk_reader.h"
 #include "fs/store/store.h"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "fs/store/damage_walk.h"
+#include "fs/store/damage_error.h"
 
 #include <algorithm>
 

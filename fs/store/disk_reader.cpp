@@ -6,8 +6,8 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "fs/store/damage_error.h"
 #include "fs/store/disk_map.h"
-#include "fs/store/pack_check.h"
 
 namespace cairn {
 namespace {
@@ -43,7 +43,13 @@ struct DiskReader::State {
   Result<SharedBuffer> check_length(std::uint64_t index, SharedBuffer bytes) const;
   Result<std::optional<std::uint64_t>> first_in(unsigned level, std::uint64_t index, const ChunkName& name,
                                                 std::uint64_t from_chunk, bool data, const Lose* lose);
-  Result<std::optional<std::uint64_t>> first_chunk(std::uint64_t from_chunk, bool data, const Lose* lose = nullptr);
+  Result<std::optional<std::uint64_t>> seek(std::uint64_t offset, bool data, const Lose* lose = nullptr);
+  // The chunks below a node: the first, and the one behind the last.
+  struct Chunks {
+    std::uint64_t first;
+    std::uint64_t end;
+  };
+  [[nodiscard]] Chunks chunks_of(unsigned level, std::uint64_t index) const;
   [[nodiscard]] ByteRange below(unsigned level, std::uint64_t index, std::uint64_t from_chunk) const;
 };
 
@@ -84,10 +90,14 @@ Result<SharedNode> DiskReader::State::node(unsigned level, std::uint64_t index) 
   return SharedNode(shared);
 }
 
+DiskReader::State::Chunks DiskReader::State::chunks_of(unsigned level, std::uint64_t index) const {
+  const std::uint64_t first = index * MapGeometry::span(level);
+  return {first, std::min(first + MapGeometry::span(level), geometry.chunk_count())};
+}
+
 // What node `index` of `level` covers, from `from_chunk` on.
 ByteRange DiskReader::State::below(unsigned level, std::uint64_t index, std::uint64_t from_chunk) const {
-  const std::uint64_t first = index * MapGeometry::span(level);
-  const std::uint64_t end = std::min(first + MapGeometry::span(level), geometry.chunk_count());
+  const auto [first, end] = chunks_of(level, index);
   const std::uint64_t offset = std::max(first, from_chunk) * geometry.chunk_size();
   return {offset, std::min(end * geometry.chunk_size(), geometry.size()) - offset};
 }
@@ -97,8 +107,7 @@ ByteRange DiskReader::State::below(unsigned level, std::uint64_t index, std::uin
 Result<std::optional<std::uint64_t>> DiskReader::State::first_in(unsigned level, std::uint64_t index,
                                                                  const ChunkName& name, std::uint64_t from_chunk,
                                                                  bool data, const Lose* lose) {
-  const std::uint64_t start = index * MapGeometry::span(level);
-  const std::uint64_t end = std::min(start + MapGeometry::span(level), geometry.chunk_count());
+  const auto [start, end] = chunks_of(level, index);
   if (from_chunk >= end) return std::optional<std::uint64_t>();
   if (name.is_zero()) {
     if (data) return std::optional<std::uint64_t>();
@@ -125,9 +134,12 @@ Result<std::optional<std::uint64_t>> DiskReader::State::first_in(unsigned level,
   return std::optional<std::uint64_t>();
 }
 
-Result<std::optional<std::uint64_t>> DiskReader::State::first_chunk(std::uint64_t from_chunk, bool data,
-                                                                    const Lose* lose) {
-  return first_in(root_level, 0, map.root, from_chunk, data, lose);
+// The first byte at or after `offset` that is data (or a hole).
+Result<std::optional<std::uint64_t>> DiskReader::State::seek(std::uint64_t offset, bool data, const Lose* lose) {
+  if (offset >= geometry.size()) return std::optional<std::uint64_t>();
+  CAIRN_TRY(const auto chunk, first_in(root_level, 0, map.root, offset / geometry.chunk_size(), data, lose));
+  if (!chunk) return std::optional<std::uint64_t>();
+  return std::optional(std::max(offset, *chunk * geometry.chunk_size()));
 }
 
 DiskReader::DiskReader(ChunkSource& source, const MapRecord& map, std::uint32_t chunk_size, std::string object)
@@ -234,24 +246,16 @@ Result<std::size_t> DiskReader::read_part(std::uint64_t offset, MutableBytes to)
 }
 
 Result<std::optional<std::uint64_t>> DiskReader::seek_data(std::uint64_t offset) {
-  if (offset >= size()) return std::optional<std::uint64_t>();
-  CAIRN_TRY(const auto chunk, state_->first_chunk(offset / chunk_size(), true));
-  if (!chunk) return std::optional<std::uint64_t>();
-  return std::optional(std::max(offset, *chunk * chunk_size()));
+  return state_->seek(offset, true);
 }
 
 Result<std::optional<std::uint64_t>> DiskReader::seek_data_past_damage(std::uint64_t offset, const Lose& lose) {
-  if (offset >= size()) return std::optional<std::uint64_t>();
-  CAIRN_TRY(const auto chunk, state_->first_chunk(offset / chunk_size(), true, &lose));
-  if (!chunk) return std::optional<std::uint64_t>();
-  return std::optional(std::max(offset, *chunk * chunk_size()));
+  return state_->seek(offset, true, &lose);
 }
 
 Result<std::uint64_t> DiskReader::seek_hole(std::uint64_t offset) {
-  if (offset >= size()) return size();
-  CAIRN_TRY(const auto chunk, state_->first_chunk(offset / chunk_size(), false));
-  if (!chunk) return size();
-  return std::max(offset, *chunk * chunk_size());
+  CAIRN_TRY(const auto hole, state_->seek(offset, false));
+  return hole.value_or(size());
 }
 
 }  // namespace cairn

@@ -28,9 +28,6 @@ enum class PackState {
 };
 std::string_view to_string(PackState state);
 
-// The error's cause lies in the bytes, or they are gone: another try finds the same. All other errors may pass.
-bool is_damage_error(const Error& error);
-
 // What is needed to look inside.
 struct PackKeys {
   const KeyRing& keys;

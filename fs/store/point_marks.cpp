@@ -160,10 +160,7 @@ Result<Tombstone> StoreWriter::State::facts_of(const PointName& name) {
   CAIRN_TRY(auto known, marks.names_in(kPoints));
   CAIRN_TRY(const auto purged, marks.names_in(kPurged));
   known.insert(known.end(), purged.begin(), purged.end());
-  std::optional<PointName> before;
-  for (const PointName& other : known)
-    if (other.machine == name.machine && other.time < name.time) before = std::max(before, std::optional(other));
-  if (before) facts.previous_name = before->text();
+  if (const auto before = newest_before(name, known)) facts.previous_name = before->text();
   return facts;
 }
 

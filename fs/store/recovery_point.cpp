@@ -125,6 +125,13 @@ std::optional<PointName> PointName::parse(std::string_view text) {
   return PointName{std::string(text.substr(0, at)), *time};
 }
 
+std::optional<PointName> newest_before(const PointName& point, std::span<const PointName> points) {
+  std::optional<PointName> newest;
+  for (const PointName& other : points)
+    if (other.machine == point.machine && other.time < point.time) newest = std::max(newest, std::optional(other));
+  return newest;
+}
+
 const HeaderRecord* DiskRecord::header_of(const VolumeFacts& volume) const {
   for (const HeaderRecord& header : headers)
     if (header.partition == volume.partition) return &header;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,9 @@ struct PointName {
   static std::optional<PointName> parse(std::string_view text);
   auto operator<=>(const PointName&) const = default;
 };
+
+// The machine's newest of `points` that is older than `point`. Nothing: there is none.
+std::optional<PointName> newest_before(const PointName& point, std::span<const PointName> points);
 
 // Something stored as a disk map: a disk, or the header areas of one of its volumes.
 struct MapRecord {

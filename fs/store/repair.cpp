@@ -7,6 +7,7 @@
 
 #include "config/base/log.h"
 #include "fs/io/local_backend.h"
+#include "fs/store/damage_error.h"
 #include "fs/store/damage_walk.h"
 #include "fs/store/document_pair.h"
 #include "fs/store/mark_files.h"

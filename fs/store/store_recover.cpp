@@ -4,6 +4,7 @@
 
 #include "config/base/log.h"
 #include "fs/store/damage.h"
+#include "fs/store/damage_error.h"
 #include "fs/store/store_state.h"
 
 namespace cairn {

@@ -6,10 +6,10 @@
 #include <unordered_map>
 
 #include "config/base/log.h"
+#include "fs/store/damage_error.h"
 #include "fs/store/document_pair.h"
 #include "fs/store/ingest.h"
 #include "fs/store/mark_files.h"
-#include "fs/store/pack_check.h"
 #include "fs/store/point_file.h"
 #include "fs/store/store_state.h"
 #include "fs/store/writer_core.h"
@@ -242,9 +242,7 @@ Result<NewestPoints::Entry> StoreWriter::State::predecessor_of(const PointName& 
   CAIRN_TRY(std::vector<PointName> known, store.marks().names_in("points/"));
   for (const NewestPoints::Entry& entry : newest.points)
     if (auto point = PointName::parse(entry.point)) known.push_back(*std::move(point));
-  std::optional<PointName> previous;
-  for (const PointName& other : known)
-    if (other.machine == name.machine && other.time < name.time) previous = std::max(previous, std::optional(other));
+  const auto previous = newest_before(name, known);
   if (!previous) return NewestPoints::Entry{};
   const auto recorded = std::ranges::find(newest.points, previous->text(), &NewestPoints::Entry::point);
   if (recorded != newest.points.end() && !recorded->hash.empty()) return *recorded;

@@ -9,6 +9,7 @@
 #include <unordered_set>
 
 #include "config/base/log.h"
+#include "fs/store/damage_error.h"
 #include "fs/store/damage_walk.h"
 #include "fs/store/document_pair.h"
 #include "fs/store/point_file.h"

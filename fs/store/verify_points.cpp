@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 
+#include "fs/store/damage_error.h"
 #include "fs/store/mark_files.h"
 #include "fs/store/point_file.h"
 #include "fs/store/store_state.h"

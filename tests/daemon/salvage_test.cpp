@@ -42,6 +42,16 @@ class SalvageTest : public ::testing::Test {
     const auto store = place_.open();
     return run_restore(*store, task(salvage), job);
   }
+  [[nodiscard]] std::unique_ptr<Store> open_through(const std::shared_ptr<FailingReads>& reads) const {
+    return value_of(Store::open(place_.path(), reads, TemporaryStore::key()));
+  }
+  // Restoring ends with that error, and leaves nothing behind.
+  void expect_fails(Store& store, JobContext& job, ErrorCode code) {
+    const auto failed = run_restore(store, task(), job);
+    ASSERT_FALSE(failed);
+    EXPECT_EQ(failed.error().code, code) << failed.error().message();
+    EXPECT_TRUE(fs::is_empty(out()));
+  }
   [[nodiscard]] RestoreTask task(bool salvage = true) const {
     RestoreTask task;
     task.point = point_.name;
@@ -218,13 +228,10 @@ TEST_F(SalvageTest, WhatCannotBeReadForTheMomentIsNoDamage) {
   image.fill_random(0, 20 * kMiB, 1);
   back_up(image);
   const auto reads = std::make_shared<FailingReads>(place_.path(), ErrorCode::io_error);
-  const auto store = value_of(Store::open(place_.path(), reads, TemporaryStore::key()));
+  const auto store = open_through(reads);
   reads->start();
   JobContext job;
-  const auto failed = run_restore(*store, task(), job);
-  ASSERT_FALSE(failed);
-  EXPECT_EQ(failed.error().code, ErrorCode::io_error);
-  EXPECT_TRUE(fs::is_empty(out()));
+  expect_fails(*store, job, ErrorCode::io_error);
   reads->stop();
   value_of(run_restore(*store, task(), job));
   expect_salvaged(image, {});
@@ -242,13 +249,10 @@ TEST_F(SalvageTest, DamageDoesNotHideWhatCannotBeReadForTheMoment) {
   ASSERT_NE(located(*store_, point_.disks[0].map.root).pack_name, before) << "the map itself is readable";
   flip_chunk(8);  // a neighbour of what is not readable: the same piece of a thread
   const auto reads = std::make_shared<FailingReads>(place_.path(), ErrorCode::io_error, pack_object(before));
-  const auto store = value_of(Store::open(place_.path(), reads, TemporaryStore::key()));
+  const auto store = open_through(reads);
   reads->start();
   JobContext job;
-  const auto failed = run_restore(*store, task(), job);
-  ASSERT_FALSE(failed);
-  EXPECT_EQ(failed.error().code, ErrorCode::io_error);
-  EXPECT_TRUE(fs::is_empty(out()));
+  expect_fails(*store, job, ErrorCode::io_error);
 }
 
 TEST_F(SalvageTest, AStoreThatGoesAwayMeanwhileIsNoDamage) {
@@ -257,15 +261,12 @@ TEST_F(SalvageTest, AStoreThatGoesAwayMeanwhileIsNoDamage) {
   back_up(image);
   flip_chunk(7);
   const auto gone = std::make_shared<FailingReads>(place_.path(), ErrorCode::object_missing, "points/");
-  const auto store = value_of(Store::open(place_.path(), gone, TemporaryStore::key()));
+  const auto store = open_through(gone);
   std::atomic<int> changes = 0;
   JobContext job({}, [&] {
     if (++changes > 1) gone->start();  // the first says which point it is
   });
-  const auto failed = run_restore(*store, task(), job);
-  ASSERT_FALSE(failed);
-  EXPECT_EQ(failed.error().code, ErrorCode::point_missing);
-  EXPECT_TRUE(fs::is_empty(out()));
+  expect_fails(*store, job, ErrorCode::point_missing);
 }
 
 TEST_F(SalvageTest, WithoutItDamageEndsTheRestoreAndNamesIt) {
