@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "fs/store/recovery_point.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "config/base/json_number.h"
