@@ -9,7 +9,7 @@
 namespace cairn {
 
 namespace {
-constexpr std::size_t kBatchExtents = 2048;  // 56 bytes each
+constexpr std::size_t kBatchExtents = 512;  // 56 bytes each; few, as the readers wait while they are asked for
 }
 
 ReadExtents extents_of(int fd) {

@@ -48,7 +48,11 @@ RecordSink::RecordSink(Backend& backend, Index& index, const KeyRing& keys, Seal
           shard.names.erase(record.name);
         }
       }) {
-  for (unsigned i = 0; i < lanes; ++i) lanes_.push_back(std::make_unique<Lane>());
+  for (unsigned i = 0; i < lanes; ++i) {
+    lanes_.push_back(std::make_unique<Lane>());
+    // Lanes fill at the same pace: without this all would hand the pack writer a pack at the same time, and then none.
+    lanes_.back()->pack_bytes = kPackTargetBytes / lanes * (i + 1);
+  }
 }
 
 // True when the caller is the one who must store it. The index is asked once more after the claim: a pack may have gone
@@ -123,7 +127,7 @@ Result<SinkCount> RecordSink::store_new(std::span<const NewRecord> records, unsi
     if (!new_here) continue;
     count.stored_bytes += add(lane, records[i]);
     count.new_bytes += records[i].bytes.size();
-    if (lane.pack->size() >= kPackTargetBytes) CAIRN_CHECK(close_pack(lane));
+    if (lane.pack->size() >= lane.pack_bytes) CAIRN_CHECK(close_pack(lane));
   }
   return count;
 }
@@ -132,6 +136,7 @@ Result<void> RecordSink::close_pack(Lane& lane) {
   if (!lane.pack) return {};
   FinishedPack pack = lane.pack->finish();
   lane.pack.reset();
+  lane.pack_bytes = kPackTargetBytes;
   return writer_.write(std::move(pack));
 }
 

@@ -54,6 +54,7 @@ class RecordSink {
     std::mutex mutex;
     std::optional<PackBuilder> pack;  // guarded by mutex
     Buffer compressed;                // guarded by mutex
+    std::size_t pack_bytes = 0;       // when the pack is closed; guarded by mutex
   };
   // Names that are on their way into the index.
   struct ClaimShard {
