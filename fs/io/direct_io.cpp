@@ -11,7 +11,8 @@
 namespace cairn {
 namespace {
 
-constexpr std::size_t kMaxWriteBytes = 64 * 1024 * 1024;
+// Of one call. All of a pack in one would be all at once in the disk's queue, and whoever reads would wait behind it.
+constexpr std::size_t kMaxWriteBytes = 1024 * 1024;
 // Below this the round trip to the disk costs more than the copy.
 constexpr std::size_t kLeastDirectBytes = 256 * 1024;
 
