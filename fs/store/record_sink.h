@@ -17,7 +17,7 @@
 
 namespace cairn {
 
-// Packs are closed when they have this many bytes, or a chunk more.
+// Packs are closed when they have this many bytes, or a chunk more; the first of each lane at its share of it.
 inline constexpr std::size_t kPackTargetBytes = std::size_t{16} * 1024 * 1024;
 
 enum class Compress { try_it, never };

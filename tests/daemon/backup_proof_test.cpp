@@ -26,7 +26,7 @@ using ::testing::SizeIs;
 
 constexpr std::uint64_t kFile = 24 * kMiB;
 
-// The file's bytes, and behind them the same again and again up to any size.
+// The file's bytes, and behind them one byte again and again up to any size.
 class EndlessDisk final : public ImageReader {
  public:
   EndlessDisk(std::unique_ptr<ImageReader> file, std::uint64_t size, std::atomic<std::uint64_t>& read_bytes)
