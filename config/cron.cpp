@@ -1,5 +1,5 @@
-// Cron expressions. The rules are crontab(5)'s, with names allowed in lists and ranges as all crons in fact do.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Cron expressions. The rules are crontab(5)'s, with names allowed in lists and ranges as all crons in fact do.
 #include "config/cron.h"
 
 #include <fmt/format.h>

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Cron expressions: the five fields of crontab(5) as sets, and the next local time that is in them. Grammar:
 // config/REFERENCE.md "Schedules". Knows nothing of time zones; pure. Any thread.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <bitset>

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Retention. Points are walked from the newest; the first point met in a period is the newest of it and is kept while
 // the rule still has room for another period of that kind.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #include "config/retention.h"
 
 #include <fmt/format.h>

@@ -1,5 +1,5 @@
-// Retention: which recovery points of one machine a rule keeps, and why. Pure. Any thread.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Retention: which recovery points of one machine a rule keeps, and why. Pure. Any thread.
 #pragma once
 
 #include <span>

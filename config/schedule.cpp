@@ -1,5 +1,5 @@
-// Schedules: cron fields and intervals laid over a time zone.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Schedules: cron fields and intervals laid over a time zone.
 #include "config/schedule.h"
 
 #include <fmt/format.h>

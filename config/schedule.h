@@ -1,10 +1,10 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Schedules: when a policy runs. Five-field cron (crontab(5)), "@daily" and its like, "every 6h". Grammar and the rule
 // for daylight saving: config/REFERENCE.md "Schedules". Pure: takes and returns times. Any thread.
 //
 // Daylight saving: a local time that is skipped runs once at the first instant after the gap (several of one gap: one
 // run); a local time that is repeated runs once, at its first occurrence. Schedules of every hour ("*/15 * * * *")
 // follow real time instead: nothing is made up for a gap, and the repeated hour has its runs like any other.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <chrono>

@@ -1,5 +1,5 @@
-// Settings: reading the file, and questions to what was read.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Settings: reading the file, and questions to what was read.
 #include "config/settings.h"
 
 #include <fcntl.h>

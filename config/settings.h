@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Settings: every key of cairn.yaml as checked values. Keys, units, defaults and ranges: config/REFERENCE.md.
 // Paths are absolute (relative ones have been resolved against the file's directory). Constant after loading.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <chrono>
@@ -40,7 +40,7 @@ struct MountSettings {
 };
 
 // The commands of a vault with provider `command`, as argv; "{name}" and "{version}" in a word are replaced. What goes
-// in and out of each: crypto/vault/COMMAND.md.
+// in and out of each: crypto/vault/command/COMMAND.md.
 struct VaultCommands {
   std::vector<std::string> list;
   std::vector<std::string> get_secret;

@@ -1,5 +1,5 @@
-// Typed reading of settings. What each type takes: config/REFERENCE.md "Values".
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Typed reading of settings. What each type takes: config/REFERENCE.md "Values".
 #include "config/settings_fields.h"
 
 #include <fmt/format.h>

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Typed reading of one map of the settings file: each value is taken by its key, checked, and every problem recorded
 // with its place; keys that nobody took are problems too. One thread.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <chrono>

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // parse_settings: the sections of cairn.yaml, key by key, and what must hold between them.
 // Keys, defaults and ranges: config/REFERENCE.md.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #include <fmt/format.h>
 #include <sys/un.h>
 

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Time zones through Howard Hinnant's date library, which Debian builds to read the system's compiled tzdata.
 // Its exceptions end here. Any thread.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #include "config/time_zone.h"
 
 #include <date/tz.h>

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Time zones: the host's IANA time zone data (tzdata) behind a small face. UTC works without any data.
 // Pure after the first use, which reads the list of zones; data changed on disk is seen after a restart. Any thread.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <chrono>

@@ -1,5 +1,5 @@
-// YAML reader on yaml-cpp's parser events: its node tree drops the places of keys and swallows duplicate ones.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// YAML reader on yaml-cpp's parser events: its node tree drops the places of keys and swallows duplicate ones.
 #include "config/yaml_reader.h"
 
 #include <fmt/format.h>

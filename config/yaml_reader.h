@@ -1,7 +1,7 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // YAML reader: text to a tree of nodes that know where they stand. Refuses what settings cannot need: duplicate keys,
 // keys that are no text, several documents, bytes that are not UTF-8, tabs as indentation, texts over 1 MiB, deep
 // nesting, aliases that multiply. yaml-cpp's exceptions end here. Any thread.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <cstddef>

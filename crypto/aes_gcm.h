@@ -1,10 +1,10 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // AES-256-GCM (NIST SP 800-38D) with 12-byte nonces and 16-byte tags, by libcrypto: twice to four times as fast as
 // libsodium's, the same bytes. Internal to crypto/; callers use Sealer and Opener. Any thread.
 //
 // A key's schedule lives in locked, guarded memory like the key itself: libcrypto allocates its contexts through a hook
 // (CRYPTO_set_mem_functions(3)) that serves them from there. Each thread has one context, set to the key of each call.
 // Where that cannot be had (the hook was refused, the locked memory is used up) libsodium does the work.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <span>

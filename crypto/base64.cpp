@@ -1,4 +1,5 @@
-// Base64 by libsodium. SPDX-License-Identifier: GPL-3.0-or-later
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Base64 by libsodium.
 #include "crypto/base64.h"
 
 #include <sodium.h>

@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Base64 (RFC 4648, section 4: with padding). For what is public or sealed: it knows nothing of locked memory.
-// Any thread. SPDX-License-Identifier: GPL-3.0-or-later
+// Any thread.
 #pragma once
 
 #include <optional>

@@ -1,5 +1,5 @@
-// BEKs: their forms. Secrets are looked at in place; messages tell lengths and places, never content.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// BEKs: their forms. Secrets are looked at in place; messages tell lengths and places, never content.
 #include "crypto/bek.h"
 
 #include <fmt/format.h>

@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // BEKs: the secrets that open encrypted disks, and what can be said about their form without a disk. Pure. Any thread.
 // Sources: cryptsetup FAQ 2.4 (key files), libbde "BitLocker Drive Encryption (BDE) format" (.BEK files, recovery
-// passwords); VOLUMES.md. SPDX-License-Identifier: GPL-3.0-or-later
+// passwords); VOLUMES.md.
 #pragma once
 
 #include <cstddef>

@@ -1,7 +1,7 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Chunk names: what chunks and map nodes are called. Keyed BLAKE3 (https://github.com/BLAKE3-team/BLAKE3-specs), so a
 // name reveals nothing about the bytes and cannot be guessed. Chunks and nodes are named under different keys, so the
 // one can never pass for the other. Any thread.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <array>

@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Escrow: a random key seals the secret (XChaCha20-Poly1305, header and context authenticated), and a sealed box of
-// that key lies there for each owner. SPDX-License-Identifier: GPL-3.0-or-later
+// that key lies there for each owner.
 #include "crypto/escrow.h"
 
 #include <sodium.h>

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Escrow: a secret sealed for the store's owners: whoever has the master key, or the secret half of a recovery key, can
 // open it. Bytes: fs/store/FORMAT.md "Escrow". Any thread.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <span>

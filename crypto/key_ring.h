@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // KeyRing: every key that is derived from the master key. Derivation: libsodium crypto_kdf (BLAKE2b, sub-key ids below,
 // context "cairn-v1"); a pack's or document's own key is keyed BLAKE2b-256 of its random salt. Constant after
-// construction; any thread. SPDX-License-Identifier: GPL-3.0-or-later
+// construction; any thread.
 #pragma once
 
 #include "crypto/chunk_name.h"

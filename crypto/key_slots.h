@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Key slots: the store's master key, wrapped once for each key that may open the store: passphrase (Argon2id, RFC
 // 9106), key file, recovery key (X25519 sealed box, its secret half is printed and kept on paper). Bytes:
-// fs/store/FORMAT.md "store.json". Any thread. SPDX-License-Identifier: GPL-3.0-or-later
+// fs/store/FORMAT.md "store.json". Any thread.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // LockedArena: a small heap of blocks of any size in one region of locked, guarded memory (sodium_malloc). Blocks are
 // wiped when they are given back. First fit: made for tens of kilobytes, not for speed. Any thread.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <cstddef>

@@ -1,8 +1,8 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // LockedHeap: libcrypto's allocations go to the ordinary heap, except within a LockedScope, where they go to locked,
 // guarded memory (sodium_malloc) and are wiped when freed. Two rooms, each made when it is first used: 128 KiB for the
 // key schedules of AES (kilobyte slots, of 64 threads), and 128 KiB for private keys (blocks of any size; one RSA-4096
 // key being made or used takes up to 40 KiB, so rsa_key.cpp does one thing at a time). Any thread.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <cstddef>

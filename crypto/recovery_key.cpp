@@ -1,5 +1,5 @@
-// Recovery keys: X25519 pairs whose secret half is printed for paper.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Recovery keys: X25519 pairs whose secret half is printed for paper.
 #include <sodium.h>
 
 #include <array>

@@ -1,7 +1,8 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Sealing: authenticated encryption (AEAD) of records. AES-256-GCM (NIST SP 800-38D; aes_gcm.h) where the CPU has it,
 // libsodium's XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03) elsewhere. Nonce rule: every sealing key seals one pack
 // or one document only, and the nonce is the record's number, counted here, and the number of the section in it; no
-// caller can pass one. Any thread unless said otherwise. SPDX-License-Identifier: GPL-3.0-or-later
+// caller can pass one. Any thread unless said otherwise.
 #pragma once
 
 #include <cstdint>

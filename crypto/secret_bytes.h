@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // SecretBytes: the one home of key material. Guarded, locked, wiped memory (libsodium sodium_malloc); move-only, not
 // printable, not comparable. `reveal()` is the one way in: `grep reveal` is the audit.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <cstddef>

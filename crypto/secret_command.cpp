@@ -1,5 +1,5 @@
-// Commands run with posix_spawn(3), their input, output and time bounded.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Commands run with posix_spawn(3), their input, output and time bounded.
 #include "crypto/secret_command.h"
 
 #include <fcntl.h>

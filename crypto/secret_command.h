@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Secret commands: programs that are given secrets, or give them: those of key vaults, and the one that prints a
 // passphrase. Secrets pass through pipes only, never through argv or the environment. Any thread.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <chrono>

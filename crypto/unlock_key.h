@@ -1,5 +1,5 @@
-// Unlock keys: reads the key or passphrase that the settings name for a store or a key vault. Any thread.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Unlock keys: reads the key or passphrase that the settings name for a store or a key vault. Any thread.
 #pragma once
 
 #include <chrono>

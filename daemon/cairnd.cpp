@@ -1,5 +1,5 @@
-// cairnd: the daemon's command line. One of the four doors where exceptions of libraries are caught.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// cairnd: the daemon's command line. One of the four doors where exceptions of libraries are caught.
 #include <fmt/core.h>
 #include <sys/stat.h>
 

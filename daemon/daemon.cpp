@@ -1,7 +1,7 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // The life of cairnd. Order up: settings, signals, state lock, engine (store, journal, queue), mount, control API,
 // scheduler. Down: scheduler, engine (jobs; clients are still told how theirs ended), mount, control API: nothing new
 // begins once something has stopped.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/daemon.h"
 
 #include <fmt/core.h>
@@ -23,16 +23,16 @@
 #include "config/base/unique_fd.h"
 #include "config/settings.h"
 #include "crypto/unlock_key.h"
-#include "daemon/control_api.h"
-#include "daemon/engine.h"
-#include "daemon/job_queue.h"
-#include "daemon/key_watch.h"
-#include "daemon/local_service.h"
-#include "daemon/mount_keeper.h"
-#include "daemon/scheduler.h"
-#include "daemon/scrubber.h"
-#include "daemon/service_manager.h"
-#include "daemon/state_lock.h"
+#include "daemon/api/control_api.h"
+#include "daemon/process/service_manager.h"
+#include "daemon/process/state_lock.h"
+#include "daemon/queue/job_queue.h"
+#include "daemon/service/engine.h"
+#include "daemon/service/local_service.h"
+#include "daemon/upkeep/key_watch.h"
+#include "daemon/upkeep/mount_keeper.h"
+#include "daemon/upkeep/scheduler.h"
+#include "daemon/upkeep/scrubber.h"
 #include "fs/store/store.h"
 
 namespace cairn {

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Daemon: cairnd's parts, started in order, taken down in the reverse order, and the loop that waits for signals.
 // For the main thread of cairnd.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <filesystem>

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Bytes: the views and buffers that all floors share, and little-endian integers in them.
 // Every integer that Cairn puts on disk is little-endian. Any thread.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Time: the clock that tests can replace, and times as Cairn writes them. All times are UTC.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Time: the clock that tests can replace, and times as Cairn writes them. All times are UTC.
 #pragma once
 
 #include <chrono>

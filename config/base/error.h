@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Errors: one value that says what failed, on which object, why, and what to do about it.
 // The catalogue (error_catalogue.cpp) has an entry for every code; `cairn explain NAME` prints it. Any thread.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <cstdint>

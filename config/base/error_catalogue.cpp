@@ -1,5 +1,5 @@
-// The error catalogue: every error a user can meet, how it comes about and what to do. Names are stable.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// The error catalogue: every error a user can meet, how it comes about and what to do. Names are stable.
 #include <array>
 #include <cerrno>
 
@@ -377,7 +377,7 @@ constexpr CatalogueEntry kCatalogue[] = {
      "A command in key_vaults.NAME.commands ended with an error, took too long, printed too much or printed something "
      "that is no answer.",
      "Run the command by hand as the user that runs Cairn and mend what it reports. What goes in and out of each "
-     "command: crypto/vault/COMMAND.md.",
+     "command: crypto/vault/command/COMMAND.md.",
      "run it by hand to see why", EIO},
 
     {bek_invalid, "bek-invalid", "that is not a BEK of this kind",

@@ -1,5 +1,5 @@
-// The door where exceptions of a thread's work end: memory that is not had, and what libraries throw.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// The door where exceptions of a thread's work end: memory that is not had, and what libraries throw.
 #pragma once
 
 #include <exception>

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Whole numbers out of JSON that somebody else may have written. nlohmann's get<int>() converts silently: it cuts what
 // is too large, and a float beyond the range is undefined behaviour.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <concepts>

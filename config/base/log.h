@@ -1,5 +1,5 @@
-// Logs: one event a line, `verb object key=value ...`. `error` means that a person must act. Any thread.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Logs: one event a line, `verb object key=value ...`. `error` means that a person must act. Any thread.
 #pragma once
 
 #include <concepts>

@@ -1,5 +1,5 @@
-// Result<T>: a value, or the Error that stands in its way. The one channel for expected failures.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Result<T>: a value, or the Error that stands in its way. The one channel for expected failures.
 #pragma once
 
 #include <expected>

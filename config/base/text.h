@@ -1,5 +1,5 @@
-// Text: rules that all floors share about names and UTF-8. Pure. Any thread.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Text: rules that all floors share about names and UTF-8. Pure. Any thread.
 #pragma once
 
 #include <cstddef>

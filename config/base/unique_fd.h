@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // UniqueFd: the one owner of a file descriptor; closes it at the end.
 // Closing can report an error only after unsynced writes: whoever writes calls fsync first.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <unistd.h>

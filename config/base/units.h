@@ -1,5 +1,5 @@
-// Units as users write and read them: sizes in bytes (binary prefixes) and durations.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Units as users write and read them: sizes in bytes (binary prefixes) and durations.
 #pragma once
 
 #include <chrono>

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Access policies: which principal may do what in a vault. Values and decisions only; the local vault keeps them
 // (local_vault.h). What they protect against on one host, and what not: crypto/THREATS.md. Pure. Any thread.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // KEK backups: a KEK outside of its vault, in locked memory only: what a portable KekBackup's seal holds, and wrapping
 // and unwrapping with it. The local vault uses the same code for the keys it keeps; the drill uses it without any
-// vault. Bytes and algorithms: crypto/vault/VAULT.md "KEK". Any thread. SPDX-License-Identifier: GPL-3.0-or-later
+// vault. Bytes and algorithms: crypto/vault/VAULT.md "KEK". Any thread.
 #pragma once
 
 #include <string>

@@ -1,11 +1,11 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // KeyVault: where KEKs and wrapped BEKs live. Three providers (local_vault.h, pkcs11_vault.h, command_vault.h) and the
-// fake of the tests pass one contract suite (tests/vault/contract.h).
+// fake of the tests pass one contract suite (tests/crypto/vault/contract.h).
 //
 // Every call acts as the principal that the vault was opened for, is checked against the access policy where the vault
 // has one, and is audited there: vault_denied names the right, the object and the command that grants it.
 // Errors that any call may have: vault_damaged, vault_permissions, vault_locked, vault_denied, audit_damaged, hsm_*,
 // vault_command_failed, io_error, no_space. A call that fails has changed nothing. Any thread.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <memory>
@@ -121,11 +121,5 @@ class KeyVault {
   // Errors: secret_missing, not_supported_yet.
   virtual Result<void> delete_secret(const std::string& secret) = 0;
 };
-
-// Opens the vault as `principal` (empty: the settings' one). `name` is its name in the settings.
-// Errors: vault_missing, vault_damaged, vault_too_new, vault_permissions, vault_wrong_key, those of read_unlock_key,
-// hsm_unavailable, hsm_pin_wrong, hsm_token_locked. That the principal has no rights shows with the calls.
-Result<std::unique_ptr<KeyVault>> open_key_vault(const std::string& name, const KeyVaultSettings& settings,
-                                                 const std::string& principal = {});
 
 }  // namespace cairn

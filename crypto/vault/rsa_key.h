@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // RSA keys (libcrypto, since libsodium has none): made, checked and used. Private keys are in locked memory only: as
 // PKCS #8 in SecretBytes, and decoded in the locked heap for the time of a call (crypto/locked_heap.h), one call at a
-// time. Any thread. SPDX-License-Identifier: GPL-3.0-or-later
+// time. Any thread.
 #pragma once
 
 #include <optional>

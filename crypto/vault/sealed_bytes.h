@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Sealed bytes: XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03, libsodium) under a key that seals many things: each has
 // a random nonce of 24 bytes, made here, before it. Layout: nonce (24), ciphertext, tag (16). Any thread.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <cstddef>

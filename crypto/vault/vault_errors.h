@@ -1,5 +1,5 @@
-// The errors of key vaults that several providers word alike. Pure. Any thread.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// The errors of key vaults that several providers word alike. Pure. Any thread.
 #pragma once
 
 #include <span>

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Wrapped BEKs: a BEK as a vault keeps it and a recovery point holds it: wrapped by a KEK, with what is needed to
 // unwrap it. Worthless without the KEK. Document: crypto/vault/VAULT.md "Wrapped BEK". Pure. Any thread.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>

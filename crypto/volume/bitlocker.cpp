@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // BitLocker volumes: the facts come from the FVE metadata blocks; libcryptsetup (which only ever reads the first) is
 // asked for its opinion on a copy. Bytes: crypto/volume/VOLUMES.md.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #include <fmt/format.h>
 #include <libcryptsetup.h>
 

@@ -1,5 +1,5 @@
-// CryptDevice. See libcryptsetup.h.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// CryptDevice. See libcryptsetup.h.
 #include "crypto/volume/crypt_device.h"
 
 #include <libcryptsetup.h>

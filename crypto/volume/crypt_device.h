@@ -1,7 +1,7 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // CryptDevice: libcryptsetup's crypt_device on a private header copy, silenced; what it would print is kept instead.
 // libcryptsetup keeps state of the process (random generator, crypto backend) without locks, so a CryptDevice holds the
 // one lock that all of Cairn's use of libcryptsetup stands under, as long as it lives. Keep it short.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <mutex>

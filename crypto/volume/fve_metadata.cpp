@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // FVE metadata. Sources: libbde's "BitLocker Drive Encryption (BDE) format", cryptsetup's lib/bitlk/bitlk.c, and for
-// the checksum dislocker's src/metadata; checked against volumes that Windows made. SPDX-License-Identifier:
-// GPL-3.0-or-later
+// the checksum dislocker's src/metadata; checked against volumes that Windows made.
 #include "crypto/volume/fve_metadata.h"
 
 #include <fmt/format.h>

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // FVE metadata: BitLocker's own description of a volume, kept three times on it. A bounded parser of what the facts
 // need and of what libcryptsetup 2.6 relies on without checking. Pure. Bytes: crypto/volume/VOLUMES.md.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <array>

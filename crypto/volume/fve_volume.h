@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // FveVolume: a BitLocker volume as its boot sector and its three FVE metadata blocks describe it, and which of them
 // libcryptsetup may see. Reads only. One thread at a time. Bytes: crypto/volume/VOLUMES.md.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <array>

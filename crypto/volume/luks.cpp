@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // LUKS1 and LUKS2 volumes: the binary headers are read here to know which areas to copy; what they mean is
 // libcryptsetup's to say, on the copy. Bytes: crypto/volume/VOLUMES.md.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #include <fmt/format.h>
 #include <libcryptsetup.h>
 #include <sodium.h>

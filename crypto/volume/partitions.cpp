@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Partitions by libblkid. GPT: UEFI specification 2.10, chapter 5; MBR and its chain of extended boot records as
 // libblkid's dos.c reads them.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #include "crypto/volume/partitions.h"
 
 #include <blkid/blkid.h>

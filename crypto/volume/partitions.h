@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Partitions: what GPT and MBR tables (logical partitions included) say, by libblkid on the read-only descriptor.
 // Tables are bounded before libblkid sees them: it allocates what a GPT asks for and follows a chain of logical
-// partitions to its end. One thread at a time per descriptor. SPDX-License-Identifier: GPL-3.0-or-later
+// partitions to its end. One thread at a time per descriptor.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Unlocking on a private copy: libcryptsetup repairs what it opens, so it never sees the volume itself.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Unlocking on a private copy: libcryptsetup repairs what it opens, so it never sees the volume itself.
 #include "crypto/volume/unlock.h"
 
 #include <fmt/format.h>

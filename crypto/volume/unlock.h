@@ -1,8 +1,8 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Unlocking: tries a BEK on a volume's header, without device-mapper and without writing anything: libcryptsetup sees a
 // private copy in a memfd. LUKS: key slot and volume-key digest; BitLocker: VMK and FVEK (AES-CCM tags). Any thread,
 // one at a time (CryptDevice's lock); Argon2id takes the time and memory that the slot says (up to 1 GiB by
 // cryptsetup's defaults; LUKS2 allows 4 GiB). Since whoever rules the disk writes the header, both are bounded.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// probe_disk: the whole disk first, then its partitions, each asked for every kind of volume.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// probe_disk: the whole disk first, then its partitions, each asked for every kind of volume.
 #include "crypto/volume/volume.h"
 
 #include <array>

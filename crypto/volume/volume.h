@@ -1,9 +1,9 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Volumes: what lies on a disk: LUKS1, LUKS2, BitLocker or nothing encrypted, on the whole disk and inside GPT/MBR
 // partitions. Recognised by libblkid (partitions) and libcryptsetup (volumes).
 //
 // The source is never written: libcryptsetup repairs damaged headers in place, so it only ever sees a private copy of
 // the header areas in a memfd. A damaged or hostile header is a fact to record, not an error. Any thread.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <cstdint>

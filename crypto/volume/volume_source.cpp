@@ -1,5 +1,5 @@
-// VolumeSource and HeaderCopy: reading header areas, and the memfd (memfd_create(2)) that takes the disk's place.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// VolumeSource and HeaderCopy: reading header areas, and the memfd (memfd_create(2)) that takes the disk's place.
 #include "crypto/volume/volume_source.h"
 
 #include <fmt/format.h>

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // VolumeSource: one volume's bytes on the disk being probed, and HeaderCopy: the private copy of its header areas that
 // libcryptsetup gets to see instead of the disk. Reads only; bounded by what the callers ask for. One thread at a time.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <cstdint>

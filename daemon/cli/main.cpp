@@ -1,10 +1,10 @@
-// cairn: the command line. Design: one grammar (arguments.cpp), one file a command, one document a command.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// cairn: the command line. Design: one grammar (arguments.cpp), one file a command, one document a command.
 #include <string>
 #include <vector>
 
 #include "crypto/secret_bytes.h"
-#include "daemon/cli/commands.h"
+#include "daemon/cli/work/commands.h"
 
 int main(int argc, char** argv) {
   cairn::harden_process();

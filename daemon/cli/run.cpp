@@ -1,13 +1,13 @@
-// The command line from its words to its exit code.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// The command line from its words to its exit code.
 #include <cstdlib>
 #include <exception>
 #include <new>
 
 #include "config/base/log.h"
 #include "crypto/secret_bytes.h"
-#include "daemon/cli/commands.h"
-#include "daemon/cli/context.h"
+#include "daemon/cli/work/commands.h"
+#include "daemon/cli/work/context.h"
 
 namespace cairn::cli {
 namespace {

@@ -1,7 +1,7 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // open_image, and the one reader behind it: a descriptor (file, clone or block device), its extents by
 // SEEK_DATA/SEEK_HOLE (lseek(2)), and a watch for changes. Read past the page cache, so that a backup does not push out
 // what the guests use.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #include "fs/image/image_reader.h"
 
 #include <fcntl.h>
@@ -16,9 +16,9 @@
 #include <vector>
 
 #include "config/base/unique_fd.h"
-#include "fs/image/change_watch.h"
-#include "fs/image/reflink_clone.h"
-#include "fs/io/direct_io.h"
+#include "fs/file/direct_io.h"
+#include "fs/image/clone/change_watch.h"
+#include "fs/image/clone/reflink_clone.h"
 
 namespace cairn {
 

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Images: the disks of machines as the backup reads them: raw files and block devices, holes skipped.
 // Tests replace ImageReader.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <cstdint>
@@ -43,7 +43,8 @@ class ImageReader {
   [[nodiscard]] virtual std::string how() const = 0;
   // Why it is read that way where a better one exists ("no clone: the file system has no reflinks"); empty: none does.
   [[nodiscard]] virtual std::string note() const { return {}; }
-  // Where keep_clone() (fs/image/kept_clone.h) can give fd() a name; empty: it cannot, and why_not_keepable() says why.
+  // Where keep_clone() (fs/image/clone/kept_clone.h) can give fd() a name; empty: it cannot, and why_not_keepable()
+  // says why.
   [[nodiscard]] virtual std::filesystem::path clone_folder() const { return {}; }
   [[nodiscard]] virtual std::string why_not_keepable() const { return "it is not read from a clone"; }
 };

@@ -1,13 +1,13 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // TrackedImage: a clone that knows what is as it was in the clone before: extent_at() answers "as before" for that, and
 // what the clone itself says for the rest. One thread at a time.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <filesystem>
 #include <optional>
 #include <string>
 
-#include "fs/image/change_tracker.h"
+#include "fs/image/change/change_tracker.h"
 #include "fs/image/image_reader.h"
 
 namespace cairn {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "fs/io/backend.h"
 
-#include "fs/io/direct_io.h"
+#include "fs/file/direct_io.h"
 
 namespace cairn {
 

@@ -1,7 +1,7 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Backend: where a store's objects live. Names are paths with slashes: "packs/ab/<hex>", "points/<name>", "store.json".
 // What survives a power cut: every object whose put() returned without an error, whole; nothing else is ever visible
 // under its name, not even partly. Any thread.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <cstdint>

@@ -14,9 +14,9 @@
 #include <cstdio>
 
 #include "config/base/unique_fd.h"
-#include "fs/io/direct_io.h"
-#include "fs/io/folder.h"
-#include "fs/io/rename.h"
+#include "fs/file/direct_io.h"
+#include "fs/file/folder.h"
+#include "fs/file/rename.h"
 
 namespace cairn {
 namespace {

@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // LocalBackend: objects as files below a directory. An object is written to tmp/, synced, and renamed to its name; then
-// the folder is synced. Files are 0600, folders 0700. Any thread. SPDX-License-Identifier: GPL-3.0-or-later
+// the folder is synced. Files are 0600, folders 0700. Any thread.
 #pragma once
 
 #include <filesystem>

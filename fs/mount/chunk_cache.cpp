@@ -1,5 +1,5 @@
-// ChunkCache: see chunk_cache.h. A shard's lock is held for look-ups only, never while the source works.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// ChunkCache: see chunk_cache.h. A shard's lock is held for look-ups only, never while the source works.
 #include "fs/mount/chunk_cache.h"
 
 #include <algorithm>

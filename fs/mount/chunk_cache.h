@@ -1,8 +1,8 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // ChunkCache: opened chunks and nodes in memory, in front of the store. Bounded in bytes; the least recently used goes
 // first; nodes have a part of their own, so that reading a disk through does not push them out. Single flight: however
 // many threads ask for a chunk at once, it is decoded once, and the others wait for that. Failures are not kept.
 // Sharing and bounds: fs/mount/MOUNT.md. Any thread.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 #include <span>
 #include <unordered_map>
 
-#include "fs/store/disk_reader.h"
+#include "fs/store/map/disk_reader.h"
 
 namespace cairn {
 

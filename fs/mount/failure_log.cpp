@@ -1,5 +1,5 @@
-// FailureLog: see failure_log.h.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// FailureLog: see failure_log.h.
 #include "fs/mount/failure_log.h"
 
 #include <algorithm>

@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // FailureLog: says when a failure is worth a line in the log. The same one again is not, for a minute. Bounded. Any
-// thread. SPDX-License-Identifier: GPL-3.0-or-later
+// thread.
 #pragma once
 
 #include <chrono>

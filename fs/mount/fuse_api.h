@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // libfuse's low-level API, in the one version that Cairn is written for. Only operations.cpp and session.cpp include
-// it. SPDX-License-Identifier: GPL-3.0-or-later
+// it.
 #pragma once
 
 #define FUSE_USE_VERSION 314

@@ -1,5 +1,5 @@
-// LoadedPoints: see loaded_points.h.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// LoadedPoints: see loaded_points.h.
 #include "fs/mount/loaded_points.h"
 
 #include <nlohmann/json.hpp>

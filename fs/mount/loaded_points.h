@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // LoadedPoints: documents of recovery points in memory, the least recently used given up first; bounded in number and
-// bytes. Any thread. SPDX-License-Identifier: GPL-3.0-or-later
+// bytes. Any thread.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,7 @@
 #include <vector>
 
 #include "config/base/result.h"
-#include "fs/store/recovery_point.h"
+#include "fs/store/point/recovery_point.h"
 
 namespace cairn {
 

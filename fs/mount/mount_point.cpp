@@ -1,5 +1,5 @@
-// Mount points: see mount_point.h; and unmount() of session.h.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Mount points: see mount_point.h; and unmount() of session.h.
 #include "fs/mount/mount_point.h"
 
 #include <fcntl.h>

@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Mount points: what is mounted where (/proc/self/mountinfo, proc(5)), whether a directory can be mounted on, and
-// taking Cairn's mounts down. Any thread. SPDX-License-Identifier: GPL-3.0-or-later
+// taking Cairn's mounts down. Any thread.
 #pragma once
 
 #include <sys/types.h>

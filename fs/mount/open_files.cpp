@@ -1,5 +1,5 @@
-// Open files: see open_files.h.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Open files: see open_files.h.
 #include "fs/mount/open_files.h"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Open files: disks that are open, one reader each however often they are opened, and the way of a read from a disk's
 // chunks to the pieces of memory that answer it, without copying. No FUSE types here. Any thread unless said otherwise.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <sys/uio.h>
@@ -15,7 +15,7 @@
 #include "fs/io/backend.h"
 #include "fs/mount/point_tree.h"
 #include "fs/mount/read_ahead.h"
-#include "fs/store/disk_reader.h"
+#include "fs/store/map/disk_reader.h"
 
 namespace cairn {
 

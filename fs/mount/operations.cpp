@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Operations: see operations.h. Which calls there are and what the kernel makes of the answers: fuse_lowlevel.h of
-// libfuse 3.14. SPDX-License-Identifier: GPL-3.0-or-later
+// libfuse 3.14.
 #include "fs/mount/operations.h"
 
 #include "fs/mount/fuse_api.h"

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Operations: the FUSE callbacks. They translate between the kernel's calls and the tree, the readers and the cache,
 // and hold no state of their own. No exception leaves them: it becomes EIO and a line in the log. Any thread.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <cstdint>

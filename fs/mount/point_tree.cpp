@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // PointTree: see point_tree.h. An inode number is `serial << 16 | item`: machines and points get serials in the order
 // in which they are first seen, never the same twice, so no state is kept for what the kernel has looked up.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #include "fs/mount/point_tree.h"
 
 #include <algorithm>

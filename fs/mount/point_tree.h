@@ -1,7 +1,7 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // PointTree: the names, inode numbers and attributes of the mount, as data; no FUSE types here. Layout, inode scheme
 // and lock rules: fs/mount/MOUNT.md. Listing needs names only; documents of points are read when a point is entered.
 // Any thread.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@
 #include "config/base/clock.h"
 #include "config/base/result.h"
 #include "fs/mount/loaded_points.h"
-#include "fs/store/recovery_point.h"
+#include "fs/store/point/recovery_point.h"
 
 namespace cairn {
 

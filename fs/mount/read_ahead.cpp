@@ -1,5 +1,5 @@
-// Read-ahead: see read_ahead.h.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Read-ahead: see read_ahead.h.
 #include "fs/mount/read_ahead.h"
 
 #include <algorithm>

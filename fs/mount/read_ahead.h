@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Read-ahead: notices sequential readers of an open file, several at once, and has the next chunks opened into the
 // cache by a few threads in the background. Bounded: a full queue drops what is asked of it; nobody waits for
-// read-ahead. SPDX-License-Identifier: GPL-3.0-or-later
+// read-ahead.
 #pragma once
 
 #include <array>

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // MountSession: see session.h. Threads: one that runs libfuse's loop (which has its workers), a watcher that follows
 // the store, and those of read-ahead. How they start and end, and in which order: fs/mount/MOUNT.md.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #include "fs/mount/session.h"
 
 #include "fs/mount/fuse_api.h"

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // MountSession: recovery points as files, through libfuse3's low-level API. Layout: design of the tree in
 // fs/mount/MOUNT.md. Serves from threads of its own until stop() or until somebody unmounts it.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <chrono>

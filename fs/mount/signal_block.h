@@ -1,5 +1,5 @@
-// SignalBlock: while it lives, this thread and the threads it starts leave all signals to the program's other threads.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// SignalBlock: while it lives, this thread and the threads it starts leave all signals to the program's other threads.
 #pragma once
 
 #include <pthread.h>

@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // The store's document and its copy: store.json and store.json.copy, so that one bad sector does not lose the keys to
 // everything. Order of writing and rules: fs/store/FORMAT.md "store.json". Internal to fs/store. Writing: only for
-// whoever holds the writer lock. SPDX-License-Identifier: GPL-3.0-or-later
+// whoever holds the writer lock.
 #pragma once
 
 #include <filesystem>

@@ -1,4 +1,5 @@
-// Finding a recovery point by what somebody typed. SPDX-License-Identifier: GPL-3.0-or-later
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Finding a recovery point by what somebody typed.
 #include <algorithm>
 #include <vector>
 

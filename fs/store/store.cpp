@@ -13,12 +13,11 @@
 
 #include "config/base/log.h"
 #include "config/base/units.h"
-#include "fs/io/folder.h"
+#include "fs/file/folder.h"
 #include "fs/store/document_pair.h"
-#include "fs/store/point_file.h"
-#include "fs/store/sealed_document.h"
+#include "fs/store/point/point_file.h"
+#include "fs/store/point/sealed_document.h"
 #include "fs/store/store_state.h"
-#include "fs/store/store_writer.h"
 #include "fs/store/writer_lock.h"
 
 namespace cairn {

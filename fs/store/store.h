@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Store: an opened store: its points, its disks, and (through begin_writing) its one writer. Bytes and lock order:
 // fs/store/FORMAT.md. Reading never takes the writer lock and never waits for the writer. Any thread.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <cstdint>
@@ -16,10 +16,10 @@
 #include "crypto/key_slots.h"
 #include "crypto/sealer.h"
 #include "fs/io/backend.h"
-#include "fs/store/disk_reader.h"
-#include "fs/store/point_marks.h"
-#include "fs/store/recovery_point.h"
-#include "fs/store/trusted_clock.h"
+#include "fs/store/map/disk_reader.h"
+#include "fs/store/point/point_marks.h"
+#include "fs/store/point/recovery_point.h"
+#include "fs/store/point/trusted_clock.h"
 
 namespace cairn {
 

@@ -1,5 +1,5 @@
-// store.json: what a store is and who can open it. Bytes: fs/store/FORMAT.md "store.json". Any thread.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// store.json: what a store is and who can open it. Bytes: fs/store/FORMAT.md "store.json". Any thread.
 #pragma once
 
 #include <string>
@@ -10,7 +10,7 @@
 #include "crypto/key_ring.h"
 #include "crypto/key_slots.h"
 #include "crypto/sealer.h"
-#include "fs/store/pack.h"
+#include "fs/store/pack/pack.h"
 
 namespace cairn {
 

@@ -1,5 +1,5 @@
-// What Store and StoreWriter share. Internal to fs/store.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// What Store and StoreWriter share. Internal to fs/store.
 #pragma once
 
 #include <condition_variable>
@@ -9,9 +9,9 @@
 #include <unordered_map>
 
 #include "fs/io/local_backend.h"
-#include "fs/store/index.h"
-#include "fs/store/mark_files.h"
-#include "fs/store/pack.h"
+#include "fs/store/index/index.h"
+#include "fs/store/pack/pack.h"
+#include "fs/store/point/mark_files.h"
 #include "fs/store/store.h"
 #include "fs/store/store_document.h"
 

@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // The writer lock: one process at a time writes to a store. flock(2) on the file `lock`, so it vanishes with its
-// process; the file says who holds it and why. Any thread. SPDX-License-Identifier: GPL-3.0-or-later
+// process; the file says who holds it and why. Any thread.
 #pragma once
 
 #include <filesystem>

@@ -1,10 +1,11 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // How fast the index takes new names as it grows, by simulation: random names go into an Index exactly as the pack
 // writer brings them, each batch durable before the next. Not a test: it prints what it measures.
 //
 //   index_growth FOLDER NAMES [SECONDS]
 //
 // Makes the index in FOLDER, or goes on with the one that is there, up to NAMES names, and stops after SECONDS. Rates
-// are those since the line before, merging included. SPDX-License-Identifier: GPL-3.0-or-later
+// are those since the line before, merging included.
 #include <fmt/format.h>
 
 #include <chrono>
@@ -12,7 +13,7 @@
 #include <memory>
 #include <random>
 
-#include "fs/store/index.h"
+#include "fs/store/index/index.h"
 #include "tests/bench/made_up_names.h"
 
 namespace {

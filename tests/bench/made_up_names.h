@@ -1,5 +1,5 @@
-// Names that look like keyed hashes, the same in every run, and what simulations measure with.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Names that look like keyed hashes, the same in every run, and what simulations measure with.
 #pragma once
 
 #include <fmt/format.h>
@@ -9,7 +9,7 @@
 #include <fstream>
 #include <string>
 
-#include "fs/store/index.h"
+#include "fs/store/index/index.h"
 
 namespace cairn::bench {
 

@@ -1,10 +1,11 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Fills a store with many recovery points, for measuring: copies of one that is there, under other machines' names and
 // at other times, all naming the same disks. They are committed as a backup commits them, but for the fsync of each.
 //
 //   make_points STORE KEY-FILE MACHINE@POINT COUNT
 //
 // Until the store has COUNT points: up to 1,000 of the machine `many`, then 100 each of `m-0`, `m-1` and so on; a
-// second call goes on where the first ended. SPDX-License-Identifier: GPL-3.0-or-later
+// second call goes on where the first ended.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -14,7 +15,7 @@
 
 #include "fs/io/local_backend.h"
 #include "fs/store/store.h"
-#include "fs/store/store_writer.h"
+#include "fs/store/write/store_writer.h"
 
 namespace {
 

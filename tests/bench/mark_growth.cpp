@@ -1,15 +1,16 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // What marking costs as the store grows, by simulation: a disk whose chunks are the names that index_growth put into an
 // index; its nodes are made up as they are asked for. Not a test: it prints what it measures.
 //
 //   mark_growth FOLDER NAMES
 //
-// FOLDER: made by index_growth with at least NAMES names. SPDX-License-Identifier: GPL-3.0-or-later
+// FOLDER: made by index_growth with at least NAMES names.
 #include <fmt/format.h>
 
 #include <chrono>
 #include <cstdlib>
 
-#include "fs/store/garbage_marks.h"
+#include "fs/store/collect/garbage_marks.h"
 #include "tests/bench/made_up_names.h"
 
 namespace {

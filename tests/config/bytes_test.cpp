@@ -1,5 +1,5 @@
-// Bytes: little-endian integers, zero detection, hexadecimal.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Bytes: little-endian integers, zero detection, hexadecimal.
 #include "config/base/bytes.h"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-// Clock: times as they stand in point names and in JSON.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Clock: times as they stand in point names and in JSON.
 #include "config/base/clock.h"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-// Errors: messages, the catalogue, exit codes, near names.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Errors: messages, the catalogue, exit codes, near names.
 #include "config/base/error.h"
 
 #include <gmock/gmock.h>

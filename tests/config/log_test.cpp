@@ -1,5 +1,5 @@
-// Logs: one event a line, whatever the values hold.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Logs: one event a line, whatever the values hold.
 #include "config/base/log.h"
 
 #include <gmock/gmock.h>

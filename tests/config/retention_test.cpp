@@ -1,5 +1,5 @@
-// Retention: tables of points and what a rule keeps of them.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Retention: tables of points and what a rule keeps of them.
 #include "config/retention.h"
 
 #include <fmt/format.h>

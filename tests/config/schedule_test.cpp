@@ -1,5 +1,5 @@
-// Schedules: the grammar, and runs through years, leap days and daylight saving.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Schedules: the grammar, and runs through years, leap days and daylight saving.
 #include "config/schedule.h"
 
 #include <gmock/gmock.h>

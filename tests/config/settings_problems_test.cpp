@@ -1,5 +1,5 @@
-// Settings problems: each kind with its exact place, and all of them at once.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Settings problems: each kind with its exact place, and all of them at once.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

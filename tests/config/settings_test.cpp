@@ -1,5 +1,5 @@
-// Settings: what a correct file becomes.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Settings: what a correct file becomes.
 #include "config/settings.h"
 
 #include <fmt/format.h>

@@ -1,5 +1,5 @@
-// Units: sizes and durations as users write and read them.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Units: sizes and durations as users write and read them.
 #include "config/base/units.h"
 
 #include <gtest/gtest.h>

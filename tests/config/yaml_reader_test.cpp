@@ -1,5 +1,5 @@
-// YAML reader: places, duplicate keys, and texts that mean harm.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// YAML reader: places, duplicate keys, and texts that mean harm.
 #include "config/yaml_reader.h"
 
 #include <fmt/format.h>

@@ -1,4 +1,5 @@
-// BEKs: .BEK files, recovery passwords, and what is said about wrong ones. SPDX-License-Identifier: GPL-3.0-or-later
+// SPDX-License-Identifier: GPL-3.0-or-later
+// BEKs: .BEK files, recovery passwords, and what is said about wrong ones.
 #include "crypto/bek.h"
 
 #include <gmock/gmock.h>

@@ -1,5 +1,5 @@
-// Commands with secrets on their standard input and output, and what is left of them afterwards.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Commands with secrets on their standard input and output, and what is left of them afterwards.
 #include "crypto/secret_command.h"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-// Reading the store's key: files and commands, and every way in which a command can go wrong.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Reading the store's key: files and commands, and every way in which a command can go wrong.
 #include "crypto/unlock_key.h"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-// ManualClock: a clock that tests set. Any thread.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// ManualClock: a clock that tests set. Any thread.
 #pragma once
 
 #include <atomic>

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Bad input, and what it gets: each its own error from the catalogue, exit 1 (2 when used wrongly), nothing lost.
 # SPDX-License-Identifier: GPL-3.0-or-later
+# Bad input, and what it gets: each its own error from the catalogue, exit 1 (2 when used wrongly), nothing lost.
 . "$(dirname "$0")/lib.sh"
 needs root fuse jq
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# BitLocker volumes: those that Windows made (when $CAIRN_TESTDATA has them) and a small one of our own making.
 # SPDX-License-Identifier: GPL-3.0-or-later
+# BitLocker volumes: those that Windows made (when $CAIRN_TESTDATA has them) and a small one of our own making.
 . "$(dirname "$0")/lib.sh"
 needs root fuse cryptsetup jq
 
 lines=()
-maker=$(find "$CAIRN_BUILD/tests/volume" -name make_bitlocker_volume -type f -perm -u+x -print -quit 2>/dev/null)
+maker=$(find "$CAIRN_BUILD/tests" -name make_bitlocker_volume -type f -perm -u+x -print -quit 2>/dev/null)
 recovery=
 if [ -n "$maker" ]; then
   recovery=$("$maker" "$work/own.img" | grep -oE '[0-9]{6}(-[0-9]{6}){7}' | head -n 1)

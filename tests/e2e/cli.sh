@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The command line: --json and nothing else on stdout, exit codes, help, completion, restore, and meson install.
 # SPDX-License-Identifier: GPL-3.0-or-later
+# The command line: --json and nothing else on stdout, exit codes, help, completion, restore, and meson install.
 . "$(dirname "$0")/lib.sh"
 needs jq
 

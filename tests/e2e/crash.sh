@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# kill -9 in the middle of a backup, again and again: earlier points stay readable, the next run uses what was packed.
 # SPDX-License-Identifier: GPL-3.0-or-later
+# kill -9 in the middle of a backup, again and again: earlier points stay readable, the next run uses what was packed.
 . "$(dirname "$0")/lib.sh"
 needs fuse jq
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The daemon: schedules, mount, control API, kill -9 during a backup, SIGHUP with good and bad settings, SIGTERM.
 # SPDX-License-Identifier: GPL-3.0-or-later
+# The daemon: schedules, mount, control API, kill -9 during a backup, SIGHUP with good and bad settings, SIGTERM.
 . "$(dirname "$0")/lib.sh"
 needs root fuse curl jq
 

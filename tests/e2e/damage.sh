@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Damage in the store: pack, index, point, store.json: each its own error, everything else readable.
 # SPDX-License-Identifier: GPL-3.0-or-later
+# Damage in the store: pack, index, point, store.json: each its own error, everything else readable.
 . "$(dirname "$0")/lib.sh"
 needs fuse jq python3
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Equal chunks are stored once: across machines, across points, and zeros never.
 # SPDX-License-Identifier: GPL-3.0-or-later
+# Equal chunks are stored once: across machines, across points, and zeros never.
 . "$(dirname "$0")/lib.sh"
 needs fuse jq
 

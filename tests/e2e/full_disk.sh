@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The store's disk runs full during a backup: the job fails, earlier points are intact, the space is given back.
 # SPDX-License-Identifier: GPL-3.0-or-later
+# The store's disk runs full during a backup: the job fails, earlier points are intact, the space is given back.
 . "$(dirname "$0")/lib.sh"
 needs root fuse loop jq mkfs.ext4
 

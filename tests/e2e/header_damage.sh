@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The source image is never written, not even by libcryptsetup's silent repair of a damaged LUKS2 header.
 # SPDX-License-Identifier: GPL-3.0-or-later
+# The source image is never written, not even by libcryptsetup's silent repair of a damaged LUKS2 header.
 . "$(dirname "$0")/lib.sh"
 needs root fuse cryptsetup jq
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Headers alone: as files, and in place onto a disk whose header was destroyed; LUKS1, LUKS2, a partition, BitLocker.
 # SPDX-License-Identifier: GPL-3.0-or-later
+# Headers alone: as files, and in place onto a disk whose header was destroyed; LUKS1, LUKS2, a partition, BitLocker.
 . "$(dirname "$0")/lib.sh"
 needs root cryptsetup jq sgdisk
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
 # Keys of encrypted disks, end to end: LUKS1, LUKS2 (argon2id and pbkdf2), a LUKS partition in a GPT disk, BitLocker; into
 # the vault, into proved recovery points, into a new vault when the old one is lost, and out of the store alone.
-# SPDX-License-Identifier: GPL-3.0-or-later
 . "$(dirname "$0")/lib.sh"
 needs root fuse cryptsetup jq sgdisk
 

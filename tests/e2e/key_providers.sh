@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Key vaults of other kinds: a KEK in an HSM (SoftHSM2, a real token), and a vault that is a command.
 # SPDX-License-Identifier: GPL-3.0-or-later
+# Key vaults of other kinds: a KEK in an HSM (SoftHSM2, a real token), and a vault that is a command.
 . "$(dirname "$0")/lib.sh"
 needs cryptsetup jq openssl python3
 

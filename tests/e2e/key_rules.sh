@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
 # The rules for machines with encrypted disks, each met once: its error by name, its text, the way out that it names, and
 # that nothing was stored.
-# SPDX-License-Identifier: GPL-3.0-or-later
 . "$(dirname "$0")/lib.sh"
 needs cryptsetup jq
 

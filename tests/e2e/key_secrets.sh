@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
 # The BEK, the passphrase and the master key are nowhere that they must not be: every file of the store, the vault, the state
 # directory and the logs, and every process's arguments and environment while all of it runs.
-# SPDX-License-Identifier: GPL-3.0-or-later
 . "$(dirname "$0")/lib.sh"
 needs root cryptsetup jq curl python3
 
-shower=$(find "$CAIRN_BUILD/tests/store" -name show_master_key -type f -perm -u+x -print -quit 2>/dev/null)
+shower=$(find "$CAIRN_BUILD/tests" -name show_master_key -type f -perm -u+x -print -quit 2>/dev/null)
 [ -n "$shower" ] || { not_ok "show_master_key was built"; end; }
 (umask 077
   head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$work/bek.key"

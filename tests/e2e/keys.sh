@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Keys of the store: key file, passphrase, recovery key; adding, removing, the last one.
 # SPDX-License-Identifier: GPL-3.0-or-later
+# Keys of the store: key file, passphrase, recovery key; adding, removing, the last one.
 . "$(dirname "$0")/lib.sh"
 needs jq
 

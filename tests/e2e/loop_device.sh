@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A block device as a disk: a loop device with a LUKS2 volume.
 # SPDX-License-Identifier: GPL-3.0-or-later
+# A block device as a disk: a loop device with a LUKS2 volume.
 . "$(dirname "$0")/lib.sh"
 needs root fuse loop cryptsetup
 

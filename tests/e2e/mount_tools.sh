@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The mounted disks under the tools that people use on them; attributes; permissions; points that come and go.
 # SPDX-License-Identifier: GPL-3.0-or-later
+# The mounted disks under the tools that people use on them; attributes; permissions; points that come and go.
 . "$(dirname "$0")/lib.sh"
 needs root fuse loop jq python3 cryptsetup
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A store whose index, journal and settings are all gone, on read-only media: its points are listed and come back.
 # SPDX-License-Identifier: GPL-3.0-or-later
+# A store whose index, journal and settings are all gone, on read-only media: its points are listed and come back.
 . "$(dirname "$0")/lib.sh"
 needs jq openssl
 

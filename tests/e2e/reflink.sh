@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
 # A guest that writes while the backup runs: on XFS and btrfs the clone makes the point a state that really was; elsewhere
 # the change is noticed, the point is kept and the run says so.
-# SPDX-License-Identifier: GPL-3.0-or-later
 . "$(dirname "$0")/lib.sh"
 needs root fuse loop python3 jq
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
 # How long points are kept: deleted ones vanish from commands and mounts and come back, protected and immutable ones
 # stay, whatever the settings say later; with a daemon and without.
-# SPDX-License-Identifier: GPL-3.0-or-later
 . "$(dirname "$0")/lib.sh"
 needs fuse jq curl
 

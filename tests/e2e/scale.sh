@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
 # Memory stays bounded: a 16 TiB disk with 20,000 scattered pieces of data, and a mount with 10,000 recovery points, each
 # below 256 MiB resident. SPDX-License-Identifier: GPL-3.0-or-later
 . "$(dirname "$0")/lib.sh"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A 1 TiB sparse image with a few MiB of data costs its data, in time and in space.
 # SPDX-License-Identifier: GPL-3.0-or-later
+# A 1 TiB sparse image with a few MiB of data costs its data, in time and in space.
 . "$(dirname "$0")/lib.sh"
 needs fuse jq python3
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
 # Change tracking through the program, on XFS and btrfs: what is read, what status and jobs say, full readings, fall-backs,
 # and that the points are the image's bytes.
-# SPDX-License-Identifier: GPL-3.0-or-later
 . "$(dirname "$0")/lib.sh"
 needs root fuse loop jq python3
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Damage is found and named, stays known, and is mended: by a copy of the store, and by the next backup.
 # SPDX-License-Identifier: GPL-3.0-or-later
+# Damage is found and named, stays known, and is mended: by a copy of the store, and by the next backup.
 . "$(dirname "$0")/lib.sh"
 needs fuse jq openssl
 

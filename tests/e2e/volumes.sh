@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Real volumes through the whole way: LUKS1, LUKS2, a partitioned disk with a LUKS partition, a plain ext4 image.
 # SPDX-License-Identifier: GPL-3.0-or-later
+# Real volumes through the whole way: LUKS1, LUKS2, a partitioned disk with a LUKS partition, a plain ext4 image.
 . "$(dirname "$0")/lib.sh"
 needs root fuse cryptsetup jq sgdisk mkfs.ext4 debugfs
 

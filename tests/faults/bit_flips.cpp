@@ -1,5 +1,5 @@
-// One bit of one byte of a small store is flipped: what is read is right, or an error names what is damaged.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// One bit of one byte of a small store is flipped: what is read is right, or an error names what is damaged.
 #include <fcntl.h>
 #include <unistd.h>
 

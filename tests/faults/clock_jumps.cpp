@@ -1,8 +1,8 @@
-// The system's clock is set back and forth while time passes: points that are not old enough are not taken for old.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// The system's clock is set back and forth while time passes: points that are not old enough are not taken for old.
 #include <cstdlib>
 
-#include "fs/store/trusted_clock.h"
+#include "fs/store/point/trusted_clock.h"
 #include "tests/faults/kinds.h"
 #include "tests/faults/scene.h"
 

@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Several at once: two processes that write to one store, and readers beside backups, removals, collections and
-// rebuilds. SPDX-License-Identifier: GPL-3.0-or-later
+// rebuilds.
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 #include <cerrno>
 #include <csignal>
 
+#include "fs/store/collect/garbage.h"
 #include "tests/faults/kinds.h"
 #include "tests/faults/scene.h"
 

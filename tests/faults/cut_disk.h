@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // CutDisk: what a disk holds when the power is cut. Keeps what was synced apart from what was not: a file's data until
 // that file is synced, a folder's entries until that folder is synced. A rename is atomic. Stricter than any
-// journalling file system, which also keeps unsynced changes in order. SPDX-License-Identifier: GPL-3.0-or-later
+// journalling file system, which also keeps unsynced changes in order.
 #pragma once
 
 #include <map>

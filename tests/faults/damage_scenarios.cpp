@@ -1,13 +1,13 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // A store that is damaged, and what is done about it: verify, repair with and without a replica, recover. Whatever
 // fails and wherever the power goes: what could be read before still can, and the next repair succeeds.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #include <array>
 
 #include "fs/store/document_pair.h"
-#include "fs/store/point_file.h"
-#include "fs/store/repair.h"
+#include "fs/store/point/point_file.h"
+#include "fs/store/verify/repair.h"
 #include "tests/faults/scenarios.h"
-#include "tests/store/damaged_store.h"
+#include "tests/fs/store/verify/damaged_store.h"
 
 namespace cairn::faults {
 namespace {

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // The N-th call of an operation fails, for every N: once, or from then on. And then, in a second kind of case, the
 // operation is run again, which succeeds, and the power is cut: what it reported must not rest on what failed before.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/faults/cut_disk.h"
 #include "tests/faults/kinds.h"
 #include "tests/faults/scenarios.h"

@@ -1,6 +1,7 @@
-// A small file system of its own runs full: the backup ends with an error, nothing is lost, and there is room to prune.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// A small file system of its own runs full: the backup ends with an error, nothing is lost, and there is room to prune.
 #include "config/base/units.h"
+#include "fs/store/collect/garbage.h"
 #include "tests/faults/kinds.h"
 #include "tests/faults/scene.h"
 #include "tests/support/sandbox.h"

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // A backend whose calls do not come back, or come back late: whoever does not need them goes on, a backup that waits
 // for one can be told to stop, and when they come back nothing was lost.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #include <condition_variable>
 #include <mutex>
 #include <thread>

@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // The file calls of the whole process, LMDB's, SQLite's and libstdc++'s included, seen and made to fail. This program
 // defines open(), write(), fsync() and their like itself; they call the C library's and count only what lies below one
-// watched directory. One watch at a time; calls from any thread. SPDX-License-Identifier: GPL-3.0-or-later
+// watched directory. One watch at a time; calls from any thread.
 #pragma once
 
 #include <cstdint>

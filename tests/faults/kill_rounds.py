@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
 # kill -9 at random moments: cairnd and cairn on one store, with backups, removals, mounts and readers together. After each
 # round every point whose backup was reported is compared with its image as it was then.
 #
 #   kill_rounds.py CAIRN CAIRND [--rounds N] [--seed N]
 #
 # Prints one line: rounds, points compared, lost, wrong bytes, crashes, other, seconds.
-# SPDX-License-Identifier: GPL-3.0-or-later
 import argparse
 import hashlib
 import json

@@ -1,4 +1,5 @@
-// The kinds of faults: each runs its cases and counts them. SPDX-License-Identifier: GPL-3.0-or-later
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The kinds of faults: each runs its cases and counts them.
 #pragma once
 
 #include <span>

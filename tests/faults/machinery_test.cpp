@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // The fault programme's own machinery: calls of shared libraries are seen and fail as told, and a cut disk has what was
-// synced and nothing else. SPDX-License-Identifier: GPL-3.0-or-later
+// synced and nothing else.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <lmdb.h>
@@ -8,8 +9,8 @@
 #include <algorithm>
 
 #include "config/base/unique_fd.h"
-#include "daemon/journal.h"
-#include "fs/io/folder.h"
+#include "daemon/queue/journal.h"
+#include "fs/file/folder.h"
 #include "fs/io/local_backend.h"
 #include "tests/faults/cut_disk.h"
 #include "tests/faults/scene.h"

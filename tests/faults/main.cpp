@@ -1,5 +1,5 @@
-// The fault programme: one table. See scripts/faults.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// The fault programme: one table. See scripts/faults.
 #include <fmt/format.h>
 
 #include <chrono>

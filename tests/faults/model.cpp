@@ -1,8 +1,10 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Random operations on a store and on a model of it in memory, which must agree. The model is the scene's list of what
-// is promised, and which points are deleted or protected. SPDX-License-Identifier: GPL-3.0-or-later
+// is promised, and which points are deleted or protected.
 #include <algorithm>
 #include <set>
 
+#include "fs/store/collect/garbage.h"
 #include "tests/faults/kinds.h"
 #include "tests/faults/scene.h"
 

@@ -1,5 +1,5 @@
-// Every operation is recorded once; then, for each of its calls, the disk is as it is when the power goes there.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Every operation is recorded once; then, for each of its calls, the disk is as it is when the power goes there.
 #include "tests/faults/cut_disk.h"
 #include "tests/faults/kinds.h"
 #include "tests/faults/scenarios.h"

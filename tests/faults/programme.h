@@ -1,4 +1,5 @@
-// All kinds of faults, and the table of what they found. SPDX-License-Identifier: GPL-3.0-or-later
+// SPDX-License-Identifier: GPL-3.0-or-later
+// All kinds of faults, and the table of what they found.
 #pragma once
 
 #include <iosfwd>

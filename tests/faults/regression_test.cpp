@@ -1,5 +1,5 @@
-// What the fault programme found, each as small as it can be shown.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// What the fault programme found, each as small as it can be shown.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/faults/scenarios.h"
+#include "fs/store/collect/garbage.h"
 
 #include <algorithm>
 #include <array>
 
-#include "daemon/journal.h"
+#include "daemon/queue/journal.h"
 
 namespace cairn::faults {
 namespace {

@@ -1,5 +1,5 @@
-// The operations that are cut, made to fail and repeated. One line of the table each.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// The operations that are cut, made to fail and repeated. One line of the table each.
 #pragma once
 
 #include <functional>

@@ -1,5 +1,5 @@
-// Scene: a small store in a directory of its own, and what must be in it: every disk of every point, byte by byte.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Scene: a small store in a directory of its own, and what must be in it: every disk of every point, byte by byte.
 #pragma once
 
 #include <filesystem>
@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "fs/store/damage.h"
+#include "fs/store/verify/damage.h"
 #include "tests/faults/interpose.h"
 #include "tests/faults/tally.h"
 #include "tests/support/memory_image.h"

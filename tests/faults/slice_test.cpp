@@ -1,5 +1,5 @@
-// A short, seeded slice of each kind of the fault programme; all of it: scripts/faults.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// A short, seeded slice of each kind of the fault programme; all of it: scripts/faults.
 #include <gtest/gtest.h>
 
 #include <algorithm>

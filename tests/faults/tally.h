@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // What the fault programme counts, and how cases are run: each in a forked child, so that a crash or a hang is counted
-// and ends nothing else. SPDX-License-Identifier: GPL-3.0-or-later
+// and ends nothing else.
 #pragma once
 
 #include <chrono>

@@ -1,5 +1,5 @@
-// A libFuzzer program of the target named in $CAIRN_FUZZ_TARGET; how to build it: tests/fuzz/meson.build.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// A libFuzzer program of the target named in $CAIRN_FUZZ_TARGET; how to build it: tests/fuzz/meson.build.
 #include <cstdlib>
 #include <string_view>
 

@@ -1,5 +1,5 @@
-// Replays the corpus, and mutations of it under a fixed seed ($CAIRN_FUZZ_SEED, $CAIRN_FUZZ_ROUNDS), on every target.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Replays the corpus, and mutations of it under a fixed seed ($CAIRN_FUZZ_SEED, $CAIRN_FUZZ_ROUNDS), on every target.
 #include <gtest/gtest.h>
 
 #include <algorithm>

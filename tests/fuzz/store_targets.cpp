@@ -10,10 +10,10 @@
 #include <fstream>
 #include <string>
 
-#include "daemon/api_requests.h"
-#include "fs/store/index.h"
-#include "fs/store/index_runs.h"
-#include "fs/store/sealed_document.h"
+#include "daemon/api/api_requests.h"
+#include "fs/store/index/index.h"
+#include "fs/store/index/index_runs.h"
+#include "fs/store/point/sealed_document.h"
 
 namespace cairn {
 namespace {

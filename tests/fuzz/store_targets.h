@@ -1,5 +1,5 @@
-// Fuzz targets of the store's index, its sealed documents and the control API. SPDX-License-Identifier:
-// GPL-3.0-or-later
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Fuzz targets of the store's index, its sealed documents and the control API.
 #pragma once
 
 #include "config/base/bytes.h"

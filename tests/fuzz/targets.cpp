@@ -15,16 +15,16 @@
 #include "config/settings.h"
 #include "crypto/bek.h"
 #include "crypto/key_slots.h"
-#include "crypto/vault/audit_log.h"
-#include "crypto/vault/vault_answers.h"
-#include "crypto/vault/vault_file.h"
+#include "crypto/vault/command/vault_answers.h"
+#include "crypto/vault/local/audit_log.h"
+#include "crypto/vault/local/vault_file.h"
 #include "crypto/vault/wrapped_bek.h"
 #include "crypto/volume/unlock.h"
 #include "crypto/volume/volume.h"
-#include "daemon/jobs/tracking_record.h"
-#include "fs/store/disk_map.h"
-#include "fs/store/pack.h"
-#include "fs/store/point_file.h"
+#include "daemon/backup/tracking_record.h"
+#include "fs/store/map/disk_map.h"
+#include "fs/store/pack/pack.h"
+#include "fs/store/point/point_file.h"
 #include "fs/store/store_document.h"
 #include "tests/fuzz/store_targets.h"
 #include "tests/support/bitlocker_volume.h"
@@ -164,7 +164,7 @@ void fuzz_unlock(ByteView input) {
   }
 }
 
-// tests/vault/golden/v1/vault, its one key slot.
+// tests/crypto/vault/golden/v1/vault, its one key slot.
 constexpr const char* kGoldenSlot =
     R"({"created":"2026-11-21T00:00:00Z","id":"f47ed0c7","label":"test","salt":"bdac4d7395be79799097b08c0d814670","type":"key-file","wrapped":"c57e78051bee7b6daab479a5e27ad4ac8e4cb0f4e7df52f0ebfb7e0cb1c799538dbd6bb5382387f33b8229ab04ad671a2b6fc00bf5c8b95b9f5338a9f7796d1b4f6664d457b4ac8c"})";
 

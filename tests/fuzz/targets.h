@@ -1,7 +1,7 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Fuzz targets: every decoder of foreign bytes, each as a function that must neither crash, hang nor trip a sanitizer.
 // The normal run replays the corpus and a fixed number of mutations of it (replay_test.cpp); with clang, libfuzzer.cpp
 // makes a libFuzzer program of them.
-// SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include <span>

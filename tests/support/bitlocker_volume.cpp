@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // The BitLocker volume of the tests. Protectors and keys are AES-CCM entries as in cryptsetup's lib/bitlk/bitlk.c,
-// sectors are AES-XTS-128 with the sector's number as tweak. Any thread. SPDX-License-Identifier: GPL-3.0-or-later
+// sectors are AES-XTS-128 with the sector's number as tweak. Any thread.
 #include "tests/support/bitlocker_volume.h"
 
 #include <fmt/format.h>

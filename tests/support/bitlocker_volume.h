@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // A small BitLocker volume made from nothing, for machines without one that Windows formatted: libcryptsetup accepts it
 // and its recovery password and password open it; dislocker decrypts it. The keys come from a fixed seed: for tests
-// only. Sources: crypto/volume/VOLUMES.md. SPDX-License-Identifier: GPL-3.0-or-later
+// only. Sources: crypto/volume/VOLUMES.md.
 #pragma once
 
 #include <array>

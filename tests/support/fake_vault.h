@@ -1,6 +1,6 @@
-// FakeVault: a key vault in memory, with real keys, a policy, and failures to switch on. Passes the contract suite
-// (tests/vault/contract.h). Copies of its `Inside` are the same vault as another principal. Any thread.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// FakeVault: a key vault in memory, with real keys, a policy, and failures to switch on. Passes the contract suite
+// (tests/crypto/vault/contract.h). Copies of its `Inside` are the same vault as another principal. Any thread.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "crypto/vault/kek_backup.h"
-#include "crypto/vault/vault_entries.h"
+#include "crypto/vault/local/vault_entries.h"
 
 namespace cairn {
 

@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // make_bitlocker_volume FILE [PLAINTEXT-FILE]: writes a small BitLocker volume (and what it decrypts to), for tests in
-// shell. Prints its recovery password, the one line on stdout. SPDX-License-Identifier: GPL-3.0-or-later
+// shell. Prints its recovery password, the one line on stdout.
 #include <fmt/format.h>
 
 #include <cstdio>

@@ -1,5 +1,5 @@
-// MemoryBackend: objects in memory, and FaultyBackend: any backend with the power cut, or an error, at a chosen call.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// MemoryBackend: objects in memory, and FaultyBackend: any backend with the power cut, or an error, at a chosen call.
 #pragma once
 
 #include <atomic>

@@ -1,5 +1,5 @@
-// MemoryImage: a disk in memory that knows its holes and can fail, for tests.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// MemoryImage: a disk in memory that knows its holes and can fail, for tests.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Sandbox. For tests only.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Sandbox. For tests only.
 #include "tests/support/sandbox.h"
 
 #include <fcntl.h>

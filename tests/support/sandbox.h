@@ -1,5 +1,5 @@
-// Sandbox: a scratch directory, programs to run in it, and loop devices and mounts that never outlive their test.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Sandbox: a scratch directory, programs to run in it, and loop devices and mounts that never outlive their test.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // Prints the master key of a store as raw bytes, for the test that looks for it where it must not be.
 //   show_master_key STORE.JSON KEY-FILE
-// SPDX-License-Identifier: GPL-3.0-or-later
 #include <cstdio>
 #include <fstream>
 #include <sstream>

@@ -1,5 +1,5 @@
-// A store in a temporary directory, with a key of its own, for tests.
 // SPDX-License-Identifier: GPL-3.0-or-later
+// A store in a temporary directory, with a key of its own, for tests.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -10,7 +10,7 @@
 #include <string>
 
 #include "fs/store/store.h"
-#include "fs/store/store_writer.h"
+#include "fs/store/write/store_writer.h"
 
 namespace cairn {
 

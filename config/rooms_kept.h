@@ -1,0 +1,1 @@
+// Every include keeps the order of rooms: scripts/house.

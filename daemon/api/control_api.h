@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// ControlApi: the HTTP server on the Unix socket, in front of a Service. Requests and answers: daemon/API.md.
+// It has threads of its own; the service is called from them.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "config/base/result.h"
+
+namespace cairn {
+
+class Service;
+
+class ControlApi {
+ public:
+  // Listens (mode 0660) and answers on return; the socket's directory is made (mode 0750) when missing, and a socket
+  // that nobody answers is replaced. `service` must outlive this. Errors: daemon_running     somebody answers on the
+  // socket
+  //         daemon_failed      something that is not a socket is in its place, or the path is too long for a socket
+  //         permission_denied, io_error
+  static Result<std::unique_ptr<ControlApi>> start(Service& service, const std::filesystem::path& socket_path);
+  // As stop().
+  ~ControlApi();
+  ControlApi(const ControlApi&) = delete;
+  ControlApi& operator=(const ControlApi&) = delete;
+
+  // Takes no more requests, lets those that run end (a few seconds; then their connections are cut) and removes the
+  // socket. Safe to call twice.
+  void stop();
+
+ private:
+  struct State;
+  explicit ControlApi(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace cairn

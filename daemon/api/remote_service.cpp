@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The client's end of the control API. Form: daemon/API.md.
+#include "daemon/api/remote_service.h"
+
+#include <fmt/core.h>
+#include <httplib.h>
+#include <sys/socket.h>
+
+#include <cctype>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "daemon/api/api_requests.h"
+#include "daemon/api/unix_socket.h"
+#include "daemon/queue/job_record.h"
+
+namespace cairn {
+namespace {
+
+using nlohmann::json;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr seconds kAnswerWithin{300};  // listing many points for the first time reads each of them
+constexpr seconds kSlack{30};
+
+// RFC 3986: everything but unreserved characters, so that a name can hold anything.
+std::string percent_encode(std::string_view text) {
+  std::string encoded;
+  for (const char c : text) {
+    if (std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '.' || c == '_' || c == '~')
+      encoded += c;
+    else
+      encoded += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  }
+  return encoded;
+}
+
+class RemoteService : public Service {
+ public:
+  explicit RemoteService(std::string path) : path_(std::move(path)) {}
+
+  Result<json> version() { return get("/v1/version"); }
+  Result<json> points(const std::optional<std::string>& machine, PointsListed listed) override {
+    std::string path = listed == PointsListed::deleted ? "/v1/points?deleted=true" : "/v1/points";
+    if (machine) path += (path.ends_with("true") ? "&machine=" : "?machine=") + percent_encode(*machine);
+    return get(path);
+  }
+  Result<json> point(const std::string& name) override { return get("/v1/points/" + percent_encode(name)); }
+  Result<json> status() override { return get("/v1/status"); }
+  Result<json> jobs(std::size_t limit) override {
+    return get(fmt::format("/v1/jobs?limit={}", std::min<std::uint64_t>(limit, kMaxJobsListed)));
+  }
+  Result<json> job(const std::string& id) override { return get("/v1/jobs/" + percent_encode(id)); }
+  Result<json> start_backup(const BackupRequest& request) override {
+    json body = json::object();
+    if (!request.machines.empty()) body["machines"] = request.machines;
+    if (request.all) body["all"] = true;
+    if (request.full_read) body["full_read"] = true;
+    return post("/v1/backups", body);
+  }
+  Result<json> start_restore(const RestoreRequest& request) override {
+    json body{{"point", request.point}, {"to", request.to}, {"force", request.force}};
+    if (request.header_only) body["header_only"] = true;
+    if (request.salvage) body["salvage"] = true;
+    if (request.disk) body["disk"] = *request.disk;
+    return post("/v1/restores", body);
+  }
+  Result<json> start_prune(const PruneRequest& request) override {
+    json body{{"dry_run", request.dry_run},
+              {"accept_clock", request.accept_clock},
+              {"accept_damage", request.accept_damage},
+              {"rate", request.rate}};
+    if (request.machine) body["machine"] = *request.machine;
+    return post("/v1/prunes", body);
+  }
+  Result<json> delete_point(const std::string& name) override {
+    return post("/v1/points/" + percent_encode(name) + "/delete", json::object());
+  }
+  Result<json> undelete_point(const std::string& name) override {
+    return post("/v1/points/" + percent_encode(name) + "/undelete", json::object());
+  }
+  Result<json> protect_point(const ProtectRequest& request) override {
+    json body = json::object();
+    if (request.off) body["off"] = true;
+    if (request.until) body["until"] = iso_time(*request.until);
+    return post("/v1/points/" + percent_encode(request.point) + "/protect", body);
+  }
+  Result<json> start_verify(const VerifyRequest& request) override {
+    json body{{"data_percent", request.data_percent}, {"rate", request.rate}};
+    if (request.repair) body["repair"] = true;
+    if (request.accept_gaps) body["accept_gaps"] = true;
+    if (!request.from.empty()) body["from"] = request.from;
+    return post("/v1/verifications", body);
+  }
+  Result<json> wait_job(const std::string& id, std::uint64_t seen, milliseconds at_most) override {
+    const auto wait = std::min<milliseconds>(at_most, milliseconds(kMaxWaitMs));
+    return get(fmt::format("/v1/jobs/{}?seen={}&wait_ms={}", percent_encode(id), seen, wait.count()),
+               std::chrono::duration_cast<seconds>(wait) + kSlack);
+  }
+  Result<json> cancel_job(const std::string& id) override {
+    return post("/v1/jobs/" + percent_encode(id) + "/cancel", json::object());
+  }
+
+ private:
+  Result<json> get(const std::string& what, seconds within = kAnswerWithin) {
+    return ask([&](httplib::Client& client) { return client.Get(what); }, within);
+  }
+  Result<json> post(const std::string& what, const json& body) {
+    const std::string text = body.dump(-1, ' ', false, json::error_handler_t::replace);
+    return ask([&](httplib::Client& client) { return client.Post(what, text, "application/json"); }, kAnswerWithin);
+  }
+
+  template <class Call>
+  Result<json> ask(const Call& call, seconds within) {
+    constexpr const char* kDoing = "ask daemon on";
+    httplib::Client client(path_);
+    client.set_address_family(AF_UNIX);
+    client.set_connection_timeout(seconds(10));
+    client.set_read_timeout(within);
+    client.set_write_timeout(seconds(30));
+    client.set_default_headers({{"Host", "cairn"}});
+    const httplib::Result result = call(client);
+    if (!result) {
+      // The connection's own reason is the better one, when it has one.
+      if (auto again = connect_unix_socket(path_); !again) return pass_on(std::move(again).error());
+      return fail(ErrorCode::daemon_unreachable, kDoing, path_, httplib::to_string(result.error()));
+    }
+    json document = json::parse(result->body, nullptr, false);
+    if (document.is_discarded())
+      return fail(ErrorCode::daemon_failed, kDoing, path_,
+                  fmt::format("its answer (HTTP status {}) is not JSON", result->status));
+    if (result->status >= 200 && result->status < 300) return document;
+    const auto error = document.is_object() ? document.find("error") : document.end();
+    if (error == document.end())
+      return fail(ErrorCode::daemon_failed, kDoing, path_,
+                  fmt::format("it answered with HTTP status {}", result->status));
+    return pass_on(error_from_json(*error));
+  }
+
+  const std::string path_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Service>> connect_to_daemon(const std::filesystem::path& socket_path) {
+  // Told apart here, where errno still says why.
+  if (auto connection = connect_unix_socket(socket_path); !connection) return pass_on(std::move(connection).error());
+  auto service = std::make_unique<RemoteService>(socket_path.string());
+  CAIRN_TRY(const json version, service->version());
+  const auto api = version.is_object() ? version.find("api") : version.end();
+  if (api == version.end() || *api != 1)
+    return fail(ErrorCode::daemon_failed, "connect to daemon on", socket_path.string(),
+                "what answers there speaks another version of the control API",
+                "restart the daemon, so that it and this command are of the same version");
+  return std::unique_ptr<Service>(std::move(service));
+}
+
+}  // namespace cairn

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/backup/tracking.h"
+
+#include <fmt/format.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "config/base/log.h"
+#include "config/base/units.h"
+#include "daemon/process/state_lock.h"
+#include "daemon/queue/job.h"
+#include "fs/io/local_backend.h"
+#include "fs/store/map/map_diff.h"
+#include "fs/store/store.h"
+
+namespace cairn {
+namespace {
+
+constexpr std::uint64_t kMaxRecordBytes = 64 * kKiB;
+constexpr std::size_t kRangesNamed = 5;
+constexpr std::size_t kPointsNamed = 10;
+
+std::string random_hex() {
+  std::array<std::uint8_t, 8> bytes{};
+  if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) std::abort();
+  return to_hex(bytes);
+}
+
+// Where a full reading and the tracker disagree.
+struct Differences {
+  std::uint64_t count = 0;
+  std::uint64_t bytes = 0;
+  std::vector<ByteRange> first;
+
+  void add(ByteRange range) {
+    bytes += range.size;
+    if (!first.empty() && first.size() <= kRangesNamed && first.back().offset + first.back().size == range.offset) {
+      first.back().size += range.size;
+      return;
+    }
+    ++count;
+    if (first.size() < kRangesNamed) first.push_back(range);
+  }
+  [[nodiscard]] std::string text() const {
+    std::string named;
+    for (const ByteRange& range : first)
+      named += fmt::format("{}{}+{}", named.empty() ? "" : ", ", range.offset, range.size);
+    return fmt::format("{} in {} range{} of bytes ({}{})", format_size(bytes), count, count == 1 ? "" : "s", named,
+                       count > first.size() ? ", ..." : "");
+  }
+};
+
+}  // namespace
+
+Result<TrackingRecord> load_record(Backend& records, const std::string& machine, const std::string& disk) {
+  auto bytes = records.get(record_object(machine, disk), kMaxRecordBytes);
+  if (bytes) {
+    CAIRN_TRY(TrackingRecord record, read_record(as_text(*bytes)));
+    if (record.machine == machine && record.disk == disk) return record;
+    return fail(ErrorCode::clone_not_kept, "read", "the record of the kept clone", "it belongs to another disk");
+  }
+  Error error = std::move(bytes).error();
+  if (error.code != ErrorCode::object_missing) error.code = ErrorCode::clone_not_kept;
+  if (error.because.empty()) error.because = error.message();
+  return pass_on(std::move(error));
+}
+
+TrackingPlace tracking_place(const std::filesystem::path& state_dir, const std::string& store_id) {
+  TrackingPlace place;
+  if (auto made = make_state_dir(state_dir); !made) {
+    place.why_none = made.error().message();
+    return place;
+  }
+  std::filesystem::path folder = state_dir;
+  for (const std::string& step : {std::string("tracking"), store_id}) {
+    folder /= step;
+    if (::mkdir(folder.c_str(), 0700) == 0 || errno == EEXIST) continue;
+    place.why_none = fmt::format("cannot make folder {}: {}", folder.string(), std::strerror(errno));
+    return place;
+  }
+  std::error_code ignored;
+  std::filesystem::path real = std::filesystem::canonical(state_dir, ignored);
+  if (ignored) real = state_dir;
+  place.records = std::make_shared<LocalBackend>(folder);
+  place.owner = Blake3::hex_of(as_bytes(store_id + " " + real.string())).substr(0, 16);
+  return place;
+}
+
+TrackingInputs tracking_inputs(const Settings& settings, const MachineSettings& machine, TrackingPlace place) {
+  TrackingInputs inputs;
+  inputs.enabled = settings.change_tracking.enabled;
+  inputs.clones = settings.change_tracking.clones;
+  inputs.place = std::move(place);
+  inputs.settings = settings.file.string();
+  inputs.full_read = settings.policy_of(machine).full_read;
+  inputs.is_known = [machines = settings.machines](const std::string& name, const std::string& disk) {
+    const auto found = machines.find(name);
+    if (found == machines.end()) return false;
+    return std::any_of(found->second.disks.begin(), found->second.disks.end(),
+                       [&](const DiskSettings& known) { return known.name == disk; });
+  };
+  return inputs;
+}
+
+Tracking::Tracking(const TrackingInputs& inputs, Store& store, StoreWriter& writer, const std::string& machine,
+                   UtcTime started, JobContext& job)
+    : inputs_(inputs), store_(store), writer_(writer), machine_(machine), started_(started), job_(job) {
+  // Without one nothing is ever taken over.
+  if (auto epoch = writer.epoch()) epoch_ = *std::move(epoch);
+  // We hold the writer lock, and the records are this store's.
+  if (inputs_.place.records) static_cast<void>(inputs_.place.records->remove_leftovers().has_value());
+}
+
+std::filesystem::path Tracking::clone_folder(const DiskSettings& disk) const {
+  if (!inputs_.enabled || !inputs_.place.records) return {};
+  return clone_folder_of(disk.image, inputs_.clones);
+}
+
+std::string Tracking::clone_prefix(const std::string& disk) const {
+  return fmt::format("{}@{}.{}.", machine_, disk, inputs_.place.owner);
+}
+
+DiskPlan Tracking::plan(const DiskSettings& disk, const ImageReader& image) {
+  DiskPlan plan;
+  if (inputs_.place.records) {
+    auto record = load_record(*inputs_.place.records, machine_, disk.name);
+    if (record)
+      plan.record = *std::move(record);
+    else if (record.error().code == ErrorCode::object_missing)
+      plan.why_all = "there is no kept clone of an earlier backup yet";
+    else
+      plan.why_all = "the record of the kept clone cannot be used: " + record.error().because;
+  }
+  decide(disk, image, plan);
+  return plan;
+}
+
+void Tracking::decide(const DiskSettings& disk, const ImageReader& image, DiskPlan& plan) {
+  if (!inputs_.enabled) return plan.give_up("change tracking is switched off in the settings");
+  if (!inputs_.place.records) return plan.give_up("no records of clones can be kept: " + inputs_.place.why_none);
+  if (image.clone_folder().empty()) return plan.give_up(image.why_not_keepable());
+  if (!plan.record) return;
+  if (auto why = find_base(disk, plan)) {
+    plan.base.reset();
+    return plan.give_up(*std::move(why));
+  }
+  OpenedClone clone = open_kept_clone(plan.record->clone, image.fd());
+  if (!clone.fd) {
+    plan.base.reset();
+    return plan.give_up(std::move(clone.why_not));
+  }
+  plan.before = std::move(clone.fd);
+  plan.tracker = std::make_unique<ChangeTracker>(extents_of(plan.before.get()), plan.record->clone.identity.size,
+                                                 extents_of(image.fd()), image.size());
+  if (inputs_.read_all) return plan.give_up("a full reading was asked for");
+  if (plan.record->distrusted)
+    return plan.give_up("change tracking has missed a change, and no full reading has agreed with it since");
+  if (started_ < plan.record->full_read || started_ - plan.record->full_read >= inputs_.full_read)
+    return plan.give_up(fmt::format("a full reading is due: the last one was at {} (full_read: {})",
+                                    iso_time(plan.record->full_read), format_duration(inputs_.full_read)));
+}
+
+std::optional<std::string> Tracking::find_base(const DiskSettings& disk, DiskPlan& plan) {
+  const TrackingRecord& record = *plan.record;
+  if (record.store != store_.info().id || record.chunk_size != store_.info().chunk_size)
+    return "the kept clone belongs to another store";
+  if (epoch_.empty() || record.epoch != epoch_)
+    return "the store has lost packs, or its index was made anew, since the last backup";
+  const auto points = store_.list_points();
+  if (!points) return "the recovery points cannot be listed: " + points.error().message();
+  const PointName* newest = nullptr;
+  for (const PointName& point : *points)
+    if (point.machine == machine_ && (newest == nullptr || newest->time < point.time)) newest = &point;
+  if (newest == nullptr) return "the machine has no recovery point any more";
+  if (newest->text() != record.point) {
+    const bool there = std::any_of(points->begin(), points->end(),
+                                   [&](const PointName& point) { return point.text() == record.point; });
+    return fmt::format(
+        "the kept clone is that of {}, {}", record.point,
+        there ? "and the newest recovery point is " + newest->text() : "which is not in the store any more");
+  }
+  // What it names must stay until this backup has named it too.
+  if (const auto held = writer_.hold_point(*newest); !held)
+    return "the newest recovery point cannot be held: " + held.error().message();
+  const auto hash = store_.point_hash(*newest);
+  if (!hash) return "the newest recovery point cannot be read: " + hash.error().message();
+  if (*hash != record.point_hash) return fmt::format("{} is not as it was when the clone was kept", record.point);
+  const auto point = store_.load_point(*newest);
+  if (!point) return "the newest recovery point cannot be read: " + point.error().message();
+  const DiskRecord* const base = point->disk(disk.name);
+  if (base == nullptr) return fmt::format("{} has no such disk", record.point);
+  if (base->map.size != record.clone.identity.size)
+    return fmt::format("the kept clone has another size than the disk in {}", record.point);
+  plan.base = IngestBase{&store_, base->map};
+  return std::nullopt;
+}
+
+std::string Tracking::points_in_doubt(const TrackingRecord& record) {
+  const auto points = store_.list_points();
+  if (!points) return "those since " + record.full_read_point;
+  std::string named;
+  std::size_t count = 0;
+  for (const PointName& point : *points) {
+    if (point.machine != machine_ || point.text() <= record.full_read_point || point.text() > record.point) continue;
+    if (++count <= kPointsNamed) named += (named.empty() ? "" : ", ") + point.text();
+  }
+  if (count == 0) return "none";
+  if (count > kPointsNamed) named += fmt::format(" and {} more, up to {}", count - kPointsNamed, record.point);
+  return named;
+}
+
+Result<void> Tracking::compare(const DiskSettings& disk, DiskPlan& plan, const MapRecord& now) {
+  if (!plan.tracker || !plan.base) return {};
+  // The new map's nodes must be found to be read.
+  CAIRN_CHECK(writer_.flush());
+  Differences differences;
+  auto compared =
+      visit_differences(store_, plan.base->map, now, store_.info().chunk_size, [&](ByteRange chunk) -> Result<void> {
+        if (job_.stop().stop_requested())
+          return fail(ErrorCode::cancelled, "back up", machine_, "it was asked to stop");
+        std::uint64_t unchanged = 0;
+        plan.tracker->visit_unchanged(chunk, [&](ByteRange part) { unchanged += part.size; });
+        if (unchanged == chunk.size) differences.add(chunk);
+        return {};
+      });
+  if (!compared && compared.error().code == ErrorCode::cancelled) return compared;
+  if (!compared) {
+    // The point before is damaged; this one is whole, and the next begins from it.
+    job_.warn(fmt::format("disk {}: the full reading could not be compared with {}: {}", disk.name, plan.record->point,
+                          compared.error().message()));
+    return {};
+  }
+  if (!plan.tracker->trouble().empty()) return {};  // it vouched for nothing more, so nothing can be said of it
+  plan.record->distrusted = differences.count != 0;
+  if (differences.count == 0) return {};
+  const Error error{ErrorCode::tracking_wrong,
+                    "vouch for changes of",
+                    fmt::format("{}/{}", machine_, disk.name),
+                    fmt::format("change tracking said that {} had not changed, and a full reading found that they "
+                                "had. This recovery point is right. Doubtful there are: {}",
+                                differences.text(), points_in_doubt(*plan.record)),
+                    0,
+                    {}};
+  log_error("tracking-wrong", error.object, error);
+  job_.warn(fmt::format("disk {}: {} [{}]", disk.name, error.message(), error.name()));
+  return {};
+}
+
+Result<TrackingRecord> Tracking::keep_new(const DiskSettings& disk, const ImageReader& image, const DiskPlan& plan,
+                                          const PointName& point) {
+  TrackingRecord record;
+  record.settings = inputs_.settings;
+  record.store = store_.info().id;
+  record.chunk_size = store_.info().chunk_size;
+  record.machine = machine_;
+  record.disk = disk.name;
+  record.image = disk.image.string();
+  record.point = point.text();
+  record.epoch = epoch_;
+  const bool went_on = plan.only_changes() && plan.record;
+  record.full_read = went_on ? plan.record->full_read : started_;
+  record.full_read_point = went_on ? plan.record->full_read_point : record.point;
+  record.distrusted = plan.record && plan.record->distrusted;
+  CAIRN_TRY(record.point_hash, store_.point_hash(point));
+  CAIRN_TRY(record.clone, keep_clone(image.fd(), image.clone_folder(), clone_prefix(disk.name) + random_hex()));
+  auto put =
+      inputs_.place.records->put(record_object(machine_, disk.name), as_bytes(write_record(record)), IfExists::replace);
+  if (!put) {
+    // It may be there all the same; without its clone it is passed over.
+    static_cast<void>(remove_kept_clone(record.clone));
+    return pass_on(std::move(put).error());
+  }
+  return record;
+}
+
+void Tracking::keep(const DiskSettings& disk, const ImageReader& image, DiskPlan& plan, const PointName& point) {
+  if (!inputs_.place.records) return;
+  plan.tracker.reset();
+  plan.before = UniqueFd();
+  std::filesystem::path kept;
+  if (inputs_.enabled && !image.clone_folder().empty()) {
+    const auto record = keep_new(disk, image, plan, point);
+    if (record) {
+      kept = record->clone.path;
+      // From here on the old clone is of no use to anyone.
+      if (plan.record) {
+        static_cast<void>(remove_kept_clone(plan.record->clone));
+        remove_clone_folder(plan.record->clone.path.parent_path());  // when the setting names another one now
+      }
+    } else {
+      job_.warn(fmt::format("disk {}: {} [{}]", disk.name, record.error().message(), record.error().name()));
+    }
+  }
+  if (kept.empty() && plan.record) drop(*plan.record);
+  // What an earlier run left when it was broken off, and clones whose record was lost.
+  const std::filesystem::path folder = clone_folder_of(disk.image, inputs_.clones);
+  remove_other_clones(folder, clone_prefix(disk.name), kept);
+  if (kept.empty()) remove_clone_folder(folder);
+}
+
+// The record first: a clone without a record is removed by the next run, a record without its clone is passed over.
+void Tracking::drop(const TrackingRecord& record) {
+  static_cast<void>(inputs_.place.records->remove(record_object(record.machine, record.disk)).has_value());
+  static_cast<void>(remove_kept_clone(record.clone));
+  const std::filesystem::path folder = record.clone.path.parent_path();
+  remove_clone_folder(folder);
+}
+
+void Tracking::sweep() {
+  if (!inputs_.place.records || !inputs_.is_known) return;
+  const auto objects = inputs_.place.records->list("disks/");
+  if (!objects) return;
+  for (const std::string& object : *objects) {
+    const auto bytes = inputs_.place.records->get(object, kMaxRecordBytes);
+    if (!bytes) continue;
+    const auto record = read_record(as_text(*bytes));
+    // Another settings file may use the same state directory and store: its disks are its own.
+    if (!record || record->settings != inputs_.settings || inputs_.is_known(record->machine, record->disk)) continue;
+    if (object != record_object(record->machine, record->disk)) continue;
+    drop(*record);
+    log_event(LogLevel::info, "clone-removed", record->machine + "/" + record->disk,
+              {{"clone", record->clone.path.string()}, {"reason", "the disk is not in the settings any more"}});
+  }
+}
+
+}  // namespace cairn

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Change tracking of a backup job: decides for each disk whether what changed can be told from its kept clone, checks
+// full readings against that, and keeps the new clone once the point is committed. What is trusted, every fall-back and
+// the order of writing: fs/image/TRACKING.md. One thread, under the store's writer.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/base/clock.h"
+#include "config/settings.h"
+#include "daemon/backup/tracking_record.h"
+#include "fs/image/change/change_tracker.h"
+#include "fs/image/image_reader.h"
+#include "fs/io/backend.h"
+#include "fs/store/write/store_writer.h"
+
+namespace cairn {
+
+class JobContext;
+class Store;
+
+// Where an engine keeps its records, for one store.
+struct TrackingPlace {
+  std::shared_ptr<Backend> records;  // null: none can be kept
+  std::string why_none;              // in words
+  std::string owner;                 // in the names of clones: whose they are
+};
+// Below `state_dir`, which is made when its parent is there.
+TrackingPlace tracking_place(const std::filesystem::path& state_dir, const std::string& store_id);
+
+// Errors: object_missing; clone_not_kept, with the reason in `because`: it cannot be used.
+Result<TrackingRecord> load_record(Backend& records, const std::string& machine, const std::string& disk);
+
+struct TrackingInputs {
+  bool enabled = false;
+  std::filesystem::path clones;  // change_tracking.clones
+  TrackingPlace place;
+  std::string settings;  // the settings file
+  std::chrono::seconds full_read = std::chrono::days{30};
+  bool read_all = false;  // asked for: cairn backup --full-read
+  // Whether that disk is in the settings: clones of others are removed.
+  std::function<bool(const std::string& machine, const std::string& disk)> is_known;
+};
+TrackingInputs tracking_inputs(const Settings& settings, const MachineSettings& machine, TrackingPlace place);
+
+// How one disk is going to be read.
+struct DiskPlan {
+  std::string why_all;  // why all of it is read; empty: only what changed
+  // Both are there when there is an earlier point to take over from, or to compare with.
+  std::unique_ptr<ChangeTracker> tracker;
+  std::optional<IngestBase> base;
+  std::optional<TrackingRecord> record;  // of the backup before, used or not
+  UniqueFd before;                       // the kept clone, which the tracker reads
+
+  [[nodiscard]] bool only_changes() const { return why_all.empty(); }
+  // From here on all of it is read.
+  void give_up(std::string why) { why_all = std::move(why); }
+};
+
+class Tracking {
+ public:
+  // All must outlive this. `started` is the job's time.
+  Tracking(const TrackingInputs& inputs, Store& store, StoreWriter& writer, const std::string& machine, UtcTime started,
+           JobContext& job);
+
+  // Where the disk's clone is to be made so that it can be kept; empty: nowhere.
+  [[nodiscard]] std::filesystem::path clone_folder(const DiskSettings& disk) const;
+  DiskPlan plan(const DiskSettings& disk, const ImageReader& image);
+  // After a full reading gave `now`: compares it with what the tracker says. A difference is reported loudly (warning
+  // of the job, log) and remembered. Errors: io_error and the like of the store: the job cannot go on.
+  Result<void> compare(const DiskSettings& disk, DiskPlan& plan, const MapRecord& now);
+  // After the point was committed: keeps the clone and removes the one before. What cannot be done is warned about.
+  void keep(const DiskSettings& disk, const ImageReader& image, DiskPlan& plan, const PointName& point);
+  // Removes clones of disks that are not in the settings any more.
+  void sweep();
+
+ private:
+  void decide(const DiskSettings& disk, const ImageReader& image, DiskPlan& plan);
+  // Words, or nothing when plan.record's point is the base.
+  std::optional<std::string> find_base(const DiskSettings& disk, DiskPlan& plan);
+  [[nodiscard]] std::string points_in_doubt(const TrackingRecord& record);
+  Result<TrackingRecord> keep_new(const DiskSettings& disk, const ImageReader& image, const DiskPlan& plan,
+                                  const PointName& point);
+  void drop(const TrackingRecord& record);
+  [[nodiscard]] std::string clone_prefix(const std::string& disk) const;
+
+  const TrackingInputs& inputs_;
+  Store& store_;
+  StoreWriter& writer_;
+  const std::string& machine_;
+  UtcTime started_;
+  JobContext& job_;
+  std::string epoch_;
+};
+
+}  // namespace cairn

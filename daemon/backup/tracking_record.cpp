@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/backup/tracking_record.h"
+
+#include <fmt/core.h>
+
+#include <nlohmann/json.hpp>
+
+#include "config/base/json_number.h"
+
+namespace cairn {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view kFormat = "cairn-tracking";
+constexpr std::uint32_t kVersion = 1;
+
+std::unexpected<Error> unusable(std::string because) {
+  return fail(ErrorCode::clone_not_kept, "read", "the record of the kept clone", std::move(because));
+}
+
+}  // namespace
+
+std::string record_object(std::string_view machine, std::string_view disk) {
+  return fmt::format("disks/{}@{}.json", machine, disk);
+}
+
+std::string write_record(const TrackingRecord& record) {
+  return json{{"format", kFormat},
+              {"version", kVersion},
+              {"settings", record.settings},
+              {"store", record.store},
+              {"chunk_size", record.chunk_size},
+              {"machine", record.machine},
+              {"disk", record.disk},
+              {"image", record.image},
+              {"point", record.point},
+              {"point_hash", record.point_hash},
+              {"epoch", record.epoch},
+              {"clone",
+               {{"path", record.clone.path.string()},
+                {"inode", record.clone.identity.inode},
+                {"size", record.clone.identity.size},
+                {"modified_ns", record.clone.identity.modified_ns},
+                {"changed_ns", record.clone.identity.changed_ns},
+                {"born_ns", record.clone.identity.born_ns}}},
+              {"full_read", iso_time(record.full_read)},
+              {"full_read_point", record.full_read_point},
+              {"distrusted", record.distrusted}}
+      .dump(1, ' ', false, json::error_handler_t::replace);
+}
+
+Result<TrackingRecord> read_record(std::string_view text) {
+  const json document = json::parse(text, nullptr, false);
+  if (document.is_discarded()) return unusable("it is not JSON");
+  try {
+    if (document.at("format").get<std::string>() != kFormat) return unusable("it is no such record");
+    const auto version = whole_number<std::uint32_t>(document.at("version"));
+    if (version != kVersion) return unusable(fmt::format("it has version {}, this is {}", version, kVersion));
+    TrackingRecord record;
+    record.settings = document.at("settings").get<std::string>();
+    record.store = document.at("store").get<std::string>();
+    record.chunk_size = whole_number<std::uint32_t>(document.at("chunk_size"));
+    record.machine = document.at("machine").get<std::string>();
+    record.disk = document.at("disk").get<std::string>();
+    record.image = document.at("image").get<std::string>();
+    record.point = document.at("point").get<std::string>();
+    record.point_hash = document.at("point_hash").get<std::string>();
+    record.epoch = document.at("epoch").get<std::string>();
+    const json& clone = document.at("clone");
+    record.clone.path = clone.at("path").get<std::string>();
+    record.clone.identity.inode = whole_number<std::uint64_t>(clone.at("inode"));
+    record.clone.identity.size = whole_number<std::uint64_t>(clone.at("size"));
+    record.clone.identity.modified_ns = whole_number<std::int64_t>(clone.at("modified_ns"));
+    record.clone.identity.changed_ns = whole_number<std::int64_t>(clone.at("changed_ns"));
+    record.clone.identity.born_ns = whole_number<std::int64_t>(clone.at("born_ns"));
+    const auto full_read = parse_iso_time(document.at("full_read").get<std::string>());
+    if (!full_read) return unusable("the time of the last full reading is no time");
+    record.full_read = *full_read;
+    record.full_read_point = document.at("full_read_point").get<std::string>();
+    record.distrusted = document.at("distrusted").get<bool>();
+    return record;
+  } catch (const json::exception& error) {
+    return unusable(fmt::format("it is damaged: {}", error.what()));
+  }
+}
+
+}  // namespace cairn

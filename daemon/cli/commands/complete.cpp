@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// cairn __complete: what can stand where the last word stands, one a line; for the bash completion. Never asks, never
+// complains, and unlocks nothing but with a key file: a keystroke must not run a passphrase command.
+#include <algorithm>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "crypto/unlock_key.h"
+#include "daemon/api/remote_service.h"
+#include "daemon/cli/text/documents.h"
+#include "daemon/cli/work/commands.h"
+#include "daemon/cli/work/context.h"
+#include "daemon/service/service.h"
+#include "fs/store/store.h"
+
+namespace cairn::cli {
+namespace {
+
+std::vector<std::string> point_names(const Settings& settings, PointsListed listed) {
+  std::vector<std::string> names;
+  if (const auto daemon = connect_to_daemon(settings.socket)) {
+    const auto rows = (*daemon)->points(std::nullopt, listed);
+    if (!rows) return names;
+    for (const auto& row : *rows) names.push_back(text_of(row, "name"));
+    return names;
+  }
+  if (!settings.store.key.key_file) return names;
+  const auto key = read_unlock_key(settings.store.key);
+  if (!key) return names;
+  const auto store = Store::open(settings.store.path, *key);
+  if (!store) return names;
+  const auto points = listed == PointsListed::deleted ? (*store)->list_deleted_points() : (*store)->list_points();
+  if (!points) return names;
+  for (const PointName& point : *points) names.push_back(point.text());
+  return names;
+}
+
+}  // namespace
+
+Result<ExitCode> run(Context& context, const CompleteCommand& command) {
+  using Kind = Completion::Kind;
+  const Completion completion = completion_of(command.words);
+  std::vector<std::string> found = completion.words;
+  const std::string typed = command.words.empty() ? std::string() : command.words.back();
+  const auto offer = [&](const std::string& name) {
+    if (name.starts_with(typed)) found.push_back(name);
+  };
+  if (completion.kind == Kind::error_names)
+    for (const CatalogueEntry& entry : error_catalogue()) offer(std::string(entry.name));
+  const bool machines = completion.kind == Kind::machines || completion.kind == Kind::machines_or_points;
+  const bool points = completion.kind == Kind::points || completion.kind == Kind::machines_or_points;
+  const bool deleted = completion.kind == Kind::deleted_points;
+  if (machines || points || deleted) {
+    const char* environment = std::getenv("CAIRN_CONFIG");
+    std::filesystem::path file = completion.settings_file;
+    if (file.empty()) file = environment != nullptr && *environment != '\0' ? environment : kDefaultSettingsPath;
+    if (const auto settings = load_settings(file)) {
+      if (machines)
+        for (const auto& [name, machine] : settings->machines) offer(name);
+      if (deleted)
+        for (const std::string& name : point_names(*settings, PointsListed::deleted)) offer(name);
+      // Points only once a machine is named, when a machine alone is possible too: there may be thousands.
+      if (points && (!machines || typed.find('@') != std::string::npos)) {
+        std::set<std::string> latest;
+        for (const std::string& name : point_names(*settings, PointsListed::present)) {
+          offer(name);
+          latest.insert(name.substr(0, name.find('@')) + "@latest");
+        }
+        for (const std::string& name : latest) offer(name);
+      }
+    }
+  }
+  std::string text;
+  for (const std::string& name : found) text += name + "\n";
+  CAIRN_CHECK(context.output().answer(found, text));
+  return ExitCode::done;
+}
+
+}  // namespace cairn::cli

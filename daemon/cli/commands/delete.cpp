@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// cairn delete and undelete. Documents: {"points":[what the control API answers for each]}, and "error" when one could
+// not be: those after it were not tried.
+#include <unistd.h>
+
+#include <functional>
+#include <nlohmann/json.hpp>
+
+#include <fmt/format.h>
+
+#include "daemon/cli/text/documents.h"
+#include "daemon/cli/text/prompt.h"
+#include "daemon/cli/text/table.h"
+#include "daemon/cli/work/commands.h"
+#include "daemon/cli/work/context.h"
+#include "daemon/service/service.h"
+
+namespace cairn::cli {
+namespace {
+
+Result<ExitCode> for_each(Context& context, const std::vector<std::string>& points,
+                          const std::function<Result<nlohmann::json>(const std::string&)>& call) {
+  nlohmann::json document{{"points", nlohmann::json::array()}};
+  std::optional<Error> failed;
+  for (const std::string& point : points) {
+    auto done = call(point);
+    if (!done) {
+      failed = std::move(done).error();
+      document["error"] = error_document(*failed);
+      break;
+    }
+    document["points"].push_back(*std::move(done));
+  }
+  CAIRN_CHECK(context.output().answer(document, render_deletions(document)));
+  if (!failed) return ExitCode::done;
+  if (context.output().format() == Format::text) context.output().error_text(*failed);
+  return to_exit_code(*failed);
+}
+
+}  // namespace
+
+std::string render_deletions(const nlohmann::json& document) {
+  std::string text;
+  for (const auto& row : member(document, "points")) {
+    const std::string name = printable(text_of(row, "name"));
+    if (!member(row, "deleted").is_string())
+      text += "brought back " + name + "\n";
+    else if (flag_of(row, "purged"))
+      text += "removed " + name + " for good\n";
+    else
+      text += fmt::format("deleted {0}; \"cairn undelete {0}\" brings it back until {1}\n", name,
+                          time_of(row, "purge_after"));
+  }
+  return text;
+}
+
+Result<ExitCode> run(Context& context, const DeleteCommand& command) {
+  if (!command.yes) {
+    std::string names;
+    for (const std::string& point : command.points) names += (names.empty() ? "" : ", ") + printable(point);
+    if (!is_terminal(STDIN_FILENO))
+      return fail(ErrorCode::used_wrongly, "delete", names, "there is no terminal to ask on", "give --yes");
+    if (!confirm("Delete " + names + "?"))
+      return fail(ErrorCode::cancelled, "delete", names, "the answer was no", "answer y, or give --yes");
+  }
+  CAIRN_TRY(Service* const service, context.service());
+  return for_each(context, command.points, [&](const std::string& point) { return service->delete_point(point); });
+}
+
+Result<ExitCode> run(Context& context, const UndeleteCommand& command) {
+  CAIRN_TRY(Service* const service, context.service());
+  return for_each(context, command.points, [&](const std::string& point) { return service->undelete_point(point); });
+}
+
+}  // namespace cairn::cli

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// cairn key drill, cairn verify --proof: unlock recovery points with what is in them, in memory only. Document:
+// {"with":"recovery key"|"store key","points":[VERDICT (daemon/keys/point_unlock.h)],"proved":N,"unproved":N,
+// "not_encrypted":N}.
+#include <fmt/core.h>
+
+#include <map>
+#include <set>
+
+#include "daemon/cli/text/documents.h"
+#include "daemon/cli/text/table.h"
+#include "daemon/cli/work/commands.h"
+#include "daemon/cli/work/context.h"
+#include "daemon/keys/point_unlock.h"
+#include "daemon/queue/job_record.h"
+#include "fs/store/store.h"
+
+namespace cairn::cli {
+namespace {
+
+using nlohmann::json;
+
+enum class Which { newest, all };
+
+// MACHINE@POINT: that one; a machine, or nothing: its points, or everybody's. Errors: as Store::find_point,
+// no_such_machine.
+Result<std::vector<PointName>> choose_points(Store& store, const std::string& what, Which which) {
+  if (what.find('@') != std::string::npos) {
+    CAIRN_TRY(PointName point, store.find_point(what));
+    return std::vector{std::move(point)};
+  }
+  if (!what.empty()) CAIRN_CHECK(store.find_point(what + "@latest"));
+  CAIRN_TRY(const std::vector<PointName> points, store.list_points());
+  std::vector<PointName> chosen;
+  for (const PointName& point : points)
+    if (what.empty() || point.machine == what) chosen.push_back(point);
+  if (which == Which::all) return chosen;
+  std::map<std::string, PointName> newest;
+  for (const PointName& point : chosen) {
+    const auto [known, is_new] = newest.try_emplace(point.machine, point);
+    if (!is_new && known->second.time < point.time) known->second = point;
+  }
+  chosen.clear();
+  for (const auto& entry : newest) chosen.push_back(entry.second);
+  return chosen;
+}
+
+json unreadable(const PointName& name, const Error& error) {
+  return {{"point", name.text()},
+          {"state", "unproved"},
+          {"recorded", nullptr},
+          {"volumes", json::array()},
+          {"error", cairn::to_json(error)}};
+}
+
+Result<ExitCode> unlock_all(Context& context, const std::string& what, Which which) {
+  CAIRN_TRY(const UnlockKey key, context.unlock_key());
+  CAIRN_TRY(const auto store, context.open_store_with(key));
+  // The printed key is an owner of its own: it opens what is in escrow without the master key's help.
+  const bool on_paper = key.type == KeySlotType::recovery;
+  const EscrowKeys paper = on_paper ? escrow_keys_of(key.secret) : EscrowKeys{};
+  CAIRN_TRY(const std::vector<PointName> names, choose_points(*store, what, which));
+  json rows = json::array();
+  std::map<std::string, std::size_t> count{{"proved", 0}, {"unproved", 0}, {"not-encrypted", 0}};
+  for (const PointName& name : names) {
+    const auto point = store->load_point(name);
+    if (!point) {
+      if (point.error().code == ErrorCode::point_missing) continue;  // removed meanwhile
+      rows.push_back(unreadable(name, point.error()));
+    } else {
+      PointVerdict verdict = unlock_point(*store, *point, on_paper ? paper : store->escrow_keys());
+      // A recovery key that was added after the point was taken opens the store, and with it what is in escrow.
+      if (on_paper && verdict.state() == "unproved") verdict = unlock_point(*store, *point, store->escrow_keys());
+      rows.push_back(cairn::to_json(verdict));
+    }
+    ++count[rows.back()["state"].get<std::string>()];
+  }
+  const json document{{"with", on_paper ? "recovery key" : "store key"},
+                      {"points", std::move(rows)},
+                      {"proved", count["proved"]},
+                      {"unproved", count["unproved"]},
+                      {"not_encrypted", count["not-encrypted"]}};
+  CAIRN_CHECK(context.output().answer(document, render_drill(document)));
+  return count["unproved"] == 0 ? ExitCode::done : ExitCode::failed;
+}
+
+std::string volume_name(const json& point, const json& volume) {
+  const std::uint64_t partition = number_of(volume, "partition");
+  return text_of(point, "point") + "/" + text_of(volume, "disk") +
+         (partition == 0 ? "" : fmt::format(", partition {}", partition));
+}
+
+}  // namespace
+
+std::string render_drill(const json& document) {
+  std::string text;
+  for (const auto& point : member(document, "points")) {
+    if (const json& error = member(point, "error"); error.is_object())
+      text += fmt::format("FAILED    {}: {} [{}]\n", text_of(point, "point"), text_of(error, "message"),
+                          text_of(error, "name"));
+    for (const auto& volume : member(point, "volumes")) {
+      const json& error = member(volume, "error");
+      if (error.is_object()) {
+        text += fmt::format("FAILED    {}: {} [{}]\n", volume_name(point, volume), text_of(error, "message"),
+                            text_of(error, "name"));
+        continue;
+      }
+      const json& slot = member(volume, "slot");
+      text +=
+          fmt::format("unlocked  {}: {} {} with {} version {}{}\n", volume_name(point, volume), text_of(volume, "type"),
+                      text_of(volume, "uuid"), text_of(volume, "secret"), text_of(volume, "secret_version"),
+                      slot.is_number_integer() && slot.get<int>() >= 0 ? fmt::format(", key slot {}", slot.get<int>())
+                                                                       : std::string());
+    }
+  }
+  text +=
+      fmt::format("{} with the {}: {} proved, {} not, {} without encrypted disks\n",
+                  count_of(member(document, "points").size(), "point"), text_of(document, "with"),
+                  number_of(document, "proved"), number_of(document, "unproved"), number_of(document, "not_encrypted"));
+  if (text_of(document, "with") != "recovery key")
+    text += "  The printed recovery key was not tried; with --recovery-key FILE it is.\n";
+  return printable(text, Lines::keep);
+}
+
+Result<ExitCode> run(Context& context, const KeyDrillCommand& command) {
+  return unlock_all(context, command.point, Which::newest);
+}
+
+Result<ExitCode> verify_proofs(Context& context, const VerifyCommand& command) {
+  return unlock_all(context, command.what, Which::all);
+}
+
+}  // namespace cairn::cli

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// cairn key import: a BEK from a file or standard input, tried on the disk, wrapped by its KEK, stored. Document:
+// {"disk","secret","version","type","kek","kek_version","opened":[{"partition","type","slot"}]}.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "config/base/text.h"
+#include "crypto/key_slots.h"
+#include "crypto/volume/unlock.h"
+#include "daemon/cli/text/documents.h"
+#include "daemon/cli/text/prompt.h"
+#include "daemon/cli/text/table.h"
+#include "daemon/cli/work/commands.h"
+#include "daemon/cli/work/context.h"
+#include "daemon/cli/work/disk_choice.h"
+#include "daemon/cli/work/vault_choice.h"
+#include "daemon/keys/key_rules.h"
+#include "daemon/keys/stored_header.h"
+#include "fs/image/image_reader.h"
+
+namespace cairn::cli {
+namespace {
+
+using nlohmann::json;
+
+Result<VaultReference> bek_of(const KeyImportCommand& command, const ChosenDisk& disk) {
+  const std::vector<VaultReference>& beks = disk.settings->beks;
+  if (beks.empty() || !disk.settings->kek)
+    return fail(beks.empty() ? ErrorCode::keys_missing : ErrorCode::bek_without_kek, "import a key for", disk.object,
+                beks.empty() ? "the settings name no bek and kek for it" : "the settings name no kek for it",
+                "name them in the settings first: bek: VAULT/NAME, kek: VAULT/NAME");
+  if (command.secret.empty()) {
+    if (beks.size() == 1) return beks.front();
+    std::string names;
+    for (const VaultReference& bek : beks) names += (names.empty() ? "" : ", ") + bek.text();
+    return fail(ErrorCode::used_wrongly, "import a key for", disk.object, "it has several: " + names,
+                "say which with --secret VAULT/NAME");
+  }
+  for (const VaultReference& bek : beks)
+    if (bek.text() == command.secret) return bek;
+  return fail(ErrorCode::used_wrongly, "import a key for", disk.object,
+              "the settings name no bek " + command.secret + " for it", "name one of those in the settings");
+}
+
+Result<SecretBytes> read_bek(const std::string& from) {
+  if (from == "-") return read_secret_from_input("Key of the disk: ", kMaxBekBytes);
+  return read_key_file(from, kMaxBekBytes);
+}
+
+// A BEK and as what it opened.
+struct Opened {
+  BekType type;
+  SecretBytes bek;
+  json volumes = json::array();
+};
+
+class DiskTrial {
+ public:
+  DiskTrial(ImageReader& image, const DiskFacts& facts, const std::string& object)
+      : image_(image), facts_(facts), object_(object) {}
+
+  // Errors: that of the last volume when it opens none.
+  Result<Opened> try_as(BekType type, const SecretBytes& given) {
+    CAIRN_TRY(SecretBytes bek, normal_bek(type, SecretBytes::copy_of(given.reveal()), object_));
+    Opened opened{type, std::move(bek)};
+    std::optional<Error> error;
+    for (const VolumeFacts& volume : facts_.volumes) {
+      if (is_bitlocker(type) != (volume.type == VolumeType::bitlocker)) continue;
+      const ReadHeader read = read_live_header(image_, volume);
+      const auto unlocked = unlock_volume(volume, read, type, opened.bek, volume_object(object_, volume));
+      if (unlocked)
+        opened.volumes.push_back(
+            {{"partition", volume.partition}, {"type", to_string(volume.type)}, {"slot", unlocked->slot}});
+      else
+        error = unlocked.error();
+    }
+    if (!opened.volumes.empty()) return opened;
+    if (error) return pass_on(*std::move(error));
+    return fail(ErrorCode::bek_does_not_open, "unlock", object_,
+                "no volume on it takes a key of type " + std::string(to_string(type)));
+  }
+
+  // As a file first; typed into a file, a passphrase often ends in a newline that is not part of it.
+  Result<Opened> find_out(const SecretBytes& given) {
+    const bool bitlocker = std::ranges::any_of(
+        facts_.volumes, [](const VolumeFacts& volume) { return volume.type == VolumeType::bitlocker; });
+    if (bitlocker) return try_as(bitlocker_bek_type(given), given);
+    auto as_file = try_as(BekType::luks_key_file, given);
+    if (as_file || as_file.error().code != ErrorCode::bek_does_not_open || given.empty() ||
+        given.reveal().back() != '\n')
+      return as_file;
+    auto typed = try_as(BekType::luks_passphrase, given);
+    return typed ? std::move(typed) : std::move(as_file);
+  }
+
+ private:
+  ImageReader& image_;
+  const DiskFacts& facts_;
+  const std::string& object_;
+};
+
+}  // namespace
+
+Result<ExitCode> run(Context& context, const KeyImportCommand& command) {
+  CAIRN_TRY(const Settings* const settings, context.settings());
+  CAIRN_TRY(const ChosenDisk disk, choose_disk(*settings, command.disk));
+  CAIRN_TRY(const VaultReference secret, bek_of(command, disk));
+  const VaultReference& kek = *disk.settings->kek;
+  if (kek.vault != secret.vault)
+    return fail(ErrorCode::bek_other_kek, "import a key for", disk.object,
+                "its bek is in the vault " + secret.vault + " and its kek in " + kek.vault,
+                "name a kek of the same vault in the settings");
+  std::optional<BekType> type;
+  if (!command.type.empty()) {
+    type = parse_bek_type(command.type);
+    if (!type)
+      return fail(ErrorCode::used_wrongly, "import a key for", disk.object,
+                  "there is no key type \"" + command.type + "\"", "see \"cairn key import --help\"");
+  }
+  CAIRN_TRY(const auto image, open_image(disk.settings->image, CloneMode::never));
+  CAIRN_TRY(const DiskFacts facts, probe_disk(image->fd(), image->size(), disk.object));
+  if (!facts.encrypted())
+    return fail(ErrorCode::keys_not_needed, "import a key for", disk.object,
+                "no LUKS or BitLocker volume is on " + disk.settings->image.string());
+  CAIRN_TRY(const SecretBytes given, read_bek(command.from));
+  DiskTrial trial(*image, facts, disk.object);
+  CAIRN_TRY(Opened opened, type ? trial.try_as(*type, given) : trial.find_out(given));
+
+  CAIRN_TRY(const auto vault, open_vault_as(*settings, secret.vault, command.as));
+  WrappedBek bek;
+  bek.type = opened.type;
+  if (command.from != "-") bek.file_name = printable(std::filesystem::path(command.from).filename().string());
+  bek.kek = kek.name;
+  CAIRN_TRY(bek.wrapped, vault->wrap(kek.name, opened.bek));
+  bek.created = system_clock().now();
+  // What could not be unwrapped again would be noticed by the next backup; better now.
+  CAIRN_TRY(const SecretBytes back, vault->unwrap(kek.name, bek.wrapped));
+  if (!std::ranges::equal(back.reveal(), opened.bek.reveal()))
+    return fail(ErrorCode::unwrap_failed, "import a key for", disk.object,
+                "the vault " + secret.vault + " unwraps it to something else than was wrapped; nothing was stored");
+  CAIRN_TRY(const std::string version, vault->set_secret(secret.name, bek));
+
+  const json document{{"disk", disk.object},         {"secret", secret.text()}, {"version", version},
+                      {"type", to_string(bek.type)}, {"kek", kek.text()},       {"kek_version", bek.wrapped.version},
+                      {"opened", opened.volumes}};
+  CAIRN_CHECK(context.output().answer(
+      document, fmt::format("{} opens {} of {} encrypted {} of {}\nstored as {} version {}, wrapped by {} version {}\n",
+                            to_string(bek.type), opened.volumes.size(), facts.volumes.size(),
+                            facts.volumes.size() == 1 ? "volume" : "volumes", disk.object, secret.text(), version,
+                            kek.text(), bek.wrapped.version)));
+  return ExitCode::done;
+}
+
+}  // namespace cairn::cli

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// cairn points: the recovery points, or all about one. Documents: daemon/API.md "Point row", fs/store/FORMAT.md.
+#include <algorithm>
+
+#include "daemon/cli/text/documents.h"
+#include "daemon/cli/text/table.h"
+#include "daemon/cli/work/commands.h"
+#include "daemon/cli/work/context.h"
+#include "daemon/service/service.h"
+
+namespace cairn::cli {
+namespace {
+
+std::uint64_t size_of_disks(const nlohmann::json& row) {
+  std::uint64_t size = 0;
+  for (const auto& disk : member(row, "disks")) size += number_of(disk, "size");
+  return size;
+}
+
+// How the volume was unlocked, or why not.
+std::string proof_line(const nlohmann::json& proof) {
+  const std::string where =
+      text_of(proof, "disk") + (number_of(proof, "partition") == 0
+                                    ? std::string()
+                                    : ", partition " + std::to_string(number_of(proof, "partition")));
+  if (!flag_of(proof, "proved")) return printable(where + ": not unlocked: " + text_of(proof, "reason"));
+  std::string line = where + ": unlocked with " + text_of(proof, "secret") + " version " +
+                     text_of(proof, "secret_version") + ", wrapped by " + text_of(proof, "kek") + " version " +
+                     text_of(proof, "kek_version");
+  const nlohmann::json& slot = member(proof, "slot");
+  if (slot.is_number_integer() && slot.get<int>() >= 0) line += ", key slot " + std::to_string(slot.get<int>());
+  return printable(line);
+}
+
+// What keeps it besides the retention rule: "protected", "immutable until 2026-12-21".
+std::string marks_text(const nlohmann::json& row) {
+  std::string text;
+  if (const nlohmann::json& protection = member(row, "protected"); protection.is_object()) {
+    text = "protected";
+    if (const std::string until = time_of(protection, "until"); !until.empty()) text += " until " + until.substr(0, 10);
+  }
+  if (const std::string until = time_of(row, "immutable_until"); !until.empty())
+    text += (text.empty() ? "immutable until " : ", immutable until ") + until.substr(0, 10);
+  return text;
+}
+
+std::string volume_line(const nlohmann::json& volume) {
+  std::string line = text_of(volume, "type");
+  const std::uint64_t partition = number_of(volume, "partition");
+  line += partition == 0 ? " on the whole disk" : " on partition " + std::to_string(partition);
+  if (const std::string cipher = text_of(volume, "cipher"); !cipher.empty()) line += ", " + cipher;
+  if (const std::string uuid = text_of(volume, "uuid"); !uuid.empty()) line += ", UUID " + uuid;
+  if (const std::string damage = text_of(volume, "damage"); !damage.empty()) line += ", header damaged: " + damage;
+  return printable(line);
+}
+
+}  // namespace
+
+std::string render_points(const nlohmann::json& rows, UtcTime now) {
+  if (rows.empty()) return "no recovery points yet; \"cairn backup MACHINE\" makes one\n";
+  // Columns that say something of a few points only are there when they do.
+  const bool marked = std::ranges::any_of(rows, [&](const auto& row) { return !marks_text(row).empty(); });
+  const bool deleted = std::ranges::any_of(rows, [](const auto& row) { return member(row, "deleted").is_object(); });
+  std::vector<Table::Column> columns{
+      {"POINT"},       {"TIME"}, {"AGE", Align::right}, {"SIZE", Align::right}, {"NEW", Align::right},
+      {"CONSISTENCY"}, {"PROOF"}};
+  if (marked) columns.push_back({"KEPT"});
+  if (deleted) {
+    columns.push_back({"DELETED"});
+    columns.push_back({"UNTIL"});
+    columns.push_back({"BECAUSE"});
+  }
+  Table table(std::move(columns));
+  std::string remarks;
+  for (const auto& row : rows) {
+    const auto age = since(row, "time", now);
+    const std::string name = text_of(row, "name");
+    const nlohmann::json& error = member(row, "error");
+    const std::string proof = error.is_object() ? "[" + text_of(error, "name") + "]" : text_of(row, "proof");
+    std::vector<std::string> cells{name.empty() ? text_of(row, "machine") + "@" + text_of(row, "point") : name,
+                                   time_of(row, "time"),
+                                   age ? format_age(*age) : "",
+                                   error.is_object() ? "" : format_size(size_of_disks(row)),
+                                   size_of(row, "new_bytes"),
+                                   text_of(row, "consistency"),
+                                   proof};
+    if (marked) cells.push_back(marks_text(row));
+    if (deleted) {
+      const nlohmann::json& deletion = member(row, "deleted");
+      cells.push_back(time_of(deletion, "time"));
+      cells.push_back(time_of(deletion, "purge_after"));
+      cells.push_back(text_of(deletion, "because"));
+    }
+    table.add(std::move(cells));
+    if (error.is_object()) remarks += "warning: " + printable(text_of(error, "message")) + "\n";
+  }
+  return table.text() + remarks;
+}
+
+std::string render_point(const nlohmann::json& document) {
+  const nlohmann::json& proof = member(document, "proof");
+  std::string proof_text = proof.is_object() ? text_of(proof, "state") : text_of(document, "proof");
+  if (const std::string reason = text_of(proof, "reason"); !reason.empty()) proof_text += " (" + reason + ")";
+  std::string name = text_of(document, "name");
+  if (name.empty()) name = text_of(document, "machine") + "@" + text_of(document, "point");
+  const std::string took = member(document, "duration_ms").is_number()
+                               ? format_took(std::chrono::milliseconds(number_of(document, "duration_ms")))
+                               : std::string();
+  std::string text = fact_lines({{"point", name},
+                                 {"time", time_of(document, "time")},
+                                 {"consistency", text_of(document, "consistency")},
+                                 {"proof", proof_text},
+                                 {"immutable until", time_of(document, "immutable_until")},
+                                 {"previous", text_of(document, "previous_name")},
+                                 {"read", size_of(document, "read_bytes")},
+                                 {"new", size_of(document, "new_bytes")},
+                                 {"stored", size_of(document, "stored_bytes")},
+                                 {"took", took},
+                                 {"made by", text_of(document, "made_by")},
+                                 {"host", text_of(document, "host")}});
+  for (const auto& disk : member(document, "disks")) {
+    const nlohmann::json& map = member(disk, "map");
+    const nlohmann::json& sizes = map.is_object() ? map : disk;
+    text += "disk " + printable(text_of(disk, "name")) + ": " + format_size(number_of(sizes, "size"));
+    if (member(sizes, "data_bytes").is_number()) text += ", " + size_of(sizes, "data_bytes") + " of it data";
+    text += "\n";
+    const nlohmann::json& facts = member(disk, "facts");
+    const nlohmann::json& from = facts.is_object() ? facts : disk;
+    for (const auto& volume : member(from, "volumes")) text += "  " + volume_line(volume) + "\n";
+    for (const auto& header : member(disk, "headers")) text += "  header " + printable(text_of(header, "name")) + "\n";
+    for (const auto& remark : member(from, "remarks"))
+      if (remark.is_string()) text += "  remark: " + printable(remark.get<std::string>()) + "\n";
+  }
+  for (const auto& volume : member(proof, "volumes")) text += "proof " + proof_line(volume) + "\n";
+  for (const auto& warning : member(document, "warnings"))
+    if (warning.is_string()) text += "warning: " + printable(warning.get<std::string>()) + "\n";
+  return text;
+}
+
+Result<ExitCode> run(Context& context, const PointsCommand& command) {
+  CAIRN_TRY(Service* const service, context.service());
+  if (command.what.find('@') != std::string::npos) {
+    CAIRN_TRY(const nlohmann::json document, service->point(command.what));
+    CAIRN_CHECK(context.output().answer(document, render_point(document)));
+    return ExitCode::done;
+  }
+  std::optional<std::string> machine;
+  if (!command.what.empty()) machine = command.what;
+  CAIRN_TRY(const nlohmann::json rows,
+            service->points(machine, command.deleted ? PointsListed::deleted : PointsListed::present));
+  const std::string none = command.deleted ? "no recovery points are deleted\n"
+                                           : "no recovery points yet; \"cairn backup MACHINE\" makes one\n";
+  CAIRN_CHECK(context.output().answer(rows, rows.empty() ? none : render_points(rows, system_clock().now())));
+  bool damaged = false;
+  for (const auto& row : rows) damaged = damaged || member(row, "error").is_object();
+  return damaged ? ExitCode::warnings : ExitCode::done;
+}
+
+}  // namespace cairn::cli

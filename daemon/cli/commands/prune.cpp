@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// cairn prune: applies the policies, or says what they would do. Document: {"jobs":[Job]}, daemon/API.md "Result of a
+// prune".
+#include <nlohmann/json.hpp>
+
+#include "daemon/cli/text/documents.h"
+#include "daemon/cli/text/table.h"
+#include "daemon/cli/work/commands.h"
+#include "daemon/cli/work/context.h"
+#include "daemon/cli/work/finish_jobs.h"
+#include "daemon/service/service.h"
+
+namespace cairn::cli {
+namespace {
+
+std::string joined(const nlohmann::json& texts) {
+  std::string all;
+  for (const auto& text : texts)
+    if (text.is_string()) all += (all.empty() ? "" : ", ") + text.get<std::string>();
+  return printable(all);
+}
+
+// "purge" and what it says of the point now.
+std::string fate_of(const nlohmann::json& row, bool dry_run) {
+  const std::string action = text_of(row, "action");
+  if (action == "keep") return "keep";
+  if (action == "wait") return "deleted";
+  if (action == "delete") return dry_run ? "would be deleted" : "deleted";
+  return dry_run ? "would be removed" : "removed";
+}
+
+std::string collection_text(const nlohmann::json& collection, bool dry_run) {
+  if (!collection.is_object()) return {};
+  if (const std::string why = text_of(collection, "skipped"); !why.empty())
+    return "no garbage was collected: " + printable(why) + "\n";
+  if (member(collection, "error").is_object()) return {};  // stands among the warnings
+  std::string text = dry_run ? "to be freed now: " : "freed ";
+  text += size_of(collection, "freed_bytes") + " in " + count_of(number_of(collection, "removed_packs"), "pack");
+  if (const std::uint64_t rewritten = number_of(collection, "rewritten_packs"); rewritten > 0)
+    text += ", " + std::to_string(rewritten) + " of them rewritten";
+  if (const std::uint64_t waiting = number_of(collection, "waiting_bytes"); waiting > 0)
+    text += "; " + format_size(waiting) + " more by the next prune";
+  return text + "\n";
+}
+
+}  // namespace
+
+std::string render_prune(const nlohmann::json& result) {
+  const bool dry_run = flag_of(result, "dry_run");
+  std::string text;
+  for (const auto& machine : member(result, "machines")) {
+    text += printable(text_of(machine, "machine")) + ": ";
+    const std::string policy = text_of(machine, "policy");
+    text += policy.empty() ? "not in the settings" : "policy " + printable(policy);
+    text += ", " + std::to_string(number_of(machine, "kept")) + " kept, " +
+            std::to_string(number_of(machine, "deleted")) + (dry_run ? " to be deleted, " : " deleted, ") +
+            std::to_string(number_of(machine, "waiting")) + " deleted before, " +
+            std::to_string(number_of(machine, "purged")) + (dry_run ? " to be removed\n" : " removed\n");
+    Table table({{"POINT"}, {"FATE"}, {"UNTIL"}, {"WHY"}});
+    for (const auto& row : member(machine, "points")) {
+      const std::string action = text_of(row, "action");
+      if (!dry_run && (action == "keep" || action == "wait") && !flag_of(row, "damaged")) continue;
+      const bool ends = action == "delete" || action == "wait";
+      table.add({text_of(row, "name"), fate_of(row, dry_run), ends ? time_of(row, "purge_after") : "",
+                 joined(member(row, "reasons"))});
+    }
+    if (!table.empty()) text += table.text();
+    for (const auto& row : member(machine, "points"))
+      if (flag_of(row, "damaged"))
+        text += "warning: " + printable(text_of(row, "name") + ": " + text_of(row, "note")) + "\n";
+  }
+  return text + collection_text(member(result, "collection"), dry_run);
+}
+
+Result<ExitCode> run(Context& context, const PruneCommand& command) {
+  CAIRN_TRY(Service* const service, context.service());
+  PruneRequest request;
+  if (!command.machine.empty()) request.machine = command.machine;
+  request.dry_run = command.dry_run;
+  request.accept_clock = command.accept_clock;
+  request.accept_damage = command.accept_damage;
+  request.rate = command.rate;
+  CAIRN_TRY(const nlohmann::json started, service->start_prune(request));
+  return finish_jobs(context, {{"jobs", nlohmann::json::array({started})}});
+}
+
+}  // namespace cairn::cli

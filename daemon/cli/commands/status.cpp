@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// cairn status: daemon, store, mount and machines at a glance, warnings first. Documents: daemon/API.md "Status"; the
+// command adds "warnings", the list that its text begins with.
+#include <fmt/core.h>
+
+#include "daemon/cli/text/documents.h"
+#include "daemon/cli/text/table.h"
+#include "daemon/cli/work/commands.h"
+#include "daemon/cli/work/context.h"
+#include "daemon/service/service.h"
+
+namespace cairn::cli {
+namespace {
+
+std::string due(const nlohmann::json& machine, UtcTime now) {
+  const auto past = since(machine, "next_run", now);
+  if (!past) return {};
+  return past->count() > 0 ? "overdue" : "in " + format_age(-*past);
+}
+
+// "1.20 GiB", "more than 1.20 GiB"; empty: not known.
+std::string clone_space(const nlohmann::json& disk) {
+  const std::string size = size_of(disk, "clone_bytes");
+  return size.empty() || flag_of(disk, "clone_bytes_complete") ? size : "more than " + size;
+}
+
+std::string render_tracking(const nlohmann::json& machines) {
+  Table table({{"DISK"}, {"TRACKING"}, {"READ WHOLE"}, {"CLONE KEEPS", Align::right}, {"CLONE, OR WHY NOT"}});
+  bool any = false;
+  for (const auto& machine : machines) {
+    for (const auto& disk : member(machine, "disks")) {
+      any = true;
+      const std::string reason = text_of(disk, "reason");
+      table.add({text_of(machine, "machine") + "/" + text_of(disk, "disk"), text_of(disk, "tracking"),
+                 time_of(disk, "last_full_read"), clone_space(disk), reason.empty() ? text_of(disk, "clone") : reason});
+    }
+  }
+  return any ? table.text() : std::string();
+}
+
+std::string last_job(const nlohmann::json& machine) {
+  const nlohmann::json& job = member(machine, "last_job");
+  const nlohmann::json& error = member(job, "error");
+  std::string text = text_of(job, "state");
+  if (error.is_object()) text += " [" + text_of(error, "name") + "]";
+  return text;
+}
+
+}  // namespace
+
+std::vector<std::string> status_warnings(const nlohmann::json& document, UtcTime now) {
+  std::vector<std::string> warnings;
+  const bool running = flag_of(member(document, "daemon"), "running");
+  if (!running)
+    warnings.emplace_back("no daemon is running: nothing is backed up on schedule (systemctl start cairnd)");
+  add_verify_warnings(member(document, "verify"), now, warnings);
+  const nlohmann::json& mount = member(document, "mount");
+  if (running && mount.is_object() && text_of(mount, "state") != "mounted") {
+    std::string text = "recovery points are not mounted at " + text_of(mount, "path");
+    if (const std::string why = text_of(member(mount, "error"), "message"); !why.empty()) text += ": " + why;
+    warnings.push_back(text);
+  }
+  if (const nlohmann::json& error = member(member(document, "store"), "error"); error.is_object())
+    warnings.push_back(text_of(error, "message") + "; store.json.copy is used [" + text_of(error, "name") + "]");
+  const nlohmann::json& journal_error = member(member(document, "journal"), "error");
+  if (journal_error.is_object())
+    warnings.push_back(text_of(journal_error, "message") + " [" + text_of(journal_error, "name") + "]");
+  for (const auto& machine : member(document, "machines")) {
+    const std::string name = text_of(machine, "machine");
+    if (!flag_of(machine, "in_settings")) {
+      warnings.push_back(name + " is not in the settings any more: its points stay, but it is not backed up");
+      continue;
+    }
+    const nlohmann::json& job = member(machine, "last_job");
+    const std::string state = text_of(job, "state");
+    if (state == "Failed") {
+      warnings.push_back(name + ": the last job failed: " + text_of(member(job, "error"), "message") + " [" +
+                         text_of(member(job, "error"), "name") + "]");
+    } else if (state == "CompletedWithWarnings") {
+      for (const auto& warning : member(job, "warnings"))
+        if (warning.is_string()) warnings.push_back(name + ": " + warning.get<std::string>());
+    }
+    for (const auto& finding : member(member(machine, "keys"), "findings"))
+      if (text_of(finding, "state") != "good")
+        warnings.push_back(name + "/" + text_of(finding, "disk") + ": " + text_of(finding, "detail") + " [" +
+                           text_of(member(finding, "error"), "name") + "]");
+    if (const nlohmann::json& proof = member(machine, "proof"); flag_of(proof, "wanting")) {
+      const std::string last = text_of(proof, "last_proved");
+      if (last.empty())
+        warnings.push_back(name + " has no recovery point that was proved");
+      else
+        warnings.push_back(fmt::format("{}: the newest recovery point that was proved is {}", name, last));
+    }
+    if (number_of(machine, "points") == 0) warnings.push_back(name + " has no recovery point yet");
+    // An hour's grace: jitter and a queue are no reason to wake anybody.
+    if (const auto past = since(machine, "next_run", now); running && past && *past > std::chrono::hours(1))
+      warnings.push_back(name + ": its run of " + time_of(machine, "next_run") + " has not started");
+  }
+  return warnings;
+}
+
+namespace {
+// As it was when it was measured last: measuring reads all disk maps.
+std::string space_text(const nlohmann::json& space) {
+  if (!space.is_object()) return "not measured yet: \"cairn store info\" does";
+  return fmt::format("{} stored for {} of disks; {} reclaimable, the next prune frees {} (at {})",
+                     size_of(space, "stored_bytes"), size_of(space, "logical_bytes"),
+                     size_of(space, "reclaimable_bytes"), size_of(space, "next_prune_frees_bytes"),
+                     time_of(space, "measured"));
+}
+}  // namespace
+
+std::string render_status(const nlohmann::json& document, UtcTime now) {
+  std::string text;
+  for (const std::string& warning : status_warnings(document, now)) text += "warning: " + printable(warning) + "\n";
+  if (!text.empty()) text += "\n";
+  const nlohmann::json& daemon = member(document, "daemon");
+  const nlohmann::json& store = member(document, "store");
+  const nlohmann::json& mount = member(document, "mount");
+  const nlohmann::json& jobs = member(document, "jobs");
+  std::string daemon_text = "not running";
+  if (flag_of(daemon, "running"))
+    daemon_text = "running, pid " + std::to_string(number_of(daemon, "pid")) + ", since " + time_of(daemon, "started");
+  std::string mount_text;
+  if (mount.is_object()) mount_text = text_of(mount, "path") + " (" + text_of(mount, "state") + ")";
+  text += fact_lines({{"daemon", daemon_text},
+                      {"store", text_of(store, "path") + ", " + count_of(number_of(store, "points"), "point")},
+                      {"space", space_text(member(document, "space"))},
+                      {"mount", mount_text},
+                      {"jobs", std::to_string(number_of(jobs, "running")) + " running, " +
+                                   std::to_string(number_of(jobs, "queued")) + " waiting"},
+                      {"verified", render_verify_status(member(document, "verify"), now)},
+                      {"no recent proof", count_of(number_of(document, "machines_without_recent_proof"), "machine")}});
+  const nlohmann::json& machines = member(document, "machines");
+  if (!machines.is_array() || machines.empty()) return text + "\nno machines in the settings\n";
+  Table table({{"MACHINE"},
+               {"POLICY"},
+               {"POINTS", Align::right},
+               {"LAST POINT"},
+               {"AGE", Align::right},
+               {"PROOF"},
+               {"NEXT RUN"},
+               {"LAST JOB"}});
+  for (const auto& machine : machines) {
+    const auto age = since(machine, "last_point_time", now);
+    table.add({text_of(machine, "machine"), text_of(machine, "policy"), std::to_string(number_of(machine, "points")),
+               time_of(machine, "last_point_time"), age ? format_age(*age) : "",
+               text_of(member(machine, "proof"), "newest"), due(machine, now), last_job(machine)});
+  }
+  text += "\n" + table.text();
+  return text + "\n" + render_tracking(machines);
+}
+
+Result<ExitCode> run(Context& context, const StatusCommand&) {
+  CAIRN_TRY(Service* const service, context.service());
+  CAIRN_TRY(nlohmann::json document, service->status());
+  const UtcTime now = system_clock().now();
+  document["warnings"] = status_warnings(document, now);
+  CAIRN_CHECK(context.output().answer(document, render_status(document, now)));
+  return ExitCode::done;
+}
+
+}  // namespace cairn::cli

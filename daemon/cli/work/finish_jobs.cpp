@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/cli/work/finish_jobs.h"
+
+#include <unistd.h>
+
+#include "daemon/cli/text/documents.h"
+#include "daemon/cli/text/table.h"
+#include "daemon/cli/work/commands.h"
+#include "daemon/cli/work/context.h"
+#include "daemon/cli/work/follow_jobs.h"
+#include "daemon/queue/job_record.h"
+#include "daemon/service/service.h"
+
+namespace cairn::cli {
+
+namespace {
+
+constexpr std::size_t kRangesShown = 20;
+
+// Without a daemon the prune that follows a backup is this process's own, too: it waits for it. What went wrong with
+// one is told, and is no failure of the backup.
+std::vector<std::string> wait_for_prunes(Service& service, const nlohmann::json& jobs) {
+  nlohmann::json prunes = nlohmann::json::array();
+  for (const auto& job : jobs) {
+    const std::string id = text_of(member(job, "result"), "prune");
+    if (id.empty()) continue;
+    // Of very many jobs the oldest are forgotten when they have ended.
+    if (auto prune = service.job(id)) prunes.push_back(*std::move(prune));
+  }
+  const auto ended = follow_jobs(service, prunes, false);
+  if (!ended) return {"the prunes after the backups: " + ended.error().message()};
+  std::vector<std::string> warnings;
+  for (const auto& prune : *ended) {
+    const std::string about = text_of(prune, "object") + ": the prune after the backup: ";
+    const nlohmann::json& error = member(prune, "error");
+    if (error.is_object()) warnings.push_back(about + text_of(error, "message") + " [" + text_of(error, "name") + "]");
+    for (const auto& warning : member(prune, "warnings"))
+      if (warning.is_string()) warnings.push_back(about + warning.get<std::string>());
+  }
+  return warnings;
+}
+
+}  // namespace
+
+std::string render_zeros(const nlohmann::json& file) {
+  const nlohmann::json& damaged = member(file, "damaged");
+  const nlohmann::json& ranges = member(damaged, "ranges");
+  std::string text;
+  std::size_t shown = 0;
+  for (const auto& range : ranges) {
+    const std::string bytes = bytes_of(range);
+    if (bytes.empty()) continue;
+    if (shown == kRangesShown) break;
+    ++shown;
+    text += "    zeros: bytes " + bytes + "\n";
+  }
+  if (shown < ranges.size())
+    text += "    zeros: and more, " + size_of(damaged, "bytes") + " in all: --json lists " +
+            count_of(ranges.size(), "range") + "\n";
+  return text;
+}
+
+std::string render_finished_job(const nlohmann::json& job) {
+  const nlohmann::json& result = member(job, "result");
+  const std::string object = text_of(job, "object");
+  const std::string point = text_of(job, "point");
+  std::string line = printable(point.empty() ? object : point) + "  " + printable(text_of(job, "state"));
+  if (result.is_object() && text_of(job, "kind") == "backup") {
+    line += "  read " + format_size(number_of(result, "read_bytes")) + ", new " +
+            format_size(number_of(result, "new_bytes")) + ", stored " + format_size(number_of(result, "stored_bytes"));
+  }
+  if (result.is_object()) line += ", " + format_took(std::chrono::milliseconds(number_of(result, "duration_ms")));
+  std::string all = line + "\n";
+  for (const auto& file : member(result, "files"))
+    all += "  " + printable(text_of(file, "path")) + "  " + size_of(file, "size") + ", " + size_of(file, "data_bytes") +
+           " of it data\n" + render_zeros(file);
+  if (result.is_object() && text_of(job, "kind") == "prune") all += render_prune(result);
+  for (const auto& warning : member(job, "warnings"))
+    if (warning.is_string()) all += "  warning: " + printable(warning.get<std::string>()) + "\n";
+  return all;
+}
+
+Result<ExitCode> finish_jobs(Context& context, const nlohmann::json& started) {
+  CAIRN_TRY(Service* const service, context.service());
+  const bool progress = context.output().format() == Format::text && ::isatty(STDERR_FILENO) != 0;
+  CAIRN_TRY(nlohmann::json jobs, follow_jobs(*service, member(started, "jobs"), progress));
+  nlohmann::json document{{"jobs", std::move(jobs)}};
+  std::string text;
+  for (const auto& job : document["jobs"]) {
+    text += render_finished_job(job);
+    const nlohmann::json& error = member(job, "error");
+    if (error.is_object() && !document.contains("error")) document["error"] = error_document(error_from_json(error));
+  }
+  if (!context.with_daemon()) {
+    const std::vector<std::string> warnings = wait_for_prunes(*service, document["jobs"]);
+    for (const std::string& warning : warnings) text += "warning: " + printable(warning) + "\n";
+    if (!warnings.empty()) document["warnings"] = warnings;
+  }
+  CAIRN_CHECK(context.output().answer(document, text));
+  if (context.output().format() == Format::text) {
+    for (const auto& job : document["jobs"]) {
+      const nlohmann::json& error = member(job, "error");
+      if (error.is_object()) context.output().error_text(error_from_json(error), text_of(job, "object"));
+    }
+  }
+  return exit_code_of(document["jobs"]);
+}
+
+}  // namespace cairn::cli

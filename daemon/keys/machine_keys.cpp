@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/keys/machine_keys.h"
+
+#include <fmt/core.h>
+
+#include "daemon/keys/key_rules.h"
+#include "daemon/keys/stored_header.h"
+#include "fs/image/image_reader.h"
+#include "fs/store/store.h"
+
+namespace cairn {
+namespace {
+
+using Kind = KeyFinding::Kind;
+
+class MachineCheck {
+ public:
+  MachineCheck(const MachineSettings& machine, VaultSet& vaults, Store& store)
+      : machine_(machine), vaults_(vaults), store_(store), owners_(store.escrow_owners()) {
+    const auto newest = store.find_point(machine.name + "@latest");
+    auto point = newest ? store.load_point(*newest) : Result<RecoveryPoint>(pass_on(newest.error()));
+    if (point) previous_ = *std::move(point);
+  }
+
+  void check(const DiskSettings& disk) {
+    const std::string object = disk_object(machine_.name, disk.name);
+    const auto image = open_image(disk.image, CloneMode::never);
+    if (!image || (*image)->fd() < 0) return;
+    const auto facts = probe_disk((*image)->fd(), (*image)->size(), object);
+    if (!facts) return;
+    const DiskRecord* before = previous_ ? previous_->disk(disk.name) : nullptr;
+    if (auto idle = keys_not_needed(disk, *facts, before, object)) add(disk, Kind::warning, *std::move(idle));
+    if (auto named = check_named_keys(disk, *facts, before, object); !named)
+      return add(disk, Kind::error, std::move(named).error());
+    if (!facts->encrypted()) return;
+    if (!may(disk)) return;
+    const auto keys = gather_keys(disk, vaults_, owners_, object);
+    if (!keys) return add(disk, Kind::error, keys.error());
+    try_volumes(disk, *facts, **image, *keys, object);
+  }
+
+  std::vector<KeyFinding> take() && { return std::move(findings_); }
+
+ private:
+  void add(const DiskSettings& disk, Kind kind, Error error) {
+    findings_.push_back({disk.name, kind, error.message(), std::move(error)});
+  }
+
+  // All rights that are lacking, at once.
+  bool may(const DiskSettings& disk) {
+    auto lacking = lacking_rights(disk, vaults_);
+    if (!lacking) {
+      add(disk, Kind::error, std::move(lacking).error());
+      return false;
+    }
+    for (Error& error : *lacking) add(disk, Kind::error, std::move(error));
+    return lacking->empty();
+  }
+
+  void try_volumes(const DiskSettings& disk, const DiskFacts& facts, ImageReader& image, const GatheredKeys& keys,
+                   const std::string& object) {
+    const std::vector<BekToTry> beks = keys.to_try();
+    for (const VolumeFacts& volume : facts.volumes) {
+      const ReadHeader read = read_live_header(image, volume);
+      TriedVolume tried = try_volume(
+          volume, read, beks, [](const SecretBytes&) { return std::string(); }, disk.name,
+          volume_object(object, volume));
+      if (tried.error) {
+        add(disk, Kind::error, *std::move(tried.error));
+        continue;
+      }
+      findings_.push_back({disk.name, Kind::good,
+                           fmt::format("{} opens the {} header{}; it is wrapped by {} version {}", tried.proof.secret,
+                                       to_string(volume.type),
+                                       volume.partition == 0 ? "" : fmt::format(" of partition {}", volume.partition),
+                                       tried.proof.kek, tried.proof.kek_version),
+                           std::nullopt});
+    }
+  }
+
+  const MachineSettings& machine_;
+  VaultSet& vaults_;
+  Store& store_;
+  const std::vector<EscrowOwner> owners_;
+  std::optional<RecoveryPoint> previous_;
+  std::vector<KeyFinding> findings_;
+};
+
+}  // namespace
+
+std::vector<KeyFinding> check_machine_keys(const MachineSettings& machine, OnMissingKeys on_missing_keys,
+                                           VaultSet& vaults, Store& store, const std::stop_token& stop) {
+  MachineCheck check(machine, vaults, store);
+  for (const DiskSettings& disk : machine.disks) {
+    if (stop.stop_requested()) break;
+    check.check(disk);
+  }
+  std::vector<KeyFinding> findings = std::move(check).take();
+  if (on_missing_keys == OnMissingKeys::warn)
+    for (KeyFinding& finding : findings)
+      if (finding.kind == Kind::error) finding.kind = Kind::warning;
+  return findings;
+}
+
+}  // namespace cairn

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/keys/stored_headers.h"
+
+#include <fmt/core.h>
+
+#include "daemon/keys/header_image.h"
+#include "fs/store/map/disk_reader.h"
+
+namespace cairn {
+
+Result<std::vector<StoredHeader>> stored_headers(const DiskRecord& disk, const PointName& point) {
+  std::vector<StoredHeader> headers;
+  bool fit = true;
+  for (const VolumeFacts& volume : disk.facts.volumes) {
+    std::vector<ByteRange> areas = header_areas(volume, disk.map.size);
+    if (areas.empty()) continue;
+    const std::size_t index = headers.size();
+    fit = index < disk.headers.size() && disk.headers[index].map.size == areas.back().offset + areas.back().size;
+    if (!fit) break;
+    headers.push_back({&volume, &disk.headers[index], std::move(areas)});
+  }
+  if (!fit || headers.size() != disk.headers.size())
+    return fail(
+        ErrorCode::point_damaged, "find the headers of", fmt::format("{}/{}", point.text(), disk.name),
+        fmt::format("it has {} headers, of which {} are those of its volumes", disk.headers.size(), headers.size()));
+  return headers;
+}
+
+Result<void> read_header(DiskReader& header, std::uint64_t offset, MutableBytes to) {
+  while (!to.empty()) {
+    CAIRN_TRY(const std::size_t got, header.read(offset, to));
+    if (got == 0) return fail(ErrorCode::map_damaged, "read header", header.object(), "it ends before its areas do");
+    offset += got;
+    to = to.subspan(got);
+  }
+  return {};
+}
+
+}  // namespace cairn

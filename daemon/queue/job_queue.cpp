@@ -1,0 +1,444 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The job queue's threads and its table of jobs. The door where exceptions out of jobs are caught.
+#include "daemon/queue/job_queue.h"
+
+#include <fmt/core.h>
+#include <sys/random.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <list>
+#include <mutex>
+#include <new>
+#include <nlohmann/json.hpp>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "config/base/bytes.h"
+#include "config/base/log.h"
+#include "daemon/queue/job.h"
+#include "daemon/queue/journal.h"
+
+namespace cairn {
+namespace {
+
+// Followers are woken for progress at most this often.
+constexpr std::chrono::milliseconds kProgressInterval{200};
+constexpr std::size_t kJournalKeeps = 10'000;
+
+using SteadyTime = std::chrono::steady_clock::time_point;
+
+// Sorts by time; the random end tells jobs of one second, and of two processes, apart.
+std::string new_job_id(UtcTime now) {
+  std::uint8_t random[4] = {};
+  while (getrandom(random, sizeof random, 0) != sizeof random) {
+  }
+  return compact_time(now) + "-" + to_hex(ByteView(random));
+}
+
+struct Job {
+  JobRecord record;  // guarded by the queue's mutex
+  JobSpec spec;      // constant
+  std::stop_source stop;
+  std::unique_ptr<JobContext> context;  // constant
+  SteadyTime last_progress;             // guarded by the queue's mutex
+  bool cancel_asked = false;            // guarded by the queue's mutex
+};
+
+// Takes over what the job has told so far.
+void take_view(Job& job) {
+  JobContext::View view = job.context->view();
+  job.record.done_bytes = view.done_bytes;
+  job.record.total_bytes = view.total_bytes;
+  job.record.point = std::move(view.point);
+  job.record.warnings = std::move(view.warnings);
+}
+
+}  // namespace
+
+struct JobQueue::State {
+  const Clock& clock;
+  Journal* const journal;
+  const std::size_t keep_ended;
+  const std::function<void(const JobRecord&)> on_end;
+
+  std::mutex mutex;
+  std::condition_variable work;     // a job may be started, or stop
+  std::condition_variable changed;  // some revision grew
+  unsigned max_jobs;                // guarded by mutex, as all below
+  unsigned running = 0;             // but for those beside
+  unsigned running_beside = 0;
+  bool stopping = false;
+  bool stopped = false;                      // and all jobs have ended
+  std::list<std::shared_ptr<Job>> jobs;      // newest first
+  std::deque<std::shared_ptr<Job>> waiting;  // oldest first
+  std::vector<std::thread> threads;
+
+  State(const Clock& the_clock, Journal* the_journal, const JobQueueOptions& options)
+      : clock(the_clock),
+        journal(the_journal),
+        keep_ended(options.keep_ended),
+        on_end(options.on_end),
+        max_jobs(std::max(1U, options.max_jobs)) {}
+
+  std::shared_ptr<Job> find(const std::string& id) {
+    for (const auto& job : jobs)
+      if (job->record.id == id) return job;
+    return nullptr;
+  }
+
+  static std::unexpected<Error> no_such_job(const std::string& id) {
+    return fail(ErrorCode::no_such_job, "find job", id, "there is no such job");
+  }
+
+  // A failing journal must not fail a backup: it is told, and the job goes on.
+  void write_down(const JobRecord& record) const {
+    if (journal == nullptr) return;
+    if (auto saved = journal->save(record); !saved) log_error("journal-failed", record.id, saved.error());
+  }
+
+  void bump(Job& job) {
+    ++job.record.revision;
+    changed.notify_all();
+  }
+
+  void on_progress(const std::weak_ptr<Job>& weak) {
+    const auto job = weak.lock();
+    if (!job) return;
+    const std::lock_guard lock(mutex);
+    if (job->record.state != JobState::in_progress) return;
+    const auto now = std::chrono::steady_clock::now();
+    if (now - job->last_progress < kProgressInterval) return;
+    job->last_progress = now;
+    take_view(*job);
+    bump(*job);
+  }
+
+  void forget_old() {
+    std::size_t ended = 0;
+    for (auto at = jobs.begin(); at != jobs.end();) {
+      const bool drop = has_ended((*at)->record.state) && ++ended > keep_ended;
+      at = drop ? jobs.erase(at) : std::next(at);
+    }
+  }
+
+  // With mutex held. Gives the record to write down.
+  JobRecord end_job(Job& job, JobState state, std::optional<Error> error, std::string result) {
+    take_view(job);
+    job.record.state = state;
+    job.record.ended = clock.now();
+    job.record.error = std::move(error);
+    job.record.result = std::move(result);
+    if (state == JobState::completed || state == JobState::completed_with_warnings)
+      job.record.done_bytes = job.record.total_bytes;
+    bump(job);
+    const JobRecord record = job.record;
+    forget_old();
+    return record;
+  }
+
+  Error cancelled_error(const Job& job) const {
+    return Error{stopping && !job.cancel_asked ? ErrorCode::shutting_down : ErrorCode::cancelled,
+                 fmt::format("finish {}", to_string(job.record.kind)),
+                 job.record.object,
+                 stopping && !job.cancel_asked ? "the process was told to stop" : "it was cancelled",
+                 0,
+                 {}};
+  }
+
+  Result<nlohmann::json> run_guarded(Job& job) {
+    try {
+      return job.spec.run(*job.context);
+    } catch (const std::bad_alloc&) {
+      return fail(ErrorCode::out_of_memory, fmt::format("run {}", to_string(job.spec.kind)), job.spec.object);
+    } catch (const std::exception& error) {
+      return fail(ErrorCode::internal, fmt::format("run {}", to_string(job.spec.kind)), job.spec.object, error.what());
+    } catch (...) {
+      return fail(ErrorCode::internal, fmt::format("run {}", to_string(job.spec.kind)), job.spec.object,
+                  "an unknown exception");
+    }
+  }
+
+  // A door: what goes before and after a job (log, journal) may throw too; that must not end the process, nor leave a
+  // job that never ends.
+  void run_to_its_end(const std::shared_ptr<Job>& job) {
+    try {
+      return run(job);
+    } catch (const std::exception& problem) {
+      end_badly(*job, problem.what());
+    } catch (...) {
+      end_badly(*job, "an unknown exception");
+    }
+  }
+
+  void end_badly(Job& job, const char* because) noexcept {
+    const std::lock_guard lock(mutex);
+    if (has_ended(job.record.state)) return;
+    try {
+      Error error{
+          ErrorCode::internal, fmt::format("run {}", to_string(job.spec.kind)), job.spec.object, because, 0, {}};
+      log_error("job-failed", job.record.id, error);
+      (void)end_job(job, JobState::failed, std::move(error), {});
+    } catch (...) {
+      // No memory even for that: the end alone must do.
+      job.record.state = JobState::failed;
+      job.record.ended = clock.now();
+      bump(job);
+    }
+  }
+
+  void run(const std::shared_ptr<Job>& job) {
+    JobRecord record;
+    {
+      const std::lock_guard lock(mutex);
+      record = job->record;
+    }
+    write_down(record);
+    log_event(LogLevel::info, fmt::format("{}-started", to_string(record.kind)), record.object,
+              {{"job", record.id}, {"trigger", to_string(record.trigger)}});
+
+    auto result = run_guarded(*job);
+    {
+      const std::lock_guard lock(mutex);
+      if (!result) {
+        const bool cancelled = result.error().code == ErrorCode::cancelled && job->stop.stop_requested();
+        record = cancelled ? end_job(*job, JobState::cancelled, cancelled_error(*job), {})
+                           : end_job(*job, JobState::failed, result.error(), job->context->kept_result());
+      } else {
+        const bool clean = job->context->view().warnings.empty();
+        record = end_job(*job, clean ? JobState::completed : JobState::completed_with_warnings, std::nullopt,
+                         result->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+      }
+    }
+    tell_end(record);
+  }
+
+  // The job has ended whatever happens here.
+  void tell_end(const JobRecord& record) const noexcept {
+    try {
+      tell_end_to_all(record);
+    } catch (const std::exception& problem) {
+      log_event(LogLevel::error, "job-not-told", record.id, {{"because", problem.what()}});
+    }
+  }
+
+  void tell_end_to_all(const JobRecord& record) const {
+    write_down(record);
+    if (on_end) on_end(record);
+    const std::string_view kind = to_string(record.kind);
+    for (const std::string& warning : record.warnings)
+      log_event(LogLevel::warning, fmt::format("{}-warning", kind), record.object,
+                {{"job", record.id}, {"warning", warning}});
+    if (record.state == JobState::failed)
+      log_error(fmt::format("{}-failed", kind), record.object, *record.error);
+    else if (record.state == JobState::cancelled)
+      log_event(LogLevel::warning, fmt::format("{}-cancelled", kind), record.object,
+                {{"job", record.id}, {"because", record.error->because}});
+    else
+      log_event(LogLevel::info, fmt::format("{}-completed", kind), record.object,
+                {{"job", record.id}, {"point", record.point}, {"warnings", record.warnings.size()}});
+    if (journal != nullptr) (void)journal->trim(kJournalKeeps);
+  }
+
+  static constexpr unsigned kMaxBeside = 1;
+
+  // With mutex held. The oldest that may run now, or the end.
+  auto startable() {
+    return std::ranges::find_if(waiting, [&](const std::shared_ptr<Job>& job) {
+      return job->spec.beside ? running_beside < kMaxBeside : running < max_jobs;
+    });
+  }
+
+  // With mutex held. Threads come when there is work for them and stay until stop().
+  void start_threads() {
+    if (stopping) return;
+    try {
+      while (threads.size() < std::min<std::size_t>(max_jobs + kMaxBeside, running + running_beside + waiting.size()))
+        threads.emplace_back([this] { work_loop(); });
+    } catch (const std::system_error& problem) {
+      // Fewer threads, or the next submit tries again; a job that waits is no reason to end the others.
+      log_event(LogLevel::error, "thread-not-started", "job queue", {{"because", problem.what()}});
+    }
+  }
+
+  void work_loop() {
+    for (;;) {
+      std::shared_ptr<Job> job;
+      {
+        std::unique_lock lock(mutex);
+        work.wait(lock, [&] { return stopping || startable() != waiting.end(); });
+        if (stopping) return;
+        const auto next = startable();
+        job = *next;
+        waiting.erase(next);
+        ++(job->spec.beside ? running_beside : running);
+        job->record.state = JobState::in_progress;
+        job->record.started = clock.now();
+        bump(*job);
+      }
+      run_to_its_end(job);
+      {
+        const std::lock_guard lock(mutex);
+        --(job->spec.beside ? running_beside : running);
+      }
+      work.notify_all();
+    }
+  }
+};
+
+JobQueue::JobQueue(const Clock& clock, Journal* journal, const JobQueueOptions& options)
+    : state_(std::make_unique<State>(clock, journal, options)) {}
+
+JobQueue::~JobQueue() {
+  stop();
+}
+
+Result<JobRecord> JobQueue::submit(JobSpec spec) {
+  std::vector<JobSpec> specs;
+  specs.push_back(std::move(spec));
+  CAIRN_TRY(auto records, submit_all(std::move(specs)));
+  return std::move(records.front());
+}
+
+Result<std::vector<JobRecord>> JobQueue::submit_all(std::vector<JobSpec> specs) {
+  State& state = *state_;
+  std::vector<JobRecord> records;
+  std::vector<std::shared_ptr<Job>> queued;
+  {
+    const std::lock_guard lock(state.mutex);
+    if (state.stopping)
+      return fail(ErrorCode::shutting_down, "start job", specs.empty() ? "" : specs.front().object,
+                  "this process is being stopped");
+    for (const JobSpec& spec : specs) {
+      if (spec.exclusive.empty()) continue;
+      for (const auto& job : state.jobs)
+        if (job->spec.exclusive == spec.exclusive && !has_ended(job->record.state))
+          return fail(ErrorCode::machine_busy, fmt::format("start {} of", to_string(spec.kind)), spec.object,
+                      fmt::format("job {} is {}", job->record.id,
+                                  job->record.state == JobState::queued ? "waiting to run" : "running"));
+    }
+    for (JobSpec& spec : specs) {
+      const auto job = std::make_shared<Job>();
+      const UtcTime now = state.clock.now();
+      job->record.id = new_job_id(now);
+      job->record.kind = spec.kind;
+      job->record.object = spec.object;
+      job->record.trigger = spec.trigger;
+      job->record.queued = now;
+      job->spec = std::move(spec);
+      job->context = std::make_unique<JobContext>(
+          job->stop.get_token(), [this, weak = std::weak_ptr<Job>(job)] { state_->on_progress(weak); });
+      state.jobs.push_front(job);
+      queued.push_back(job);
+      records.push_back(job->record);
+    }
+  }
+  // Written before it can run, so that the journal's last word is never an older one.
+  for (const JobRecord& record : records) state.write_down(record);
+  std::vector<JobRecord> ended;
+  {
+    const std::lock_guard lock(state.mutex);
+    for (const auto& job : queued) {
+      if (has_ended(job->record.state)) continue;  // cancelled meanwhile
+      if (state.stopping)
+        ended.push_back(state.end_job(*job, JobState::cancelled, state.cancelled_error(*job), {}));
+      else
+        state.waiting.push_back(job);
+    }
+    state.start_threads();
+  }
+  for (const JobRecord& record : ended) state.tell_end(record);
+  state.work.notify_all();
+  return records;
+}
+
+Result<JobRecord> JobQueue::job(const std::string& id) {
+  const std::lock_guard lock(state_->mutex);
+  const auto job = state_->find(id);
+  if (!job) return State::no_such_job(id);
+  return job->record;
+}
+
+std::vector<JobRecord> JobQueue::jobs() {
+  const std::lock_guard lock(state_->mutex);
+  std::vector<JobRecord> records;
+  for (const auto& job : state_->jobs) records.push_back(job->record);
+  return records;
+}
+
+JobQueue::Counts JobQueue::counts() {
+  const std::lock_guard lock(state_->mutex);
+  return {state_->waiting.size(), state_->running + state_->running_beside};
+}
+
+Result<JobRecord> JobQueue::wait(const std::string& id, std::uint64_t seen, std::chrono::milliseconds at_most) {
+  std::unique_lock lock(state_->mutex);
+  const auto job = state_->find(id);
+  if (!job) return State::no_such_job(id);
+  state_->changed.wait_for(lock, at_most, [&] { return job->record.revision != seen || state_->stopped; });
+  return job->record;
+}
+
+Result<JobRecord> JobQueue::cancel(const std::string& id) {
+  std::optional<JobRecord> ended;
+  std::shared_ptr<Job> job;
+  {
+    const std::lock_guard lock(state_->mutex);
+    job = state_->find(id);
+    if (!job) return State::no_such_job(id);
+    if (has_ended(job->record.state)) return job->record;
+    job->cancel_asked = true;
+    if (job->record.state == JobState::queued) {
+      std::erase(state_->waiting, job);
+      ended = state_->end_job(*job, JobState::cancelled, state_->cancelled_error(*job), {});
+    }
+  }
+  // Stop callbacks run here, so without our lock.
+  job->stop.request_stop();
+  if (ended) {
+    state_->tell_end(*ended);
+    return *ended;
+  }
+  const std::lock_guard lock(state_->mutex);
+  return job->record;
+}
+
+void JobQueue::set_max_jobs(unsigned max_jobs) {
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->max_jobs = std::max(1U, max_jobs);
+    state_->start_threads();
+  }
+  state_->work.notify_all();
+}
+
+void JobQueue::stop() {
+  std::vector<std::thread> threads;
+  std::vector<JobRecord> ended;
+  std::vector<std::shared_ptr<Job>> running;
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->stopping = true;
+    threads = std::exchange(state_->threads, {});
+    while (!state_->waiting.empty()) {
+      const auto job = state_->waiting.front();
+      state_->waiting.pop_front();
+      ended.push_back(state_->end_job(*job, JobState::cancelled, state_->cancelled_error(*job), {}));
+    }
+    for (const auto& job : state_->jobs)
+      if (!has_ended(job->record.state)) running.push_back(job);
+  }
+  state_->work.notify_all();
+  for (const auto& job : running) job->stop.request_stop();
+  for (const JobRecord& record : ended) state_->tell_end(record);
+  for (std::thread& thread : threads) thread.join();
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->stopped = true;
+  }
+  state_->changed.notify_all();
+}
+
+}  // namespace cairn

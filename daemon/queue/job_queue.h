@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// JobQueue: runs jobs on a bounded number of threads, one job a key (a machine's backups) at a time, and lets others
+// follow them by revision. Ended jobs are kept here up to a number; the journal has the rest. Any thread.
+//
+// Lock order: mutex_ before a job's JobContext lock. The journal is called without mutex_.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/base/clock.h"
+#include "config/base/result.h"
+#include "daemon/queue/job_record.h"
+
+namespace cairn {
+
+class JobContext;
+class Journal;
+
+struct JobSpec {
+  JobKind kind = JobKind::backup;
+  std::string object;  // backup: the machine; restore: the point's name
+  JobTrigger trigger = JobTrigger::on_demand;
+  std::string exclusive;  // no two jobs with the same key wait or run at once; empty: no such rule
+  // Takes no place among max_jobs, so that what may run for hours at a low rate holds up no backup. One such job runs
+  // at once.
+  bool beside = false;
+  std::function<Result<nlohmann::json>(JobContext&)> run;  // the job's result; exceptions are caught
+};
+
+struct JobQueueOptions {
+  unsigned max_jobs = 2;                              // running at once, but for JobSpec::beside
+  std::size_t keep_ended = 100;                       // in memory
+  std::function<void(const JobRecord&)> on_end = {};  // called after each end, on the thread that ended it
+};
+
+class JobQueue {
+ public:
+  // `journal` may be null. Both must outlive the queue.
+  JobQueue(const Clock& clock, Journal* journal, const JobQueueOptions& options);
+  // As stop().
+  ~JobQueue();
+  JobQueue(const JobQueue&) = delete;
+  JobQueue& operator=(const JobQueue&) = delete;
+
+  // Errors: machine_busy (its key is taken; `because` names the job), shutting_down.
+  Result<JobRecord> submit(JobSpec spec);
+  // Errors: machine_busy for any of them, then none is queued; shutting_down.
+  Result<std::vector<JobRecord>> submit_all(std::vector<JobSpec> specs);
+
+  // Jobs of this queue only. Errors: no_such_job.
+  Result<JobRecord> job(const std::string& id);
+  // Newest first.
+  std::vector<JobRecord> jobs();
+  struct Counts {
+    std::size_t queued = 0;
+    std::size_t running = 0;
+  };
+  Counts counts();
+  // Waits until the job's revision is not `seen`, `at_most` has passed, or the queue has stopped (with all jobs ended).
+  // Errors: no_such_job.
+  Result<JobRecord> wait(const std::string& id, std::uint64_t seen, std::chrono::milliseconds at_most);
+  // A queued job ends at once, a running one at its next safe point, an ended one stays as it is. Errors: no_such_job.
+  Result<JobRecord> cancel(const std::string& id);
+
+  // Fewer does not stop jobs that run already.
+  void set_max_jobs(unsigned max_jobs);
+
+  // Cancels everything and waits until the running jobs have stopped. Safe to call twice.
+  void stop();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace cairn

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Job records and errors as JSON documents. Form: daemon/API.md. Any thread.
+#include "daemon/queue/job_record.h"
+
+#include <array>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "config/base/json_number.h"
+
+namespace cairn {
+namespace {
+
+using nlohmann::json;
+
+template <class Value, std::size_t N>
+using Names = std::array<std::pair<Value, std::string_view>, N>;
+
+// In the journal and in the API: scripts match on them.
+constexpr Names<JobKind, 4> kKinds{{{JobKind::backup, "backup"},
+                                    {JobKind::restore, "restore"},
+                                    {JobKind::prune, "prune"},
+                                    {JobKind::verify, "verify"}}};
+constexpr Names<JobState, 6> kStates{{{JobState::queued, "Queued"},
+                                      {JobState::in_progress, "InProgress"},
+                                      {JobState::completed, "Completed"},
+                                      {JobState::completed_with_warnings, "CompletedWithWarnings"},
+                                      {JobState::failed, "Failed"},
+                                      {JobState::cancelled, "Cancelled"}}};
+constexpr Names<JobTrigger, 3> kTriggers{
+    {{JobTrigger::on_demand, "on-demand"}, {JobTrigger::schedule, "schedule"}, {JobTrigger::catch_up, "catch-up"}}};
+
+template <class Value, std::size_t N>
+std::string_view name_of(const Names<Value, N>& names, Value value) {
+  for (const auto& [known, name] : names)
+    if (known == value) return name;
+  return {};
+}
+
+template <class Value, std::size_t N>
+Result<Value> value_of(const Names<Value, N>& names, const std::string& text) {
+  for (const auto& [value, name] : names)
+    if (name == text) return value;
+  return fail(ErrorCode::journal_damaged, "read job", text, "it is not a word that a job's document has here");
+}
+
+Result<UtcTime> time_in(const json& member) {
+  const auto time = parse_iso_time(member.get<std::string>());
+  if (!time) return fail(ErrorCode::journal_damaged, "read job", member.dump(), "it is not a time");
+  return *time;
+}
+
+Result<std::optional<UtcTime>> maybe_time_in(const json& member) {
+  if (member.is_null()) return std::optional<UtcTime>();
+  CAIRN_TRY(const UtcTime time, time_in(member));
+  return std::optional<UtcTime>(time);
+}
+
+Result<JobRecord> read_job(const json& document) {
+  JobRecord record;
+  record.id = document.at("id").get<std::string>();
+  CAIRN_TRY(record.kind, value_of(kKinds, document.at("kind").get<std::string>()));
+  record.object = document.at("object").get<std::string>();
+  CAIRN_TRY(record.state, value_of(kStates, document.at("state").get<std::string>()));
+  CAIRN_TRY(record.trigger, value_of(kTriggers, document.at("trigger").get<std::string>()));
+  CAIRN_TRY(record.queued, time_in(document.at("queued")));
+  CAIRN_TRY(record.started, maybe_time_in(document.at("started")));
+  CAIRN_TRY(record.ended, maybe_time_in(document.at("ended")));
+  if (const json& point = document.at("point"); !point.is_null()) record.point = point.get<std::string>();
+  record.revision = whole_number<std::uint64_t>(document.at("revision"));
+  const json& progress = document.at("progress");
+  record.done_bytes = whole_number<std::uint64_t>(progress.at("done_bytes"));
+  record.total_bytes = whole_number<std::uint64_t>(progress.at("total_bytes"));
+  if (const json& result = document.at("result"); !result.is_null()) record.result = result.dump();
+  record.warnings = document.at("warnings").get<std::vector<std::string>>();
+  if (const json& error = document.at("error"); !error.is_null()) record.error = error_from_json(error);
+  return record;
+}
+
+std::string text_in(const json& document, const char* name) {
+  const auto member = document.find(name);
+  return member != document.end() && member->is_string() ? member->get<std::string>() : std::string();
+}
+
+}  // namespace
+
+json time_or_null(const std::optional<UtcTime>& time) {
+  return time ? json(iso_time(*time)) : json(nullptr);
+}
+
+std::string_view to_string(JobKind kind) {
+  return name_of(kKinds, kind);
+}
+std::string_view to_string(JobState state) {
+  return name_of(kStates, state);
+}
+std::string_view to_string(JobTrigger trigger) {
+  return name_of(kTriggers, trigger);
+}
+
+json to_json(const JobRecord& record) {
+  return json{{"id", record.id},
+              {"kind", to_string(record.kind)},
+              {"object", record.object},
+              {"state", to_string(record.state)},
+              {"trigger", to_string(record.trigger)},
+              {"queued", iso_time(record.queued)},
+              {"started", time_or_null(record.started)},
+              {"ended", time_or_null(record.ended)},
+              {"point", record.point.empty() ? json(nullptr) : json(record.point)},
+              {"revision", record.revision},
+              {"progress", {{"done_bytes", record.done_bytes}, {"total_bytes", record.total_bytes}}},
+              {"result", record.result.empty() ? json(nullptr) : json::parse(record.result)},
+              {"warnings", record.warnings},
+              {"error", record.error ? to_json(*record.error) : json(nullptr)}};
+}
+
+Result<JobRecord> job_from_json(const json& document) {
+  try {
+    return read_job(document);
+  } catch (const json::exception& error) {
+    return fail(ErrorCode::journal_damaged, "read job", "a job's document", error.what());
+  }
+}
+
+json to_json(const Error& error) {
+  const CatalogueEntry& entry = catalogue_entry(error.code);
+  return json{{"name", error.name()},
+              {"message", error.message()},
+              {"resolution", error.resolution.empty() ? std::string(entry.resolution) : error.resolution},
+              {"doing", error.doing},
+              {"object", error.object},
+              {"because", error.because},
+              {"errno", error.sys_errno}};
+}
+
+Error error_from_json(const json& document) {
+  if (!document.is_object())
+    return Error{ErrorCode::daemon_failed, "read error", "the daemon's answer", "it is not an error document", 0, {}};
+  const CatalogueEntry* entry = find_catalogue_entry(text_in(document, "name"));
+  Error error;
+  error.code = entry != nullptr ? entry->code : ErrorCode::daemon_failed;
+  error.doing = text_in(document, "doing");
+  error.object = text_in(document, "object");
+  error.because = text_in(document, "because");
+  if (const auto number = document.find("errno"); number != document.end() && number->is_number_integer())
+    error.sys_errno = number->get<int>();
+  // The catalogue's long resolution stands in the document when the error has none of its own.
+  const std::string resolution = text_in(document, "resolution");
+  if (entry == nullptr || resolution != entry->resolution) error.resolution = resolution;
+  if (entry == nullptr && error.because.empty()) error.because = text_in(document, "message");
+  return error;
+}
+
+}  // namespace cairn

@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The journal's database: schema, statements, and how its failures become errors. Any thread: one connection under a
+// lock.
+#include "daemon/queue/journal.h"
+
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <fstream>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <utility>
+
+namespace cairn {
+namespace {
+
+constexpr int kSchemaVersion = 2;
+constexpr int kBusyMs = 10'000;
+
+constexpr const char* kSchema = R"(
+  CREATE TABLE IF NOT EXISTS jobs (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    object TEXT NOT NULL,
+    ended INTEGER NOT NULL,        -- 0 or 1
+    pid INTEGER NOT NULL,          -- who runs it
+    start_ticks INTEGER NOT NULL,
+    document TEXT NOT NULL         -- daemon/API.md "Job"
+  );
+  CREATE INDEX IF NOT EXISTS jobs_by_object ON jobs (kind, object, number);
+  CREATE INDEX IF NOT EXISTS jobs_not_ended ON jobs (ended) WHERE ended = 0;
+  CREATE TABLE IF NOT EXISTS schedules (
+    machine TEXT PRIMARY KEY,
+    handled INTEGER NOT NULL,      -- seconds since 1970
+    owed INTEGER NOT NULL,         -- 0 or 1
+    schedule TEXT NOT NULL DEFAULT ''  -- the schedule that was followed; since version 2
+  );
+)";
+constexpr const char* kFromVersion1 = "ALTER TABLE schedules ADD COLUMN schedule TEXT NOT NULL DEFAULT '';";
+
+// Field 22 of /proc/PID/stat; nothing when there is no such process. The second field is in parentheses and may hold
+// spaces, so counting begins behind the last one.
+std::optional<std::uint64_t> start_ticks_of(std::int64_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+  std::string line;
+  if (!std::getline(file, line)) return std::nullopt;
+  const auto after_name = line.rfind(')');
+  if (after_name == std::string::npos) return std::nullopt;
+  std::istringstream fields(line.substr(after_name + 1));
+  std::string field;
+  for (int number = 3; number <= 22; ++number)
+    if (!(fields >> field)) return std::nullopt;
+  std::uint64_t ticks = 0;
+  const auto [end, problem] = std::from_chars(field.data(), field.data() + field.size(), ticks);
+  if (problem != std::errc() || end != field.data() + field.size()) return std::nullopt;
+  return ticks;
+}
+
+struct CloseDatabase {
+  void operator()(sqlite3* database) const { sqlite3_close(database); }
+};
+struct FinalizeStatement {
+  void operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
+};
+using Database = std::unique_ptr<sqlite3, CloseDatabase>;
+using Statement = std::unique_ptr<sqlite3_stmt, FinalizeStatement>;
+
+}  // namespace
+
+ProcessMark this_process() {
+  return {getpid(), start_ticks_of(getpid()).value_or(0)};
+}
+
+bool is_running(const ProcessMark& process) {
+  const auto ticks = start_ticks_of(process.pid);
+  return ticks && *ticks == process.start_ticks;
+}
+
+struct Journal::State {
+  std::string file;
+  const ProcessMark process = this_process();
+  std::mutex mutex;   // one statement at a time; held across the database's own I/O, which is short
+  Database database;  // guarded by mutex
+
+  [[nodiscard]] std::unexpected<Error> failed(int code, const char* doing) const {
+    const char* text = database ? sqlite3_errmsg(database.get()) : sqlite3_errstr(code);
+    switch (code & 0xff) {
+      case SQLITE_CORRUPT:
+      case SQLITE_NOTADB:
+        return fail(ErrorCode::journal_damaged, doing, file, text);
+      case SQLITE_FULL:
+        return fail(ErrorCode::no_space, doing, file, text);
+      case SQLITE_PERM:
+      case SQLITE_READONLY:
+      case SQLITE_AUTH:
+        return fail(ErrorCode::permission_denied, doing, file, text);
+      case SQLITE_CANTOPEN: {
+        const int number = sqlite3_system_errno(database.get());
+        return fail_errno(number, doing, file, ErrorCode::io_error, number == 0 ? text : "");
+      }
+      default:
+        return fail(ErrorCode::io_error, doing, file, text);
+    }
+  }
+
+  Result<void> run(const char* sql, const char* doing) const {
+    const int code = sqlite3_exec(database.get(), sql, nullptr, nullptr, nullptr);
+    if (code != SQLITE_OK) return failed(code, doing);
+    return {};
+  }
+
+  Result<Statement> prepare(const char* sql, const char* doing) const {
+    sqlite3_stmt* statement = nullptr;
+    const int code = sqlite3_prepare_v2(database.get(), sql, -1, &statement, nullptr);
+    if (code != SQLITE_OK) return failed(code, doing);
+    return Statement(statement);
+  }
+
+  // Runs a statement that gives no rows.
+  Result<void> finish(const Statement& statement, const char* doing) const {
+    const int code = sqlite3_step(statement.get());
+    if (code != SQLITE_DONE) return failed(code, doing);
+    return {};
+  }
+
+  // All rows' documents (column 0).
+  Result<std::vector<JobRecord>> read_jobs(const Statement& statement, const char* doing) const {
+    std::vector<JobRecord> records;
+    int code = SQLITE_OK;
+    while ((code = sqlite3_step(statement.get())) == SQLITE_ROW) {
+      const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement.get(), 0));
+      const auto document = nlohmann::json::parse(text != nullptr ? text : "", nullptr, false);
+      auto record = job_from_json(document);
+      if (!record) return fail(ErrorCode::journal_damaged, doing, file, record.error().because);
+      records.push_back(*std::move(record));
+    }
+    if (code != SQLITE_DONE) return failed(code, doing);
+    return records;
+  }
+
+  Result<int> schema_version() const {
+    CAIRN_TRY(const Statement statement, prepare("PRAGMA user_version", "open journal"));
+    const int code = sqlite3_step(statement.get());
+    if (code != SQLITE_ROW) return failed(code, "open journal");
+    return sqlite3_column_int(statement.get(), 0);
+  }
+
+  // Makes the tables, or brings those of an older version up to date.
+  Result<void> make_schema() const {
+    constexpr const char* kDoing = "make journal";
+    CAIRN_CHECK(run("BEGIN IMMEDIATE", kDoing));
+    auto made = [&]() -> Result<void> {
+      // Asked again: another process may have done it meanwhile.
+      CAIRN_TRY(const int version, schema_version());
+      if (version >= kSchemaVersion) return {};
+      const std::string sql =
+          (version == 0 ? kSchema : kFromVersion1) + ("PRAGMA user_version = " + std::to_string(kSchemaVersion));
+      return run(sql.c_str(), kDoing);
+    }();
+    if (made) made = run("COMMIT", kDoing);
+    if (!made) (void)run("ROLLBACK", kDoing);
+    return made;
+  }
+
+  Result<void> write_job(const JobRecord& record, const ProcessMark& owner) const {
+    constexpr const char* kDoing = "write job to journal";
+    CAIRN_TRY(const Statement statement,
+              prepare("INSERT INTO jobs (id, kind, object, ended, pid, start_ticks, document) VALUES (?,?,?,?,?,?,?) "
+                      "ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, document = excluded.document "
+                      "WHERE jobs.ended = 0 OR excluded.ended = 1",
+                      kDoing));
+    const std::string document = to_json(record).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    bind(statement, 1, record.id);
+    bind(statement, 2, to_string(record.kind));
+    bind(statement, 3, record.object);
+    sqlite3_bind_int(statement.get(), 4, has_ended(record.state) ? 1 : 0);
+    sqlite3_bind_int64(statement.get(), 5, owner.pid);
+    sqlite3_bind_int64(statement.get(), 6, static_cast<sqlite3_int64>(owner.start_ticks));
+    bind(statement, 7, document);
+    return finish(statement, kDoing);
+  }
+
+  static void bind(const Statement& statement, int place, std::string_view text) {
+    sqlite3_bind_text(statement.get(), place, text.data(), static_cast<int>(text.size()), SQLITE_TRANSIENT);
+  }
+};
+
+Journal::Journal(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Journal::~Journal() = default;
+
+Result<std::unique_ptr<Journal>> Journal::open(const std::filesystem::path& file, JournalMode mode) {
+  auto state = std::make_unique<State>();
+  state->file = file.string();
+  const int flags =
+      (mode == JournalMode::read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) |
+      SQLITE_OPEN_FULLMUTEX;
+  sqlite3* database = nullptr;
+  const int opened = sqlite3_open_v2(file.c_str(), &database, flags, nullptr);
+  state->database.reset(database);
+  if (opened != SQLITE_OK) return state->failed(opened, "open journal");
+  sqlite3_extended_result_codes(database, 1);
+  sqlite3_busy_timeout(database, kBusyMs);
+  // SQLite opens lazily: the first statement is what finds a file that is no database.
+  CAIRN_TRY(const int version, state->schema_version());
+  if (version > kSchemaVersion)
+    return fail(ErrorCode::journal_damaged, "open journal", state->file,
+                "it was written by a newer Cairn (schema " + std::to_string(version) + ", this one knows up to " +
+                    std::to_string(kSchemaVersion) + ")",
+                "use that Cairn, or move the file away: a new journal is made, recovery points are not affected");
+  if (mode == JournalMode::read_write) {
+    chmod(file.c_str(), 0600);
+    CAIRN_CHECK(state->run("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL", "open journal"));
+    if (version < kSchemaVersion) CAIRN_CHECK(state->make_schema());
+  } else if (version == 0) {
+    return fail(ErrorCode::journal_damaged, "open journal", state->file, "it has no tables");
+  }
+  // Damage is found now, not in the middle of a night's backup. quick_check reads the whole file, which trim() keeps
+  // small.
+  CAIRN_TRY(const Statement check, state->prepare("PRAGMA quick_check(1)", "check journal"));
+  const int code = sqlite3_step(check.get());
+  if (code != SQLITE_ROW) return state->failed(code, "check journal");
+  const std::string verdict = reinterpret_cast<const char*>(sqlite3_column_text(check.get(), 0));
+  if (verdict != "ok") return fail(ErrorCode::journal_damaged, "open journal", state->file, verdict);
+  return std::unique_ptr<Journal>(new Journal(std::move(state)));
+}
+
+Result<void> Journal::save(const JobRecord& record) {
+  const std::lock_guard lock(state_->mutex);
+  return state_->write_job(record, state_->process);
+}
+
+Result<std::vector<JobRecord>> Journal::jobs(std::size_t limit) {
+  const std::lock_guard lock(state_->mutex);
+  CAIRN_TRY(const Statement statement,
+            state_->prepare("SELECT document FROM jobs ORDER BY number DESC LIMIT ?", "read journal"));
+  sqlite3_bind_int64(statement.get(), 1, static_cast<sqlite3_int64>(limit));
+  return state_->read_jobs(statement, "read journal");
+}
+
+Result<std::optional<JobRecord>> Journal::job(const std::string& id) {
+  const std::lock_guard lock(state_->mutex);
+  CAIRN_TRY(const Statement statement, state_->prepare("SELECT document FROM jobs WHERE id = ?", "read journal"));
+  State::bind(statement, 1, id);
+  CAIRN_TRY(auto records, state_->read_jobs(statement, "read journal"));
+  if (records.empty()) return std::optional<JobRecord>();
+  return std::optional<JobRecord>(std::move(records.front()));
+}
+
+Result<std::optional<JobRecord>> Journal::last_job(JobKind kind, const std::string& object) {
+  const std::lock_guard lock(state_->mutex);
+  CAIRN_TRY(const Statement statement,
+            state_->prepare("SELECT document FROM jobs WHERE kind = ? AND object = ? ORDER BY number DESC LIMIT 1",
+                            "read journal"));
+  State::bind(statement, 1, to_string(kind));
+  State::bind(statement, 2, object);
+  CAIRN_TRY(auto records, state_->read_jobs(statement, "read journal"));
+  if (records.empty()) return std::optional<JobRecord>();
+  return std::optional<JobRecord>(std::move(records.front()));
+}
+
+Result<std::vector<JobRecord>> Journal::end_interrupted(UtcTime now,
+                                                        const std::function<bool(const ProcessMark&)>& alive) {
+  constexpr const char* kDoing = "read journal";
+  const std::lock_guard lock(state_->mutex);
+  std::vector<JobRecord> interrupted;
+  {
+    CAIRN_TRY(const Statement statement,
+              state_->prepare("SELECT document, pid, start_ticks FROM jobs WHERE ended = 0 ORDER BY number", kDoing));
+    int code = SQLITE_OK;
+    while ((code = sqlite3_step(statement.get())) == SQLITE_ROW) {
+      const ProcessMark owner{sqlite3_column_int64(statement.get(), 1),
+                              static_cast<std::uint64_t>(sqlite3_column_int64(statement.get(), 2))};
+      if (alive(owner)) continue;
+      const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement.get(), 0));
+      auto record = job_from_json(nlohmann::json::parse(text != nullptr ? text : "", nullptr, false));
+      if (!record) return fail(ErrorCode::journal_damaged, kDoing, state_->file, record.error().because);
+      interrupted.push_back(*std::move(record));
+    }
+    if (code != SQLITE_DONE) return state_->failed(code, kDoing);
+  }
+  for (JobRecord& record : interrupted) {
+    record.state = JobState::failed;
+    record.ended = now;
+    ++record.revision;
+    record.error = Error{ErrorCode::interrupted,
+                         std::string("finish ").append(to_string(record.kind)),
+                         record.object,
+                         "the process that ran it ended before the job did",
+                         0,
+                         {}};
+    CAIRN_CHECK(state_->write_job(record, state_->process));
+  }
+  return interrupted;
+}
+
+Result<void> Journal::trim(std::size_t keep) {
+  const std::lock_guard lock(state_->mutex);
+  CAIRN_TRY(const Statement statement,
+            state_->prepare("DELETE FROM jobs WHERE ended = 1 AND number <= "
+                            "(SELECT number FROM jobs ORDER BY number DESC LIMIT 1 OFFSET ?)",
+                            "trim journal"));
+  sqlite3_bind_int64(statement.get(), 1, static_cast<sqlite3_int64>(keep));
+  return state_->finish(statement, "trim journal");
+}
+
+Result<std::optional<ScheduleMark>> Journal::schedule_mark(const std::string& machine) {
+  const std::lock_guard lock(state_->mutex);
+  CAIRN_TRY(const Statement statement,
+            state_->prepare("SELECT handled, owed, schedule FROM schedules WHERE machine = ?", "read journal"));
+  State::bind(statement, 1, machine);
+  const int code = sqlite3_step(statement.get());
+  if (code == SQLITE_DONE) return std::optional<ScheduleMark>();
+  if (code != SQLITE_ROW) return state_->failed(code, "read journal");
+  const auto* schedule = reinterpret_cast<const char*>(sqlite3_column_text(statement.get(), 2));
+  return std::optional<ScheduleMark>(
+      ScheduleMark{UtcTime(std::chrono::seconds(sqlite3_column_int64(statement.get(), 0))),
+                   sqlite3_column_int(statement.get(), 1) != 0, schedule != nullptr ? schedule : ""});
+}
+
+Result<void> Journal::set_schedule_mark(const std::string& machine, const ScheduleMark& mark) {
+  const std::lock_guard lock(state_->mutex);
+  CAIRN_TRY(const Statement statement,
+            state_->prepare("INSERT INTO schedules (machine, handled, owed, schedule) VALUES (?,?,?,?) "
+                            "ON CONFLICT (machine) DO UPDATE SET handled = excluded.handled, owed = excluded.owed, "
+                            "schedule = excluded.schedule",
+                            "write schedule to journal"));
+  State::bind(statement, 1, machine);
+  sqlite3_bind_int64(statement.get(), 2, mark.handled.time_since_epoch().count());
+  sqlite3_bind_int(statement.get(), 3, mark.owed ? 1 : 0);
+  State::bind(statement, 4, mark.schedule);
+  return state_->finish(statement, "write schedule to journal");
+}
+
+}  // namespace cairn

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/retention/prune.h"
+
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <vector>
+
+#include "config/base/log.h"
+#include "daemon/queue/job.h"
+#include "daemon/queue/job_record.h"
+#include "daemon/retention/known_machines.h"
+#include "daemon/retention/prune_plan.h"
+#include "fs/store/collect/garbage.h"
+#include "fs/store/collect/space.h"
+#include "fs/store/store.h"
+#include "fs/store/write/store_writer.h"
+
+namespace cairn {
+namespace {
+
+using nlohmann::json;
+
+// The clock's record is kept anew when something is removed, and else this often.
+constexpr std::chrono::seconds kClockKeptEvery = std::chrono::hours(1);
+constexpr std::chrono::seconds kSpaceKept = std::chrono::days(1);
+
+struct MachinePlan {
+  std::string machine;
+  const Policy* policy = nullptr;  // null: not in the settings
+  std::vector<PlannedPoint> points;
+  std::map<PointName, std::string> notes;  // of points with which it went another way
+};
+
+Result<PrunePoint> facts_of(Store& store, const PointName& name, bool deleted, bool has_protection) {
+  PrunePoint facts;
+  facts.name = name;
+  const auto point = store.load_point(name);
+  if (point) {
+    facts.proved = point->proof.state == "proved";
+    facts.immutable_until = point->immutable_until;
+  } else {
+    facts.damage = point.error();
+  }
+  if (has_protection) {
+    auto protection = store.protection_of(name);
+    if (protection)
+      facts.protection = *std::move(protection);
+    else
+      facts.protection_unreadable = true;
+  }
+  facts.deleted = deleted;
+  if (deleted) {
+    auto deletion = store.deletion_of(name);
+    if (deletion) facts.deletion = *std::move(deletion);
+  }
+  return facts;
+}
+
+json to_json(const CollectReport& report) {
+  return {{"points", report.points},
+          {"needed_chunks", report.needed_chunks},
+          {"needed_bytes", report.needed_bytes},
+          {"packs_before", report.packs_before},
+          {"bytes_before", report.bytes_before},
+          {"removed_packs", report.removed_packs},
+          {"freed_bytes", report.freed_bytes},
+          {"rewritten_packs", report.rewritten_packs},
+          {"written_bytes", report.written_bytes},
+          {"waiting_packs", report.waiting_packs},
+          {"waiting_bytes", report.waiting_bytes},
+          {"unneeded_bytes", report.unneeded_bytes},
+          {"missing_chunks", report.missing_chunks},
+          {"memory_bytes", report.memory_bytes}};
+}
+
+class Prune {
+ public:
+  Prune(const PruneTask& task, const PruneInputs& inputs, JobContext& job) : task_(task), inputs_(inputs), job_(job) {}
+
+  Result<json> run() {
+    const auto began = std::chrono::steady_clock::now();
+    CAIRN_CHECK(look_at_clock());
+    CAIRN_CHECK(make_plans());
+    if (task_.dry_run) {
+      CAIRN_CHECK(collect());
+    } else {
+      auto applied = apply();
+      // A full disk: what can be given back may be enough for the marks that are still to be written.
+      const bool full = !applied && applied.error().code == ErrorCode::no_space;
+      if (!applied && !full) return pass_on(std::move(applied).error());
+      if (full) force_ = true;
+      CAIRN_CHECK(collect());
+      if (full) CAIRN_CHECK(apply());
+      measure();
+    }
+    const auto took = std::chrono::steady_clock::now() - began;
+    return document(std::chrono::duration_cast<std::chrono::milliseconds>(took));
+  }
+
+ private:
+  Result<void> look_at_clock() {
+    auto verdict = inputs_.store.check_clock(inputs_.clock, task_.accept_clock);
+    if (verdict) {
+      clock_ = *verdict;
+      return {};
+    }
+    if (!task_.dry_run) return pass_on(std::move(verdict).error());
+    clock_problem_ = verdict.error();
+    job_.warn(verdict.error().message());
+    clock_.record.last = inputs_.clock;
+    clock_.trusted = inputs_.clock.now;
+    return {};
+  }
+
+  Result<void> make_plans() {
+    Store& store = inputs_.store;
+    CAIRN_TRY(const auto deleted, store.list_deleted_points());
+    CAIRN_TRY(const auto stored, store.list_stored_points());
+    CAIRN_TRY(const auto kept, store.list_protected_points());
+    std::map<std::string, std::vector<PrunePoint>> machines;
+    for (const auto& [name, machine] : inputs_.settings->machines) machines[name];
+    for (const PointName& name : stored) machines[name.machine];
+    if (task_.machine)
+      CAIRN_CHECK(check_known_machine("prune recovery points of", *task_.machine, *inputs_.settings, stored));
+    for (const PointName& name : stored) {
+      if (task_.machine && *task_.machine != name.machine) continue;
+      if (job_.stop().stop_requested()) return cancelled();
+      CAIRN_TRY(PrunePoint facts, facts_of(store, name, std::ranges::binary_search(deleted, name),
+                                           std::ranges::binary_search(kept, name)));
+      // Removed since it was listed.
+      if (facts.damage && facts.damage->code == ErrorCode::point_missing) continue;
+      machines[name.machine].push_back(std::move(facts));
+    }
+    for (const auto& [name, points] : machines) {
+      if (task_.machine && *task_.machine != name) continue;
+      MachinePlan& plan = plans_.emplace_back();
+      plan.machine = name;
+      const auto known = inputs_.settings->machines.find(name);
+      if (known != inputs_.settings->machines.end()) plan.policy = &inputs_.settings->policy_of(known->second);
+      CAIRN_TRY(plan.points, plan_prune(points, {plan.policy, inputs_.clock.now, clock_.trusted}));
+      for (const PrunePoint& point : points)
+        if (point.damage) plan.notes[point.name] = point.damage->message();
+    }
+    return {};
+  }
+
+  [[nodiscard]] bool anything_to_do() const {
+    return std::ranges::any_of(plans_, [](const MachinePlan& plan) {
+      return std::ranges::any_of(plan.points, [](const PlannedPoint& point) {
+        return point.protection_over || point.action == PruneAction::hide || point.action == PruneAction::purge;
+      });
+    });
+  }
+
+  [[nodiscard]] Result<bool> clock_is_due() const {
+    if (task_.accept_clock) return true;
+    CAIRN_TRY(const auto record, inputs_.store.clock_record());
+    return !record || record->last.boot_id != inputs_.clock.boot_id ||
+           inputs_.clock.since_boot - record->last.since_boot >= kClockKeptEvery;
+  }
+
+  Result<void> take_writer() {
+    if (writer_) return {};
+    CAIRN_TRY(writer_, inputs_.store.begin_writing("prune"));
+    return {};
+  }
+
+  Result<void> apply() {
+    const bool to_do = anything_to_do();
+    CAIRN_TRY(const bool clock_due, clock_is_due());
+    if (!to_do && !clock_due) return {};
+    CAIRN_CHECK(take_writer());
+    // First: what is removed from here on counts from this clock. A full disk is no reason not to make room.
+    if (auto kept = writer_->keep_clock(clock_.record); !kept && kept.error().code != ErrorCode::no_space) return kept;
+    if (auto settled = writer_->settle_marks(); !settled && settled.error().code != ErrorCode::no_space) return settled;
+    // What gives space back first.
+    CAIRN_CHECK(apply_all(PruneAction::purge));
+    return apply_all(PruneAction::hide);
+  }
+
+  Result<void> apply_all(PruneAction action) {
+    for (MachinePlan& plan : plans_)
+      for (PlannedPoint& point : plan.points) {
+        if (action == PruneAction::purge && point.protection_over) CAIRN_CHECK(writer_->unprotect_point(point.name));
+        if (point.action != action || done_.contains(point.name)) continue;
+        if (job_.stop().stop_requested()) return cancelled();
+        const auto done = apply(point);
+        if (done) {
+          if (action == PruneAction::purge) done_.insert(point.name);
+          continue;
+        }
+        switch (done.error().code) {
+          case ErrorCode::point_in_use:
+          case ErrorCode::point_immutable:
+          case ErrorCode::point_protected:
+            // It was not so when it was looked at.
+            point.action = action == PruneAction::purge && point.purge_after ? PruneAction::wait : PruneAction::keep;
+            point.reasons.emplace_back(done.error().code == ErrorCode::point_in_use ? "it is being read"
+                                                                                    : done.error().because);
+            break;
+          case ErrorCode::point_missing:
+            break;
+          default:
+            return done;
+        }
+      }
+    return {};
+  }
+
+  Result<void> apply(const PlannedPoint& point) {
+    const UtcTime now = inputs_.clock.now;
+    if (point.action == PruneAction::hide)
+      return writer_->delete_point({point.name, now, *point.purge_after, "retention"}, clock_.trusted);
+    CAIRN_CHECK(writer_->purge_point(point.name, point.purge_after ? "deleted" : "retention", now, clock_.trusted));
+    ++purged_;
+    return {};
+  }
+
+  Result<void> collect() {
+    if (task_.collect == Collect::when_needed && purged_ == 0 && !force_) {
+      CAIRN_TRY(const bool waiting, inputs_.store.garbage_waiting());
+      if (!waiting) return {};
+    }
+    std::unique_lock<std::mutex> lock;
+    if (inputs_.collecting != nullptr) {
+      lock = std::unique_lock(*inputs_.collecting, std::try_to_lock);
+      if (!lock) {
+        collection_ = {{"skipped", "another prune is collecting garbage at this moment"}};
+        return {};
+      }
+    }
+    if (auto taken = take_writer(); !taken) {
+      if (!task_.dry_run || taken.error().code != ErrorCode::store_locked) return taken;
+      collection_ = {{"skipped", taken.error().message()}};
+      return {};
+    }
+    CollectOptions options;
+    options.dry_run = task_.dry_run;
+    options.accept_damage = task_.accept_damage;
+    options.rate = task_.rate;
+    options.stop = job_.stop();
+    const auto report = writer_->collect_garbage(options);
+    if (report) {
+      collection_ = to_json(*report);
+      return {};
+    }
+    if (report.error().code != ErrorCode::collection_blocked) return pass_on(report.error());
+    job_.warn(report.error().message());
+    collection_ = {{"error", cairn::to_json(report.error())}};
+    return {};
+  }
+
+  // What status shows. Costs a walk of all maps: when something was collected, and once a day.
+  void measure() {
+    const UtcTime now = inputs_.clock.now;
+    const auto kept = kept_space(inputs_.store);
+    const auto measured =
+        kept && kept->contains("measured") ? parse_iso_time((*kept)["measured"].get<std::string>()) : std::nullopt;
+    const bool fresh = measured && *measured <= now && now - *measured < kSpaceKept;
+    if (fresh && collection_.is_null()) return;
+    const auto outcome = [&]() -> Result<void> {
+      CAIRN_TRY(auto due, due_points(inputs_.store, now));
+      CAIRN_TRY(const SpaceReport space,
+                measure_space(inputs_.store, {.now = now, .due = std::move(due), .stop = job_.stop()}));
+      return keep_space(inputs_.store, space);
+    }();
+    // Figures only: the prune itself is done.
+    if (!outcome) log_error("space-not-measured", inputs_.store.path().string(), outcome.error());
+  }
+
+  json row_of(const MachinePlan& plan, const PlannedPoint& point) const {
+    json row{{"machine", point.name.machine},
+             {"point", point.name.stamp()},
+             {"name", point.name.text()},
+             {"time", iso_time(point.name.time)},
+             {"keep", point.action == PruneAction::keep},
+             {"reasons", point.reasons},
+             {"action", to_string(point.action)},
+             {"purge_after", time_or_null(point.purge_after)},
+             {"damaged", point.damaged}};
+    if (const auto note = plan.notes.find(point.name); note != plan.notes.end()) row["note"] = note->second;
+    return row;
+  }
+
+  json document(std::chrono::milliseconds took) const {
+    std::map<PruneAction, std::size_t> all;
+    std::size_t damaged = 0;
+    json machines = json::array();
+    for (const MachinePlan& plan : plans_) {
+      json rows = json::array();
+      std::map<PruneAction, std::size_t> of_machine;
+      for (const PlannedPoint& point : plan.points) {
+        rows.push_back(row_of(plan, point));
+        ++of_machine[point.action];
+        ++all[point.action];
+        damaged += point.damaged ? 1 : 0;
+      }
+      machines.push_back({{"machine", plan.machine},
+                          {"in_settings", plan.policy != nullptr},
+                          {"policy", plan.policy != nullptr ? json(plan.policy->name) : json(nullptr)},
+                          {"kept", of_machine[PruneAction::keep]},
+                          {"deleted", of_machine[PruneAction::hide]},
+                          {"waiting", of_machine[PruneAction::wait]},
+                          {"purged", of_machine[PruneAction::purge]},
+                          {"points", std::move(rows)}});
+    }
+    return {{"dry_run", task_.dry_run},
+            {"clock",
+             {{"state", clock_problem_ ? "jumped" : "trusted"},
+              {"doubtful_s", clock_.record.doubtful.count()},
+              {"error", clock_problem_ ? cairn::to_json(*clock_problem_) : json(nullptr)}}},
+            {"machines", std::move(machines)},
+            {"totals",
+             {{"kept", all[PruneAction::keep]},
+              {"deleted", all[PruneAction::hide]},
+              {"waiting", all[PruneAction::wait]},
+              {"purged", all[PruneAction::purge]},
+              {"damaged", damaged}}},
+            {"collection", collection_},
+            {"duration_ms", took.count()}};
+  }
+
+  [[nodiscard]] std::unexpected<Error> cancelled() const {
+    return fail(ErrorCode::cancelled, "prune", task_.machine.value_or("the store"), "it was asked to stop");
+  }
+
+  const PruneTask& task_;
+  const PruneInputs& inputs_;
+  JobContext& job_;
+  ClockVerdict clock_;
+  std::optional<Error> clock_problem_;
+  std::vector<MachinePlan> plans_;
+  std::shared_ptr<StoreWriter> writer_;
+  std::set<PointName> done_;  // removed for good
+  std::size_t purged_ = 0;
+  bool force_ = false;  // collects whatever the task says
+  json collection_;     // null: there was nothing to collect
+};
+
+}  // namespace
+
+Result<json> run_prune(const PruneTask& task, const PruneInputs& inputs, JobContext& job) {
+  return Prune(task, inputs, job).run();
+}
+
+}  // namespace cairn

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Prune plan: which recovery points of one machine stay, and why; which are hidden, and which removed for good. Rules:
+// config/REFERENCE.md "Retention". Pure. Any thread.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/base/clock.h"
+#include "config/base/result.h"
+#include "config/retention.h"
+#include "fs/store/point/point_marks.h"
+
+namespace cairn {
+
+struct Policy;
+
+// A point that was made a moment ago must not be gone before anybody has looked at it.
+inline constexpr std::chrono::seconds kYoung = std::chrono::days(1);
+
+// What a prune knows of a point.
+struct PrunePoint {
+  PointName name;
+  std::optional<Error> damage;  // its document cannot be read: no more than its name is known
+  bool proved = false;
+  std::optional<UtcTime> immutable_until;  // as the point says
+  std::optional<Protection> protection;
+  bool protection_unreadable = false;
+  bool deleted = false;
+  std::optional<Deletion> deletion;  // nothing although deleted: it cannot be read
+};
+
+struct PruneRules {
+  const Policy* policy = nullptr;  // null: the machine is not in the settings
+  UtcTime now;
+  UtcTime trusted;  // judge_clock()
+};
+
+enum class PruneAction {
+  keep,
+  hide,   // delete: it can be brought back until purge_after
+  wait,   // deleted already, until purge_after
+  purge,  // removed for good
+};
+std::string_view to_string(PruneAction action);  // "keep", "delete", "wait", "purge"
+
+struct PlannedPoint {
+  PointName name;
+  PruneAction action = PruneAction::keep;
+  std::vector<std::string> reasons;  // of keeping it: "daily 3 of 30", "newest proved", "immutable until ..."
+  std::optional<UtcTime> purge_after;
+  bool damaged = false;
+  bool protection_over = false;  // its protection has come to its end and is removed
+};
+
+// Until when nothing removes the point: what it says itself, or what the policy says now; nothing: it is not immutable.
+std::optional<UtcTime> immutable_until(const PointName& name, const std::optional<UtcTime>& recorded,
+                                       const Policy* policy);
+
+// A row for each of the points, newest first. Errors: settings_invalid when the policy's zone is unknown.
+Result<std::vector<PlannedPoint>> plan_prune(std::span<const PrunePoint> points, const PruneRules& rules);
+
+}  // namespace cairn

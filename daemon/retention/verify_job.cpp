@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/retention/verify_job.h"
+
+#include <fmt/core.h>
+
+#include <nlohmann/json.hpp>
+
+#include "config/base/log.h"
+#include "daemon/queue/job.h"
+#include "fs/store/verify/repair.h"
+
+namespace cairn {
+namespace {
+
+template <class Report>
+Result<nlohmann::json> ended(const Report& report, const Store& store, JobContext& job) {
+  nlohmann::json document = to_json(report);
+  auto verdict = verdict_of(report, store.path().string());
+  if (verdict) return document;
+  job.keep_result(document.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  return pass_on(std::move(verdict).error());
+}
+
+}  // namespace
+
+Result<nlohmann::json> run_verify(Store& store, const VerifyTask& task, const Clock& clock, JobContext& job) {
+  VerifyOptions options = task.options;
+  options.stop = job.stop();
+  std::uint64_t told = 0;
+  options.progress = [&](std::uint64_t done, std::uint64_t total) {
+    job.set_total(total);
+    if (done > told) job.add_done(done - told);
+    told = done;
+  };
+  if (!task.repair) {
+    CAIRN_TRY(const VerifyReport report, verify_store(store, options, clock));
+    if (!report.recorded) job.warn("nothing of it was recorded: " + report.not_recorded);
+    return ended(report, store, job);
+  }
+  CAIRN_TRY(const RepairReport report, repair_store(store, {task.replica, options}, clock));
+  for (const std::string& problem : report.problems) job.warn(problem);
+  return ended(report, store, job);
+}
+
+void note_healed(Store& store, JobContext& job) {
+  const auto healed = refresh_damage(store);
+  if (!healed) job.warn("known damage was not looked at again: " + healed.error().message());
+  if (healed && *healed) log_event(LogLevel::info, "damage-healed", store.path().string());
+}
+
+}  // namespace cairn

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/service/proof_status.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+namespace cairn {
+
+using nlohmann::json;
+
+std::chrono::seconds proof_may_be_old(const Schedule& schedule, UtcTime now) {
+  constexpr std::chrono::seconds kLeast = std::chrono::days(1);
+  const auto next = schedule.next_after(now);
+  const auto after = next ? schedule.next_after(*next) : std::nullopt;
+  if (!after) return kLeast;
+  return std::max(kLeast, 2 * std::chrono::duration_cast<std::chrono::seconds>(*after - *next));
+}
+
+json proof_status(const std::function<std::optional<json>()>& next_row, const Schedule* schedule, UtcTime now) {
+  constexpr int kMostRows = 100;
+  json status{{"needed", false},
+              {"newest", nullptr},
+              {"last_proved", nullptr},
+              {"last_proved_time", nullptr},
+              {"wanting", false}};
+  for (int i = 0; i < kMostRows; ++i) {
+    const auto row = next_row();
+    if (!row) break;
+    if (row->contains("error")) continue;  // it is damaged, and listed as that
+    if (status["newest"].is_null()) {
+      status["newest"] = row->at("proof");
+      status["needed"] = row->at("encrypted");
+      if (status["needed"] == false) return status;
+    }
+    if (row->at("proof") != "proved") continue;
+    status["last_proved"] = row->at("name");
+    status["last_proved_time"] = row->at("time");
+    const auto time = parse_iso_time(row->at("time").get<std::string>());
+    status["wanting"] = schedule != nullptr && (!time || now - *time > proof_may_be_old(*schedule, now));
+    return status;
+  }
+  status["wanting"] = status["needed"] == true && schedule != nullptr;
+  return status;
+}
+
+}  // namespace cairn

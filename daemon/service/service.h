@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Service: what commands and the control API can ask for, as JSON documents. Two implementations with the same results:
+// LocalService does the work in this process (the daemon, or `cairn` without a daemon), RemoteService asks the daemon
+// over its socket. Documents: daemon/API.md. Any thread.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/base/clock.h"
+#include "config/base/result.h"
+
+namespace cairn {
+
+struct BackupRequest {
+  std::vector<std::string> machines;  // names
+  bool all = false;                   // every machine of the settings
+  bool full_read = false;             // read all of every disk, whatever change tracking says, and compare
+};
+
+struct RestoreRequest {
+  std::string point;                // MACHINE@POINT, as Store::find_point takes it
+  std::string to;                   // absolute path of an existing directory
+  std::optional<std::string> disk;  // only this one
+  bool force = false;               // replace existing files
+  bool header_only = false;         // only the headers of the encrypted volumes
+  bool salvage = false;             // what is damaged becomes zeros; not with header_only
+};
+
+struct PruneRequest {
+  std::optional<std::string> machine;  // nothing: all, also those that are not in the settings any more
+  bool dry_run = false;
+  bool accept_clock = false;   // the clock is right, whatever the store says of it
+  bool accept_damage = false;  // what only damage hides may be given up
+  std::uint64_t rate = 0;      // of garbage collection, bytes a second; 0: no limit
+};
+
+struct ProtectRequest {
+  std::string point;             // MACHINE@POINT
+  bool off = false;              // end the protection
+  std::optional<UtcTime> until;  // nothing: until somebody ends it
+};
+
+enum class PointsListed { present, deleted };
+
+struct VerifyRequest {
+  double data_percent = 0;  // how much of the bytes in packs is read; 0: none, 100: all
+  bool repair = false;
+  std::string from = {};     // with repair: absolute path of a copy of the store; empty: none
+  bool accept_gaps = false;  // points that are missing are noted as gone
+  std::uint64_t rate = 0;    // bytes a second; 0: no limit
+};
+
+class Service {
+ public:
+  virtual ~Service() = default;
+
+  // [{"machine","point","time","consistency","proof","disks":[{"name","size"}],"new_bytes",...}], oldest first.
+  // Errors: no_such_machine (neither in the settings nor in the store).
+  virtual Result<nlohmann::json> points(const std::optional<std::string>& machine, PointsListed listed) = 0;
+  // The whole document of one point. Errors: as Store::find_point and load_point.
+  virtual Result<nlohmann::json> point(const std::string& name) = 0;
+  // Daemon, store, mount, machines with last point, next run and last job.
+  virtual Result<nlohmann::json> status() = 0;
+  // Jobs, newest first, `limit` at most.
+  virtual Result<nlohmann::json> jobs(std::size_t limit) = 0;
+  // Errors: no_such_job.
+  virtual Result<nlohmann::json> job(const std::string& id) = 0;
+  // Queues one job a machine; {"jobs":[{job document}]}. Errors: no_such_machine, machine_busy (has a job already).
+  virtual Result<nlohmann::json> start_backup(const BackupRequest& request) = 0;
+  // Queues one job; its document. Errors that can be seen at once: as Store::find_point, no_such_disk, target_missing.
+  virtual Result<nlohmann::json> start_restore(const RestoreRequest& request) = 0;
+  // Queues one job; its document. Errors: no_such_machine, machine_busy.
+  virtual Result<nlohmann::json> start_prune(const PruneRequest& request) = 0;
+  // Hides the point, or removes it for good when its policy says soft_delete: off. {"name","machine","point","purged",
+  // "deleted","purge_after"}. Errors: as Store::find_point, point_immutable, point_protected, point_in_use,
+  // clock_jumped, store_locked.
+  virtual Result<nlohmann::json> delete_point(const std::string& name) = 0;
+  // {"name","machine","point"}. Errors: as Store::find_deleted_point, store_locked.
+  virtual Result<nlohmann::json> undelete_point(const std::string& name) = 0;
+  // {"name","machine","point","protected":{"since","until"}|null}. Errors: as Store::find_point, used_wrongly (`until`
+  // is over), store_locked.
+  virtual Result<nlohmann::json> protect_point(const ProtectRequest& request) = 0;
+  // Queues one job; its document. Errors: used_wrongly, machine_busy (the store is being verified).
+  virtual Result<nlohmann::json> start_verify(const VerifyRequest& request) = 0;
+  // Waits until the job's document differs from revision `seen` or `at_most` has passed; its document
+  // ("revision" is in it; "state" says whether it has ended).
+  virtual Result<nlohmann::json> wait_job(const std::string& id, std::uint64_t seen,
+                                          std::chrono::milliseconds at_most) = 0;
+  // Asks it to stop at the next safe point; its document. Errors: no_such_job.
+  virtual Result<nlohmann::json> cancel_job(const std::string& id) = 0;
+};
+
+}  // namespace cairn

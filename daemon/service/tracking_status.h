@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What status says about change tracking. Document: daemon/API.md "Status". Any thread.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+
+#include "config/settings.h"
+#include "fs/store/point/recovery_point.h"
+
+namespace cairn {
+
+struct TrackingPlace;
+
+// The machine's disks, in the settings' order. `newest` is the machine's newest recovery point.
+nlohmann::json tracking_status(const Settings& settings, const MachineSettings& machine, const TrackingPlace& place,
+                               const std::optional<PointName>& newest);
+
+}  // namespace cairn

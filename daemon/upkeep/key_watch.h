@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// KeyWatch: looks at the daemon's start, and whenever its settings change, whether every machine's keys are there and
+// open its disks, so that what is wrong is said before the next backup is due. Works in a thread of its own. Any
+// thread.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <stop_token>
+#include <string>
+#include <thread>
+
+#include "config/base/clock.h"
+#include "config/settings.h"
+
+namespace cairn {
+
+class Store;
+
+class KeyWatch {
+ public:
+  // `settings` gives those in force; store and clock must outlive this. Begins at once.
+  KeyWatch(std::function<std::shared_ptr<const Settings>()> settings, Store& store, const Clock& clock);
+  ~KeyWatch();
+  KeyWatch(const KeyWatch&) = delete;
+  KeyWatch& operator=(const KeyWatch&) = delete;
+
+  // Looks again.
+  void poke();
+  // {"state":"good"|"warning"|"error","checked":TIME,"findings":[{"disk","state","detail","error"}]}; null: not looked
+  // at yet, or nothing to look at.
+  [[nodiscard]] nlohmann::json status(const std::string& machine);
+
+ private:
+  void run(const std::stop_token& stop);
+  void look(const std::stop_token& stop);
+
+  const std::function<std::shared_ptr<const Settings>()> settings_;
+  Store& store_;
+  const Clock& clock_;
+  std::mutex mutex_;
+  std::condition_variable_any poked_;
+  bool due_ = true;                                // guarded by mutex_, as the rest
+  std::map<std::string, nlohmann::json> results_;  // by machine
+  std::jthread thread_;                            // last: it uses all the others
+};
+
+}  // namespace cairn

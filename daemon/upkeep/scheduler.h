@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Scheduler: starts backups when the machines' policies say so. What is due is decided by a pure function of the
+// schedule, the machine's mark in the journal and the time; the thread only waits and applies. The rules:
+//   - a machine seen for the first time waits for its next scheduled time;
+//   - runs missed while the daemon was down are caught up by one run; so is a run that the daemon's end broke off;
+//   - each run is moved by a jitter that depends on machine and run alone, from 0 to the policy's jitter;
+//   - a changed schedule counts from the change on: nothing of it was missed before it was in force;
+//   - when the clock is set back nothing runs twice; a mark over two days ahead of the clock was made by a wrong clock
+//   and is
+//     forgotten.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "config/base/clock.h"
+#include "config/base/result.h"
+#include "config/schedule.h"
+#include "config/settings.h"
+#include "daemon/queue/job_record.h"
+#include "daemon/queue/journal.h"
+
+namespace cairn {
+
+// The same for the same machine and run, spread evenly over [0, at_most].
+std::chrono::seconds jitter_of(const std::string& machine, UtcTime run, std::chrono::seconds at_most);
+
+struct ScheduleDecision {
+  std::optional<JobTrigger> start;  // nothing is due when empty
+  ScheduleMark mark;                // the machine's mark from now on (once the run was started)
+  std::optional<UtcTime> next_run;  // after this decision; nothing: the schedule never runs
+  bool clock_was_wrong = false;     // the old mark was forgotten
+};
+// `mark`: nothing when the machine is seen for the first time. Pure.
+ScheduleDecision decide_run(const Schedule& schedule, std::chrono::seconds jitter, const std::string& machine,
+                            const std::optional<ScheduleMark>& mark, UtcTime now);
+
+class Scheduler {
+ public:
+  struct Hooks {
+    std::function<std::shared_ptr<const Settings>()> settings;
+    // Errors: shutting_down (the run stays due); any other is logged and the run is passed over.
+    std::function<Result<void>(const std::string& machine, JobTrigger trigger)> start;
+  };
+  // `clock` and `journal` must outlive the scheduler.
+  Scheduler(const Clock& clock, Journal& journal, Hooks hooks);
+  // As stop().
+  ~Scheduler();
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
+
+  // One pass over all machines: starts what is due. The earliest next run. Any thread; what the thread of start()
+  // calls.
+  std::optional<UtcTime> run_due();
+  // As of the last pass; nothing when the machine is not known.
+  std::optional<UtcTime> next_run(const std::string& machine);
+
+  // Makes passes from a thread of its own: when a run is due, and at least every 30 s, so that a changed clock is
+  // noticed.
+  void start();
+  // Makes a pass soon: the settings have changed.
+  void poke();
+  void stop();
+  // When the last pass ended, for the watchdog.
+  std::chrono::steady_clock::time_point last_pass();
+
+ private:
+  void loop();
+  std::optional<UtcTime> guarded_pass();
+  std::optional<ScheduleMark> mark_of(const std::string& machine);
+  void keep_mark(const std::string& machine, const ScheduleMark& mark);
+
+  const Clock& clock_;
+  Journal& journal_;
+  const Hooks hooks_;
+  std::mutex pass_mutex_;                      // one pass at a time; before mutex_
+  std::map<std::string, ScheduleMark> marks_;  // guarded by pass_mutex_: as in the journal, or newer if that failed
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::map<std::string, std::optional<UtcTime>> next_;  // guarded by mutex_, as all below
+  std::chrono::steady_clock::time_point last_pass_ = std::chrono::steady_clock::now();
+  bool poked_ = false;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace cairn

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/upkeep/scrubber.h"
+
+#include <algorithm>
+
+#include "config/base/log.h"
+
+namespace cairn {
+namespace {
+
+using std::chrono::seconds;
+
+// The clock may be set: nobody waits longer than this without looking at it.
+constexpr seconds kLongestWait = std::chrono::minutes(5);
+constexpr int kAimFactor = 2;   // of the goal's speed
+constexpr int kLateFactor = 4;  // of that
+
+}  // namespace
+
+seconds scrub_interval(seconds every) {
+  return std::clamp<seconds>(every / 30, std::chrono::hours(1), std::chrono::days(1));
+}
+
+ScrubSlice scrub_slice(seconds every, std::uint64_t bytes, std::optional<UtcTime> since, UtcTime now) {
+  const double share = static_cast<double>(scrub_interval(every).count()) / static_cast<double>(every.count());
+  double wanted = static_cast<double>(bytes) * share * kAimFactor;
+  if (since && now - *since > every) wanted *= kLateFactor;
+  return {std::clamp<std::uint64_t>(static_cast<std::uint64_t>(wanted), 1, std::max<std::uint64_t>(bytes, 1)),
+          now - every / kAimFactor};
+}
+
+Scrubber::Scrubber(const Clock& clock, Hooks hooks) : clock_(clock), hooks_(std::move(hooks)) {}
+
+Scrubber::~Scrubber() {
+  stop();
+}
+
+void Scrubber::start() {
+  thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+}
+
+void Scrubber::poke() {
+  {
+    const std::lock_guard lock(mutex_);
+    due_ = true;
+  }
+  poked_.notify_all();
+}
+
+void Scrubber::stop() {
+  thread_.request_stop();
+  if (thread_.joinable()) thread_.join();
+}
+
+seconds Scrubber::look() {
+  const auto every = hooks_.settings()->maintenance.verify_every;
+  if (!every) return kLongestWait;
+  const seconds interval = scrub_interval(*every);
+  const UtcTime now = clock_.now();
+  auto last = hooks_.last();
+  if (begun_ && (!last || *last < *begun_)) last = begun_;
+  // A last one in the future was that of a wrong clock.
+  if (last && *last <= now && now - *last < interval) return std::min(interval - (now - *last), kLongestWait);
+  begun_ = now;
+  if (auto started = hooks_.start(*every); !started) {
+    if (started.error().code == ErrorCode::machine_busy)
+      log_event(LogLevel::info, "verify-skipped", "store", {{"because", started.error().because}});
+    else if (started.error().code != ErrorCode::shutting_down)
+      log_error("verify-failed", "store", started.error());
+  }
+  return std::min(interval, kLongestWait);
+}
+
+void Scrubber::run(const std::stop_token& stop) {
+  seconds wait = kScrubGrace;
+  for (;;) {
+    {
+      std::unique_lock lock(mutex_);
+      poked_.wait_for(lock, stop, wait, [this] { return due_; });
+      if (stop.stop_requested()) return;
+      // New settings change the rhythm; they are no reason to read at once.
+      if (std::exchange(due_, false)) continue;
+    }
+    try {
+      wait = look();
+    } catch (const std::exception& problem) {  // a door: out of memory must not end the daemon
+      log_error("verify-failed", "store", Error{ErrorCode::internal, "verify", {}, problem.what(), 0, {}});
+      wait = kLongestWait;
+    }
+  }
+}
+
+}  // namespace cairn

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Index: chunk name -> pack, offset, length. LMDB, memory-mapped, shared by all readers; only a cache of the packs'
+// footers. New names are written in sorted runs that are merged as they become many (index_runs.h), so that adding does
+// not slow down as the index grows. Bytes: fs/store/FORMAT.md "Index". One process writes at a time (the writer lock);
+// any thread reads.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "config/base/clock.h"
+#include "config/base/result.h"
+#include "fs/store/pack/pack.h"
+
+namespace cairn {
+
+// A pack's number in this index: never used twice in it, not stable across rebuilds.
+using PackNumber = std::uint32_t;
+
+// How many records are put into the index in one transaction, about.
+inline constexpr std::size_t kIndexBatchRecords = 65536;
+
+struct IndexEntry {
+  PackNumber pack = 0;
+  RecordPlace place;
+};
+
+struct IndexedPack {
+  std::string name;
+  std::uint64_t size = 0;
+  std::vector<PackRecord> records;
+};
+
+// A pack that is on its way out. On disk: never renumber.
+enum class Retired : std::uint8_t {
+  no = 0,
+  unneeded = 1,  // no point needed it when it was looked at: garbage collection removes it soon
+  damaged = 2,   // some of it is not as it was written: what is in it is stored anew when a backup meets it again
+  gone = 3,      // its file is removed; entries that still name it are as if they were not there
+};
+
+struct PackRow {
+  PackNumber number = 0;
+  std::string name;
+  std::uint64_t size = 0;     // bytes of the file
+  std::uint64_t records = 0;  // as its footer lists them
+  Retired retired = Retired::no;
+};
+
+class Index {
+ public:
+  // Makes an empty index in the new directory `folder`. Errors: io_error, no_space.
+  static Result<void> create(const std::filesystem::path& folder, const StoreId& store);
+  // Errors: index_missing, index_damaged (also when it is another store's).
+  static Result<std::shared_ptr<Index>> open(const std::filesystem::path& folder, const StoreId& store);
+  ~Index();
+
+  // Errors: index_damaged.
+  Result<std::optional<IndexEntry>> find(const ChunkName& name);
+  struct Located {
+    std::string pack_name;
+    RecordPlace place;
+  };
+  // The same with the pack's name, from one snapshot. Errors: index_damaged.
+  Result<std::optional<Located>> locate(const ChunkName& name);
+  // found[i] tells whether names[i] is there; one snapshot. Zero names count as found.
+  Result<void> contains(std::span<const ChunkName> names, std::span<bool> found);
+  Result<std::uint64_t> record_count();
+
+  // The number that the next pack gets.
+  Result<PackNumber> next_pack();
+  // All packs whose files are there, by number.
+  Result<std::vector<PackRow>> packs();
+  // The one of that name; nothing: the index does not know it.
+  Result<std::optional<PackRow>> pack(const std::string& name);
+  // Whether there is a pack of that state.
+  Result<bool> has_retired(Retired state);
+  // Where names lie, from one snapshot, as readers see them; nothing: the index does not know it, or it is the zero
+  // name.
+  Result<void> places(std::span<const ChunkName> names, std::span<std::optional<IndexEntry>> places);
+
+  // What is in a retired pack is not found by find() and contains(), so that no new point counts on it; readers find it
+  // as long as no other pack has it. `added`: packs that have what is still needed of them, added in the same
+  // transaction. Durable on return.
+  Result<void> retire(std::span<const PackNumber> packs, Retired why, std::span<const IndexedPack> added = {});
+  // Their files are removed: forgets them. No new epoch: nothing that a point needs may have been in them. Entries go
+  // when runs are merged; when there are many such entries, all runs are.
+  // A retired pack never comes back as it was, lest two packs that stay have one name and the index changes its mind
+  // about them: one that is good after all is listed anew by relist(), under a new number.
+  enum class Tidy { now, later };  // later: another drop() follows
+  Result<void> drop(std::span<const PackNumber> packs, Tidy tidy = Tidy::now);
+  // Drops a pack and adds it again, with what its footer says now, in one transaction: readers find it throughout.
+  // Durable on return.
+  Result<void> relist(PackNumber pack, const IndexedPack& now);
+  // When each pack was last read and found whole; none: never, as far as this index knows. `packs` and `times` go
+  // together.
+  Result<std::vector<std::optional<UtcTime>>> verified(std::span<const PackNumber> packs);
+  Result<void> set_verified(std::span<const PackNumber> packs, UtcTime when);
+
+  // Adds all records of these packs, in one transaction; durable on return. Records that another pack has already stay
+  // with that pack. Errors: index_damaged, no_space, io_error.
+  Result<void> add(std::span<const IndexedPack> packs);
+  // A random text that changes when the index loses something it had: made with the index, and anew by forget().
+  // Empty: an index of an earlier version; renew_epoch() gives it one. Errors: index_damaged.
+  Result<std::string> epoch();
+  Result<void> renew_epoch();  // durable on return
+  // Forgets these packs, which are gone, and all records in them: reads the whole index. A new epoch begins.
+  Result<void> forget(std::span<const std::string> pack_names);
+  // True when the folder now holds another index than the one that is open (it was rebuilt): open it again.
+  [[nodiscard]] bool replaced() const;
+
+  struct State;  // fs/store/index/index_state.h
+
+ private:
+  explicit Index(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace cairn

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What is recorded about recovery points besides the points themselves: that one is deleted and may still be brought
+// back, that one is protected, that one was removed for good. Small sealed documents: fs/store/FORMAT.md "Marks".
+// Reading: Store; changing: StoreWriter.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/base/clock.h"
+#include "fs/store/point/recovery_point.h"
+
+namespace cairn {
+
+// deleted/NAME: the point is hidden; its file is still in points/. As long as it is, it can be brought back.
+struct Deletion {
+  PointName point;
+  UtcTime deleted;
+  UtcTime purge_after;  // from then on a prune removes it for good
+  std::string because;  // "retention", "by hand"
+};
+
+// protected/NAME: neither retention nor deletion takes the point.
+struct Protection {
+  PointName point;
+  UtcTime since;
+  std::optional<UtcTime> until;  // nothing: until somebody ends it
+};
+
+// purged/NAME: the point was removed by Cairn. Stays as long as the point after it, so that its absence is explained;
+// when that goes too, its tombstone takes over `previous` of this one.
+struct Tombstone {
+  PointName point;
+  std::string hash;           // BLAKE3, hex, of the point's file: what its successor names; empty: not known
+  std::string previous_name;  // its own predecessor; empty: it was the first
+  std::string previous;       // that one's hash
+  UtcTime purged;
+  std::string because;
+};
+
+// newest/MACHINE: the points of that machine that no other names as its predecessor: its newest one, and more only
+// where a clock went back between two backups. Written after each commit, so that the loss of the newest point is
+// noticed too. When such a point is removed by Cairn, its predecessor takes its place.
+struct NewestPoints {
+  struct Entry {
+    std::string point;
+    std::string hash;  // BLAKE3, hex, of the point's file; empty: not known
+    bool operator==(const Entry&) const = default;
+  };
+  std::string machine;
+  std::vector<Entry> points;
+
+  // `added` names `previous` (empty: none) as its predecessor.
+  void add(Entry added, const std::string& previous);
+  // The entry of `point`, if there is one, is its predecessor's from now on. True: there was one.
+  bool take_over(const Tombstone& stone);
+};
+
+}  // namespace cairn

@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "fs/store/write/ingest.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "config/base/exception_door.h"
+#include "config/base/units.h"
+#include "fs/store/map/disk_map.h"
+
+namespace cairn {
+namespace {
+
+constexpr std::uint64_t kBlockBytes = kMiB;
+constexpr unsigned kMaxWorkers = 4;  // bounds the memory; a disk is not faster than this many
+constexpr unsigned kReaders = 6;     // reads under way at once; they wait for the disk and cost next to no CPU
+constexpr std::size_t kBuffersPerThread = 2;
+
+// The names of one leaf while its blocks are on their way.
+struct Leaf {
+  std::uint64_t index = 0;
+  std::vector<ChunkName> names;
+  std::atomic<unsigned> open_parts = 1;  // the reader's share, and one a block
+};
+
+// Some neighbouring chunks.
+struct Piece {
+  std::uint64_t offset = 0;  // bytes, a multiple of the chunk size
+  std::size_t size = 0;      // bytes
+};
+
+// Pieces of one leaf, in order: as many as fill a buffer, so that handing chunks that lie scattered from thread to
+// thread costs no more than handing on a run of them.
+struct Block {
+  std::vector<Piece> pieces;
+  std::size_t size = 0;  // bytes, of all pieces
+  BulkBuffer buffer;     // the pieces' bytes, one after the other
+  std::shared_ptr<Leaf> leaf;
+};
+
+class Ingest {
+ public:
+  Ingest(RecordSink& sink, const ChunkNamer& namer, std::uint32_t chunk_size, ImageReader& image,
+         const IngestOptions& options, CarryOver* carry_over)
+      : sink_(sink),
+        namer_(namer),
+        image_(image),
+        options_(options),
+        carry_over_(carry_over),
+        geometry_(image.size(), chunk_size),
+        block_bytes_(std::max<std::uint64_t>(kBlockBytes, chunk_size)),
+        workers_(options.workers != 0 ? options.workers
+                                      : std::clamp(std::thread::hardware_concurrency(), 1U, kMaxWorkers)),
+        readers_(workers_ == 1 ? 1 : kReaders) {
+    free_buffers_.resize((workers_ + readers_) * kBuffersPerThread);
+  }
+
+  Result<IngestReport> run() {
+    {
+      std::vector<std::jthread> workers;
+      if (auto outcome = read_with(workers); !outcome) set_failure(std::move(outcome).error());
+      const std::lock_guard lock(mutex_);
+      reading_done_ = true;
+      block_ready_.notify_all();
+    }
+    if (failure_) return pass_on(*failure_);
+    if (current_leaf_) CAIRN_CHECK(leave(std::exchange(current_leaf_, nullptr), 0));
+    CAIRN_CHECK(count_carried());
+    CAIRN_CHECK(store_upper_levels());
+    return report_;
+  }
+
+ private:
+  [[nodiscard]] bool stopped() {
+    const std::lock_guard lock(mutex_);
+    return failure_.has_value();
+  }
+  void set_failure(Error error) {
+    const std::lock_guard lock(mutex_);
+    if (!failure_) failure_ = std::move(error);
+    block_ready_.notify_all();
+    buffer_freed_.notify_all();
+  }
+  void advance(std::uint64_t bytes) const {
+    if (options_.progress) options_.progress(bytes);
+  }
+
+  // --- the readers' side; this thread is one of them
+  // The door where this thread's exceptions end: the workers must hear that reading is done.
+  Result<void> read_with(std::vector<std::jthread>& workers) {
+    return without_exceptions("back up", "the disk", [&] {
+      for (unsigned i = 0; i < workers_; ++i) workers.emplace_back([this, i] { work(i); });
+      std::vector<std::jthread> others;
+      for (unsigned i = 1; i < readers_; ++i)
+        others.emplace_back([this] { static_cast<void>(read_safely().has_value()); });
+      return read_safely();
+    });
+  }
+  // The door where a reader's exceptions end.
+  Result<void> read_safely() {
+    auto outcome = without_exceptions("back up", "the disk", [&] { return read_image(); });
+    if (!outcome) set_failure(outcome.error());
+    return outcome;
+  }
+  Result<void> read_image();
+  Result<std::optional<Block>> next_block();
+  Result<void> enter_leaf(std::uint64_t index);
+  Result<void> carry(std::uint64_t offset, std::uint64_t end);
+  Result<void> count_carried();
+
+  // --- the workers' side
+  void work(unsigned worker);
+  Result<void> process_safely(Block& block, unsigned worker);
+  Result<void> process(Block& block, unsigned worker);
+  Result<void> leave(const std::shared_ptr<Leaf>& leaf, unsigned worker);
+  Result<ChunkName> store_node(const MapNode& node, unsigned lane);
+  Result<void> store_upper_levels();
+  void count(const SinkCount& more) {
+    const std::lock_guard lock(mutex_);
+    report_.new_bytes += more.new_bytes;
+    report_.stored_bytes += more.stored_bytes;
+  }
+  [[nodiscard]] bool is_ciphertext(std::uint64_t offset, std::uint64_t size) const;
+
+  RecordSink& sink_;
+  const ChunkNamer& namer_;
+  ImageReader& image_;
+  const IngestOptions& options_;
+  CarryOver* carry_over_;
+  MapGeometry geometry_;
+  std::uint64_t block_bytes_;
+  unsigned workers_;
+  unsigned readers_;
+
+  std::mutex plan_mutex_;     // guards what follows; taken before mutex_
+  std::uint64_t offset_ = 0;  // how far the disk has been shared out; a multiple of the chunk size, or the end
+  std::shared_ptr<Leaf> current_leaf_;
+
+  std::mutex mutex_;                      // guards what follows
+  std::condition_variable block_ready_;   // or reading done, or failed: for the workers
+  std::condition_variable buffer_freed_;  // or failed: for the readers
+  std::deque<Block> queue_;
+  std::vector<BulkBuffer> free_buffers_;
+  bool reading_done_ = false;
+  std::optional<Error> failure_;
+  IngestReport report_;
+  std::map<std::uint64_t, ChunkName> leaf_names_;  // those that are not zero
+};
+
+Result<void> Ingest::enter_leaf(std::uint64_t index) {
+  if (current_leaf_ && current_leaf_->index == index) return {};
+  if (current_leaf_) CAIRN_CHECK(leave(std::exchange(current_leaf_, nullptr), 0));
+  current_leaf_ = std::make_shared<Leaf>();
+  current_leaf_->index = index;
+  current_leaf_->names.resize(geometry_.name_count(0, index));
+  return {};
+}
+
+// Takes chunks over from the earlier point.
+Result<void> Ingest::carry(std::uint64_t offset, std::uint64_t end) {
+  advance(end - offset);
+  return carry_over_->carry(
+      offset, end, [&](std::uint64_t leaf, std::size_t first, std::span<const ChunkName> names) -> Result<void> {
+        CAIRN_CHECK(enter_leaf(leaf));
+        // Workers fill in other chunks of this leaf meanwhile.
+        std::copy(names.begin(), names.end(), current_leaf_->names.begin() + static_cast<std::ptrdiff_t>(first));
+        return {};
+      });
+}
+
+Result<void> Ingest::count_carried() {
+  if (carry_over_ == nullptr) return {};
+  CAIRN_TRY(const std::uint64_t data_bytes, carry_over_->data_bytes());
+  report_.map.data_bytes += data_bytes;
+  report_.carried_bytes = carry_over_->carried_bytes();
+  return {};
+}
+
+// The next pieces of the disk that must be read; nothing at its end. Passes over holes and what is as before. The plan
+// is held while extents are asked for and nodes of the earlier point are read: nobody can go on before that is known.
+Result<std::optional<Block>> Ingest::next_block() {
+  const std::lock_guard plan(plan_mutex_);
+  const std::uint64_t size = geometry_.size();
+  const std::uint64_t chunk = geometry_.chunk_size();
+  std::optional<Block> block;
+  while (offset_ < size) {
+    if (options_.stop.stop_requested()) return fail(ErrorCode::cancelled, "back up", "the disk", "it was cancelled");
+    CAIRN_TRY(const ImageExtent extent, image_.extent_at(offset_));
+    const std::uint64_t extent_end = extent.offset + extent.size;
+    CAIRN_ASSERT(extent.offset <= offset_ && extent_end > offset_);
+    if (extent.kind == ExtentKind::as_before) {
+      CAIRN_ASSERT(carry_over_ != nullptr);
+      if (const std::uint64_t end = carry_over_->end_of(offset_, extent_end); end > offset_) {
+        CAIRN_CHECK(carry(offset_, end));
+        offset_ = end;
+        continue;
+      }
+    }
+    if (extent.kind == ExtentKind::hole) {
+      const std::uint64_t end = extent_end >= size ? size : extent_end / chunk * chunk;
+      if (end > offset_) {
+        advance(end - offset_);
+        offset_ = end;
+        continue;
+      }
+    }
+    // A chunk that is partly a hole, or partly as before, is read whole.
+    const std::uint64_t data_end = std::min(size, (extent_end + chunk - 1) / chunk * chunk);
+    const std::uint64_t leaf = offset_ / chunk / kNodeNames;
+    if (block && leaf != block->leaf->index) break;
+    if (!block) {
+      CAIRN_CHECK(enter_leaf(leaf));
+      block.emplace().leaf = current_leaf_;
+      block->leaf->open_parts.fetch_add(1);
+    }
+    const std::uint64_t end =
+        std::min({data_end, (offset_ / block_bytes_ + 1) * block_bytes_, offset_ + block_bytes_ - block->size});
+    block->pieces.push_back({offset_, static_cast<std::size_t>(end - offset_)});
+    block->size += end - offset_;
+    offset_ = end;
+    if (block->size == block_bytes_) break;
+  }
+  return block;
+}
+
+Result<void> Ingest::read_image() {
+  for (;;) {
+    BulkBuffer buffer;
+    {
+      std::unique_lock lock(mutex_);
+      buffer_freed_.wait(lock, [&] { return failure_ || !free_buffers_.empty(); });
+      if (failure_) return pass_on(*failure_);
+      buffer = std::move(free_buffers_.back());
+      free_buffers_.pop_back();
+    }
+    CAIRN_TRY(std::optional<Block> block, next_block());
+    if (!block) return {};
+    buffer.resize(block_bytes_);
+    block->buffer = std::move(buffer);
+    MutableBytes room(block->buffer);
+    for (const Piece& piece : block->pieces) {
+      CAIRN_CHECK(image_.read(piece.offset, room.first(piece.size)));
+      room = room.subspan(piece.size);
+    }
+    const std::lock_guard lock(mutex_);
+    report_.read_bytes += block->size;
+    queue_.push_back(*std::move(block));
+    block_ready_.notify_one();
+  }
+}
+
+void Ingest::work(unsigned worker) {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    block_ready_.wait(lock, [&] { return failure_ || reading_done_ || !queue_.empty(); });
+    if (failure_ || queue_.empty()) return;
+    Block block = std::move(queue_.front());
+    queue_.pop_front();
+    lock.unlock();
+    auto outcome = process_safely(block, worker);
+    if (!outcome) set_failure(std::move(outcome).error());
+    advance(block.size);
+    lock.lock();
+    free_buffers_.push_back(std::move(block.buffer));
+    buffer_freed_.notify_one();
+  }
+}
+
+// The door where a worker's exceptions end.
+Result<void> Ingest::process_safely(Block& block, unsigned worker) {
+  return without_exceptions("back up", "the disk", [&]() -> Result<void> {
+    CAIRN_CHECK(process(block, worker));
+    return leave(block.leaf, worker);
+  });
+}
+
+Result<void> Ingest::process(Block& block, unsigned worker) {
+  const std::uint32_t chunk = geometry_.chunk_size();
+  ByteView bytes = ByteView(block.buffer).first(block.size);
+  thread_local std::vector<NewRecord> records;  // allocated once a thread
+  records.clear();
+  std::uint64_t data_bytes = 0;
+  for (const Piece& piece : block.pieces) {
+    for (std::size_t at = 0; at < piece.size; at += chunk) {
+      const ByteView content = bytes.subspan(at, std::min<std::size_t>(chunk, piece.size - at));
+      if (is_all_zero(content)) continue;
+      const std::uint64_t offset = piece.offset + at;
+      const ChunkName name = namer_.name(RecordKind::chunk, content);
+      block.leaf->names[offset / chunk % kNodeNames] = name;
+      data_bytes += content.size();
+      const Compress compress = is_ciphertext(offset, content.size()) ? Compress::never : Compress::try_it;
+      records.push_back({name, RecordKind::chunk, compress, content});
+    }
+    bytes = bytes.subspan(piece.size);
+  }
+  CAIRN_TRY(const SinkCount stored, sink_.store(records, worker));
+  count(stored);
+  const std::lock_guard lock(mutex_);
+  report_.map.data_bytes += data_bytes;
+  return {};
+}
+
+// Whoever leaves last makes the node.
+Result<void> Ingest::leave(const std::shared_ptr<Leaf>& leaf, unsigned worker) {
+  if (leaf->open_parts.fetch_sub(1) != 1) return {};
+  const MapNode node{0, std::move(leaf->names)};
+  if (node.is_zero()) return {};
+  CAIRN_TRY(const ChunkName name, store_node(node, worker));
+  const std::lock_guard lock(mutex_);
+  leaf_names_[leaf->index] = name;
+  return {};
+}
+
+Result<ChunkName> Ingest::store_node(const MapNode& node, unsigned lane) {
+  const Buffer bytes = encode_node(node);
+  const NewRecord record{namer_.name(RecordKind::node, bytes), RecordKind::node, Compress::try_it, bytes};
+  CAIRN_TRY(const SinkCount stored, sink_.store({&record, 1}, lane));
+  count({0, stored.stored_bytes});  // "new bytes" are the disk's own
+  return record.name;
+}
+
+Result<void> Ingest::store_upper_levels() {
+  report_.map.size = geometry_.size();
+  std::map<std::uint64_t, ChunkName> below = std::move(leaf_names_);
+  if (carry_over_ != nullptr) below.insert(carry_over_->nodes(0).begin(), carry_over_->nodes(0).end());
+  for (unsigned level = 1; level <= geometry_.root_level(); ++level) {
+    std::map<std::uint64_t, ChunkName> here;
+    if (carry_over_ != nullptr) here = carry_over_->nodes(level);
+    for (auto child = below.begin(); child != below.end();) {
+      const std::uint64_t index = child->first / kNodeNames;
+      MapNode node{level, std::vector<ChunkName>(geometry_.name_count(level, index))};
+      for (; child != below.end() && child->first / kNodeNames == index; ++child)
+        node.names[child->first % kNodeNames] = child->second;
+      CAIRN_TRY(here[index], store_node(node, 0));
+    }
+    below = std::move(here);
+  }
+  if (!below.empty()) report_.map.root = below.begin()->second;
+  return {};
+}
+
+bool Ingest::is_ciphertext(std::uint64_t offset, std::uint64_t size) const {
+  const auto after = std::upper_bound(options_.ciphertext.begin(), options_.ciphertext.end(), offset,
+                                      [](std::uint64_t at, const ByteRange& range) { return at < range.offset; });
+  if (after == options_.ciphertext.begin()) return false;
+  const ByteRange& range = *std::prev(after);
+  return offset + size <= range.offset + range.size;
+}
+
+}  // namespace
+
+Result<IngestReport> ingest_disk(RecordSink& sink, const ChunkNamer& namer, std::uint32_t chunk_size,
+                                 ImageReader& image, const IngestOptions& options, CarryOver* carry_over) {
+  return Ingest(sink, namer, chunk_size, image, options, carry_over).run();
+}
+
+}  // namespace cairn

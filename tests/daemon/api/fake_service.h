@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// FakeService: a service that answers what tests told it and remembers what it was asked.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "daemon/service/service.h"
+
+namespace cairn {
+
+class FakeService final : public Service {
+ public:
+  using json = nlohmann::json;
+
+  Result<json> points(const std::optional<std::string>& machine, PointsListed listed) override {
+    return told((listed == PointsListed::deleted ? "deleted points " : "points ") + machine.value_or("-"),
+                json::array({{{"machine", "web"}}}));
+  }
+  Result<json> point(const std::string& name) override { return told("point " + name, {{"name", name}}); }
+  Result<json> status() override { return told("status", {{"version", "x"}}); }
+  Result<json> jobs(std::size_t limit) override { return told("jobs " + std::to_string(limit), json::array()); }
+  Result<json> job(const std::string& id) override { return told("job " + id, {{"id", id}, {"revision", 1}}); }
+  Result<json> start_backup(const BackupRequest& request) override {
+    std::string text = request.all ? "backup all" : "backup";
+    for (const std::string& machine : request.machines) text += " " + machine;
+    if (request.full_read) text += " full-read";
+    return told(text, {{"jobs", json::array()}});
+  }
+  Result<json> start_restore(const RestoreRequest& request) override {
+    return told("restore " + request.point + " " + request.to + " " + request.disk.value_or("-") +
+                    (request.force ? " force" : "") + (request.salvage ? " salvage" : ""),
+                {{"id", "r1"}});
+  }
+  Result<json> start_prune(const PruneRequest& request) override {
+    return told("prune " + request.machine.value_or("-") + (request.dry_run ? " dry-run" : "") +
+                    (request.accept_clock ? " accept-clock" : "") + (request.accept_damage ? " accept-damage" : "") +
+                    " " + std::to_string(request.rate),
+                {{"id", "p1"}});
+  }
+  Result<json> delete_point(const std::string& name) override { return told("delete " + name, {{"name", name}}); }
+  Result<json> undelete_point(const std::string& name) override { return told("undelete " + name, {{"name", name}}); }
+  Result<json> protect_point(const ProtectRequest& request) override {
+    return told("protect " + request.point + (request.off ? " off" : "") +
+                    (request.until ? " until " + iso_time(*request.until) : ""),
+                {{"name", request.point}});
+  }
+  Result<json> start_verify(const VerifyRequest& request) override {
+    return told("verify " + std::to_string(static_cast<int>(request.data_percent)) +
+                    (request.repair ? " repair " + request.from : "") + (request.accept_gaps ? " accept-gaps" : "") +
+                    (request.rate != 0 ? " rate " + std::to_string(request.rate) : ""),
+                {{"id", "v1"}});
+  }
+  Result<json> wait_job(const std::string& id, std::uint64_t seen, std::chrono::milliseconds at_most) override {
+    std::unique_lock lock(mutex_);
+    ++waiting;
+    changed_.notify_all();
+    changed_.wait_for(lock, at_most, [&] { return revision_ != seen; });
+    --waiting;
+    return json{{"id", id}, {"revision", revision_}};
+  }
+  Result<json> cancel_job(const std::string& id) override { return told("cancel " + id, {{"id", id}}); }
+
+  void set_revision(std::uint64_t revision) {
+    const std::lock_guard lock(mutex_);
+    revision_ = revision;
+    changed_.notify_all();
+  }
+  void wait_until_somebody_waits() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return waiting > 0; });
+  }
+  std::vector<std::string> asked() {
+    const std::lock_guard lock(mutex_);
+    return asked_;
+  }
+  void fail_with(std::optional<Error> error) {
+    const std::lock_guard lock(mutex_);
+    error_ = std::move(error);
+  }
+  void throw_next() { throws_ = true; }
+
+ private:
+  Result<json> told(std::string what, json answer) {
+    const std::lock_guard lock(mutex_);
+    asked_.push_back(std::move(what));
+    if (throws_.exchange(false)) throw std::runtime_error("surprise");
+    if (error_) return pass_on(*error_);
+    return answer;
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::string> asked_;
+  std::optional<Error> error_;
+  std::uint64_t revision_ = 1;
+  int waiting = 0;
+  std::atomic<bool> throws_ = false;
+};
+
+}  // namespace cairn

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The keys are tried while the disks are read: what the proof finds is in the point, and a proof that fails the backup
+// ends the reading.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <nlohmann/json.hpp>
+
+#include "config/base/units.h"
+#include "crypto/bek.h"
+#include "daemon/backup/backup.h"
+#include "daemon/queue/job.h"
+#include "fs/image/image_reader.h"
+#include "tests/crypto/volume/probe.h"
+#include "tests/daemon/manual_clock.h"
+#include "tests/support/fake_vault.h"
+#include "tests/support/temporary_store.h"
+
+namespace cairn {
+namespace {
+
+using namespace cairn::testing;
+using ::testing::SizeIs;
+
+constexpr std::uint64_t kFile = 24 * kMiB;
+
+// The file's bytes, and behind them one byte again and again up to any size.
+class EndlessDisk final : public ImageReader {
+ public:
+  EndlessDisk(std::unique_ptr<ImageReader> file, std::uint64_t size, std::atomic<std::uint64_t>& read_bytes)
+      : file_(std::move(file)), size_(size), read_bytes_(read_bytes) {}
+  [[nodiscard]] std::uint64_t size() const override { return size_; }
+  Result<ImageExtent> extent_at(std::uint64_t offset) override {
+    return ImageExtent{offset, size_ - offset, ExtentKind::data};
+  }
+  Result<void> read(std::uint64_t offset, MutableBytes to) override {
+    read_bytes_ += to.size();
+    if (offset + to.size() <= kFile) return file_->read(offset, to);
+    std::ranges::fill(to, 0x5a);
+    return {};
+  }
+  [[nodiscard]] int fd() const override { return file_->fd(); }
+  Result<std::optional<std::string>> changed_underneath() override { return std::optional<std::string>(); }
+  [[nodiscard]] std::string how() const override { return "memory"; }
+
+ private:
+  std::unique_ptr<ImageReader> file_;
+  std::uint64_t size_;
+  std::atomic<std::uint64_t>& read_bytes_;
+};
+
+class BackupProof : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    NEEDS_CRYPTSETUP();
+    std::vector<std::string> options = kCheap;
+    options.insert(options.end(), {"--type", "luks2"});
+    luks_format(image_, options);
+    machine_.name = "web";
+    machine_.disks = {DiskSettings{"root", image_, {VaultReference{"main", "web"}}, VaultReference{"main", "backup"}}};
+    ASSERT_TRUE(vault_.create_kek("backup", KekType::x25519));
+  }
+  void keep_passphrase(std::string_view text) {
+    const Buffer bytes(text.begin(), text.end());
+    WrappedBek bek{BekType::luks_passphrase, {}, "backup", {}, clock_.now()};
+    bek.wrapped = value_of(vault_.wrap("backup", SecretBytes::copy_of(bytes)));
+    value_of(vault_.set_secret("web", bek));
+  }
+  // Of a disk of `size` bytes, that begins with the image.
+  Result<nlohmann::json> back_up(std::uint64_t size, JobContext& job) {
+    BackupInputs inputs{*store_, clock_};
+    inputs.keys.open_vault = [this](const std::string&) -> Result<OpenedVault> {
+      return OpenedVault{std::make_unique<FakeVault>("main", "cairn-backup", vault_.inside())};
+    };
+    inputs.open_image = [this, size](const std::filesystem::path& path) -> Result<std::unique_ptr<ImageReader>> {
+      CAIRN_TRY(auto file, open_image(path, CloneMode::never));
+      return std::make_unique<EndlessDisk>(std::move(file), size, read_bytes_);
+    };
+    return run_backup(machine_, inputs, job);
+  }
+
+  Sandbox box_;
+  TemporaryStore place_;
+  std::unique_ptr<Store> store_ = place_.open();
+  ManualClock clock_;
+  FakeVault vault_;
+  MachineSettings machine_;
+  std::filesystem::path image_ = box_.sparse_file("web.img", kFile);
+  std::atomic<std::uint64_t> read_bytes_ = 0;
+};
+
+TEST_F(BackupProof, IsInThePointWithItsKeys) {
+  keep_passphrase(kPassphrase);
+  JobContext job;
+  const auto result = value_of(back_up(256 * kMiB, job));
+  EXPECT_EQ(result.at("proof"), "proved");
+  const RecoveryPoint point = value_of(store_->load_point(*PointName::parse(result.at("name").get<std::string>())));
+  EXPECT_EQ(point.proof.state, "proved");
+  EXPECT_THAT(point.proof.volumes, SizeIs(1));
+  ASSERT_THAT(point.disks, SizeIs(1));
+  EXPECT_THAT(point.disks[0].beks, SizeIs(1));
+  EXPECT_THAT(point.keks, SizeIs(1));
+}
+
+TEST_F(BackupProof, AKeyThatDoesNotOpenEndsTheReading) {
+  keep_passphrase("another");
+  JobContext job;
+  const auto refused = back_up(64 * kTiB, job);  // hours, if it were read
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::bek_does_not_open) << refused.error().message();
+  EXPECT_LT(read_bytes_, kTiB);
+  EXPECT_TRUE(value_of(store_->list_stored_points()).empty());
+}
+
+TEST_F(BackupProof, AJobThatIsStoppedTakesNoPoint) {
+  keep_passphrase(kPassphrase);
+  std::stop_source stop;
+  JobContext job(stop.get_token(), [&] {
+    if (read_bytes_ > kGiB) stop.request_stop();  // the headers are behind it
+  });
+  const auto refused = back_up(64 * kTiB, job);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::cancelled) << refused.error().message();
+  EXPECT_TRUE(value_of(store_->list_stored_points()).empty());
+}
+
+}  // namespace
+}  // namespace cairn

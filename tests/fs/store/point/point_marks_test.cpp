@@ -1,0 +1,504 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Points that are deleted, brought back, protected and removed for good; and what a crash between two steps leaves.
+#include "fs/store/point/point_marks.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <set>
+
+#include "config/base/log.h"
+#include "fs/io/local_backend.h"
+#include "fs/store/point/mark_files.h"
+#include "fs/store/store_state.h"
+#include "fs/store/verify/verify_points.h"
+#include "tests/fs/store/stored_disk.h"
+#include "tests/support/memory_backend.h"
+#include "tests/support/temporary_store.h"
+
+namespace cairn {
+namespace {
+
+using std::chrono::days;
+using std::chrono::hours;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+// Every put from the first on fails as on a full disk, until an object is removed.
+class FullBackend final : public Backend {
+ public:
+  explicit FullBackend(std::shared_ptr<Backend> inner) : inner_(std::move(inner)) {}
+  int room = 0;  // so many puts succeed
+  int room_by_removing = 0;
+  [[nodiscard]] std::string location() const override { return inner_->location(); }
+  using Backend::put;
+  Result<void> put(std::string_view name, std::span<const ByteView> parts, IfExists if_exists) override {
+    if (room-- <= 0) return fail_errno(ENOSPC, "write", std::string(name));
+    return inner_->put(name, parts, if_exists);
+  }
+  Result<std::unique_ptr<ObjectReader>> open(std::string_view name) override { return inner_->open(name); }
+  Result<std::vector<std::string>> list(std::string_view prefix) override { return inner_->list(prefix); }
+  Result<void> remove(std::string_view name) override {
+    room = std::max(room, 0) + room_by_removing;
+    return inner_->remove(name);
+  }
+  Result<std::optional<std::uint64_t>> change_token(std::string_view prefix) override {
+    return inner_->change_token(prefix);
+  }
+
+ private:
+  std::shared_ptr<Backend> inner_;
+};
+
+PointName vm(int day) {
+  return {"vm", test_time() + days(day)};
+}
+const UtcTime kNow = test_time() + days(100);
+
+class PointMarks : public testing::Test {
+ protected:
+  void SetUp() override { redirect_log(&log_); }
+  void TearDown() override { redirect_log(nullptr); }
+
+  static void commit(Store& store, const PointName& name, std::optional<UtcTime> immutable_until = {}) {
+    const auto writer = value_of(store.begin_writing("test"));
+    RecoveryPoint point;
+    point.name = name;
+    point.immutable_until = immutable_until;
+    expect_ok(writer->commit(point));
+  }
+  static void commit_days(Store& store, int count) {
+    for (int day = 0; day < count; ++day) commit(store, vm(day));
+  }
+  static Deletion deletion(const PointName& name) { return {name, kNow, kNow + days(14), "by hand"}; }
+  static Result<void> remove(Store& store, const PointName& name) {
+    return value_of(store.begin_writing("test"))->delete_point(deletion(name), kNow);
+  }
+  static Result<void> purge(Store& store, const PointName& name) {
+    return value_of(store.begin_writing("test"))->purge_point(name, "test", kNow, kNow);
+  }
+  // From the newest point back: each predecessor is there, or a tombstone with the hash that is named stands for it.
+  // Empty: explained.
+  static std::string gap_in(Store& store) {
+    std::map<std::string, Tombstone> stones;
+    for (const Tombstone& stone : value_of(store.tombstones())) stones[stone.point.text()] = stone;
+    std::set<std::string> there;
+    for (const PointName& name : value_of(store.list_stored_points())) there.insert(name.text());
+    for (const std::string& start : there) {
+      const RecoveryPoint point = value_of(store.load_point(*PointName::parse(start)));
+      std::string name = point.previous_name;
+      std::string hash = point.previous;
+      while (!name.empty() && !there.contains(name)) {
+        const auto stone = stones.find(name);
+        if (stone == stones.end()) return start + " needs " + name;
+        if (stone->second.hash != hash) return start + " finds another " + name;
+        hash = stone->second.previous;
+        name = stone->second.previous_name;
+      }
+      if (!name.empty() && value_of(store.point_hash(*PointName::parse(name))) != hash)
+        return start + " finds another " + name;
+    }
+    const PointsFound found = value_of(look_at_points(store, {}, false));
+    return found.gaps.empty() ? "" : found.gaps[0].after + " misses " + found.gaps[0].missing;
+  }
+
+  std::string log_;
+  TemporaryStore place_;
+};
+
+TEST_F(PointMarks, ADeletedPointIsHiddenAndComesBack) {
+  const auto store = place_.open();
+  commit_days(*store, 3);
+  expect_ok(remove(*store, vm(1)));
+  EXPECT_THAT(value_of(store->list_points()), ElementsAre(vm(0), vm(2)));
+  EXPECT_THAT(value_of(store->list_stored_points()), SizeIs(3));
+  EXPECT_THAT(value_of(store->list_deleted_points()), ElementsAre(vm(1)));
+  const Deletion found = value_of(store->deletion_of(vm(1)));
+  EXPECT_EQ(found.purge_after, kNow + days(14));
+  EXPECT_EQ(found.because, "by hand");
+  EXPECT_TRUE(store->load_point(vm(1))) << "hidden, but it can be read";
+  const auto lookup = store->find_point(vm(1).text());
+  ASSERT_FALSE(lookup);
+  EXPECT_EQ(lookup.error().code, ErrorCode::point_deleted);
+  EXPECT_THAT(lookup.error().message(), HasSubstr(iso_time(kNow + days(14))));
+  EXPECT_EQ(value_of(store->find_deleted_point("vm@latest")), vm(1));
+
+  const auto writer = value_of(store->begin_writing("test"));
+  expect_ok(writer->undelete_point(vm(1)));
+  EXPECT_THAT(value_of(store->list_points()), SizeIs(3));
+  EXPECT_EQ(writer->undelete_point(vm(1)).error().code, ErrorCode::point_not_deleted);
+  EXPECT_EQ(store->deletion_of(vm(1)).error().code, ErrorCode::point_not_deleted);
+  EXPECT_EQ(store->find_deleted_point(vm(1).text()).error().code, ErrorCode::point_not_deleted);
+  EXPECT_EQ(remove(*store, vm(9)).error().code, ErrorCode::point_missing);
+}
+
+TEST_F(PointMarks, DeletingAgainDoesNotPutOffTheEnd) {
+  const auto store = place_.open();
+  commit_days(*store, 2);
+  expect_ok(remove(*store, vm(0)));
+  Deletion later = deletion(vm(0));
+  later.purge_after += days(30);
+  expect_ok(value_of(store->begin_writing("test"))->delete_point(later, kNow));
+  EXPECT_EQ(value_of(store->deletion_of(vm(0))).purge_after, kNow + days(14));
+}
+
+TEST_F(PointMarks, TheTokenChangesWithEveryMark) {
+  const auto backend = std::make_shared<LocalBackend>(place_.path());
+  const auto memory = std::make_shared<MemoryBackend>();
+  ASSERT_TRUE(memory->put("store.json", value_of(backend->get("store.json", 1 << 20)), IfExists::fail));
+  const auto store = value_of(Store::open(place_.path(), memory, TemporaryStore::key()));
+  commit_days(*store, 2);
+  const auto before = value_of(store->points_token());
+  expect_ok(remove(*store, vm(0)));
+  const auto deleted = value_of(store->points_token());
+  EXPECT_NE(before, deleted);
+  expect_ok(value_of(store->begin_writing("test"))->undelete_point(vm(0)));
+  EXPECT_NE(value_of(store->points_token()), deleted);
+}
+
+TEST_F(PointMarks, AnImmutablePointStaysUntilTheTrustedTime) {
+  const auto store = place_.open();
+  commit(*store, vm(0), kNow + days(1));
+  commit(*store, vm(1), kNow);
+  const auto writer = value_of(store->begin_writing("test"));
+  for (const auto& refused :
+       {writer->delete_point(deletion(vm(0)), kNow), writer->purge_point(vm(0), "x", kNow, kNow)}) {
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::point_immutable);
+    EXPECT_THAT(refused.error().message(), HasSubstr(iso_time(kNow + days(1))));
+  }
+  // The clock may say what it likes: the trusted time counts.
+  EXPECT_EQ(writer->purge_point(vm(0), "x", kNow + days(9), kNow).error().code, ErrorCode::point_immutable);
+  expect_ok(writer->delete_point(deletion(vm(1)), kNow));
+  expect_ok(writer->purge_point(vm(0), "x", kNow + days(1), kNow + days(1)));
+  EXPECT_EQ(value_of(store->load_point(vm(1))).immutable_until, kNow);
+}
+
+TEST_F(PointMarks, AProtectedPointStaysUntilItsEnd) {
+  const auto store = place_.open();
+  commit_days(*store, 3);
+  const auto writer = value_of(store->begin_writing("test"));
+  expect_ok(writer->protect_point({vm(0), kNow, std::nullopt}));
+  expect_ok(writer->protect_point({vm(1), kNow, kNow + days(1)}));
+  EXPECT_EQ(remove(*store, vm(0)).error().code, ErrorCode::point_protected);
+  EXPECT_EQ(purge(*store, vm(1)).error().code, ErrorCode::point_protected);
+  EXPECT_THAT(value_of(store->list_protected_points()), ElementsAre(vm(0), vm(1)));
+  EXPECT_EQ(value_of(store->protection_of(vm(1)))->until, kNow + days(1));
+  EXPECT_FALSE(value_of(store->protection_of(vm(2))));
+  expect_ok(writer->delete_point(deletion(vm(1)), kNow + days(1)));  // it is over by then
+  expect_ok(writer->unprotect_point(vm(0)));
+  expect_ok(writer->unprotect_point(vm(0)));
+  expect_ok(remove(*store, vm(0)));
+  EXPECT_EQ(writer->protect_point({vm(0), kNow, {}}).error().code, ErrorCode::point_deleted);
+  EXPECT_EQ(writer->protect_point({vm(9), kNow, {}}).error().code, ErrorCode::point_missing);
+}
+
+TEST_F(PointMarks, APurgedPointIsExplained) {
+  const auto store = place_.open();
+  commit_days(*store, 3);
+  const std::string hash = value_of(store->point_hash(vm(1)));
+  expect_ok(purge(*store, vm(1)));
+  EXPECT_THAT(value_of(store->list_stored_points()), ElementsAre(vm(0), vm(2)));
+  const auto stones = value_of(store->tombstones());
+  ASSERT_THAT(stones, SizeIs(1));
+  EXPECT_EQ(stones[0].point, vm(1));
+  EXPECT_EQ(stones[0].hash, hash);
+  EXPECT_EQ(stones[0].previous_name, vm(0).text());
+  EXPECT_EQ(stones[0].previous, value_of(store->point_hash(vm(0))));
+  EXPECT_EQ(stones[0].because, "test");
+  EXPECT_EQ(gap_in(*store), "");
+  expect_ok(purge(*store, vm(1)));  // done already
+  EXPECT_EQ(purge(*store, vm(7)).error().code, ErrorCode::point_missing);
+}
+
+TEST_F(PointMarks, TombstonesStayFewWhateverTheOrder) {
+  for (const auto& order : std::vector<std::vector<int>>{{1, 2, 3, 4}, {4, 3, 2, 1}, {2, 4, 1, 3}, {3, 0, 4, 2, 1}}) {
+    const TemporaryStore place;
+    const auto store = place.open();
+    commit_days(*store, 6);
+    for (const int day : order) {
+      expect_ok(purge(*store, vm(day)));
+      EXPECT_EQ(gap_in(*store), "") << day;
+    }
+    EXPECT_THAT(value_of(store->tombstones()), SizeIs(1)) << "one explains the gap below a point";
+    expect_ok(purge(*store, vm(5)));
+    EXPECT_EQ(gap_in(*store), "");
+    EXPECT_THAT(value_of(store->tombstones()), IsEmpty()) << "nothing needs an explanation any more";
+  }
+}
+
+TEST_F(PointMarks, ATombstoneThatTwoPointsNeedStays) {
+  const auto store = place_.open();
+  commit(*store, vm(0));
+  commit(*store, vm(5));  // names day 0
+  commit(*store, vm(3));  // the clock went back: it names day 0, too
+  expect_ok(purge(*store, vm(0)));
+  expect_ok(purge(*store, vm(3)));
+  EXPECT_EQ(gap_in(*store), "");
+  expect_ok(purge(*store, vm(5)));
+  EXPECT_THAT(value_of(store->tombstones()), IsEmpty());
+}
+
+TEST_F(PointMarks, TheNextBackupNamesAHiddenPredecessorAndIsExplainedWhenItGoes) {
+  const auto store = place_.open();
+  commit_days(*store, 2);
+  expect_ok(remove(*store, vm(1)));
+  commit(*store, vm(2));
+  EXPECT_EQ(value_of(store->load_point(vm(2))).previous_name, vm(1).text());
+  expect_ok(purge(*store, vm(1)));
+  EXPECT_EQ(gap_in(*store), "");
+  EXPECT_THAT(value_of(store->list_deleted_points()), IsEmpty());
+}
+
+TEST_F(PointMarks, APointThatIsHeldIsNotRemoved) {
+  const auto store = place_.open();
+  commit_days(*store, 2);
+  {
+    const auto hold = value_of(store->hold_point(vm(0)));
+    EXPECT_EQ(purge(*store, vm(0)).error().code, ErrorCode::point_in_use);
+    EXPECT_THAT(value_of(store->list_points()), SizeIs(2));
+    EXPECT_THAT(value_of(store->tombstones()), IsEmpty());
+    EXPECT_FALSE(std::filesystem::exists(place_.path() / "purged" / vm(0).text()));
+  }
+  expect_ok(purge(*store, vm(0)));
+}
+
+TEST_F(PointMarks, ADamagedPointCanGoAndItsAbsenceIsExplained) {
+  const auto store = place_.open();
+  commit_days(*store, 3);
+  {
+    std::ofstream file(place_.path() / "points" / vm(1).text(), std::ios::binary | std::ios::app);
+    file << "x";
+  }
+  expect_ok(remove(*store, vm(1)));
+  expect_ok(purge(*store, vm(1)));
+  const auto stones = value_of(store->tombstones());
+  ASSERT_THAT(stones, SizeIs(1));
+  EXPECT_EQ(stones[0].hash, "") << "the damaged file's hash is not what its successor names";
+  EXPECT_EQ(stones[0].previous_name, vm(0).text());
+}
+
+TEST_F(PointMarks, AMarkThatIsDamagedIsNamedAndHidesNothingElse) {
+  const auto store = place_.open();
+  commit_days(*store, 3);
+  expect_ok(remove(*store, vm(1)));
+  std::ofstream(place_.path() / "deleted" / vm(1).text()) << "rubbish";
+  EXPECT_THAT(value_of(store->list_points()), ElementsAre(vm(0), vm(2)));
+  EXPECT_EQ(store->deletion_of(vm(1)).error().code, ErrorCode::store_damaged);
+  EXPECT_EQ(store->find_point(vm(1).text()).error().code, ErrorCode::point_deleted);
+  expect_ok(value_of(store->begin_writing("test"))->undelete_point(vm(1)));
+  EXPECT_THAT(value_of(store->list_points()), SizeIs(3));
+}
+
+TEST_F(PointMarks, AMarkOfOnePointIsNoneOfAnother) {
+  const auto store = place_.open();
+  commit_days(*store, 3);
+  expect_ok(remove(*store, vm(1)));
+  std::filesystem::copy(place_.path() / "deleted" / vm(1).text(), place_.path() / "deleted" / vm(0).text());
+  EXPECT_EQ(store->deletion_of(vm(0)).error().code, ErrorCode::store_damaged);
+}
+
+TEST_F(PointMarks, ANewPointUnderTheNameOfADeletedOneIsThere) {
+  const auto store = place_.open();
+  commit_days(*store, 2);
+  expect_ok(remove(*store, vm(1)));
+  std::filesystem::remove(place_.path() / "points" / vm(1).text());  // by something else than Cairn
+  EXPECT_THAT(value_of(store->list_deleted_points()), IsEmpty());
+  commit(*store, vm(1));
+  EXPECT_THAT(value_of(store->list_points()), ElementsAre(vm(0), vm(1)));
+}
+
+TEST_F(PointMarks, AFullDiskDoesNotKeepADeletedPointFromGoing) {
+  {
+    const auto store = place_.open();
+    commit_days(*store, 3);
+    expect_ok(remove(*store, vm(1)));
+  }
+  const auto full = std::make_shared<FullBackend>(std::make_shared<LocalBackend>(place_.path()));
+  const auto store = value_of(Store::open(place_.path(), full, TemporaryStore::key()));
+  full->room_by_removing = 0;  // nothing comes free even by removing
+  expect_ok(purge(*store, vm(1)));
+  EXPECT_THAT(value_of(store->list_stored_points()), ElementsAre(vm(0), vm(2)));
+  EXPECT_EQ(gap_in(*store), "") << "the deletion explains it meanwhile";
+  EXPECT_TRUE(std::filesystem::exists(place_.path() / "deleted" / vm(1).text()));
+  // There is room again.
+  full->room = 100;
+  expect_ok(value_of(store->begin_writing("test"))->settle_marks());
+  EXPECT_FALSE(std::filesystem::exists(place_.path() / "deleted" / vm(1).text()));
+  EXPECT_EQ(gap_in(*store), "");
+  // One that is not deleted has no such witness: it stays.
+  full->room = 0;
+  EXPECT_EQ(purge(*store, vm(0)).error().code, ErrorCode::no_space);
+  EXPECT_THAT(value_of(store->list_points()), ElementsAre(vm(0), vm(2)));
+}
+
+TEST_F(PointMarks, RemovingFirstGivesTheTombstoneItsRoom) {
+  {
+    const auto store = place_.open();
+    commit_days(*store, 3);
+    expect_ok(remove(*store, vm(1)));
+  }
+  const auto full = std::make_shared<FullBackend>(std::make_shared<LocalBackend>(place_.path()));
+  full->room_by_removing = 1;
+  const auto store = value_of(Store::open(place_.path(), full, TemporaryStore::key()));
+  expect_ok(purge(*store, vm(1)));
+  EXPECT_TRUE(std::filesystem::exists(place_.path() / "purged" / vm(1).text()));
+  EXPECT_FALSE(std::filesystem::exists(place_.path() / "deleted" / vm(1).text()));
+  EXPECT_EQ(gap_in(*store), "");
+}
+
+TEST_F(PointMarks, TheNewestPointIsRecordedAndItsPredecessorAgainWhenItGoes) {
+  const auto store = place_.open();
+  commit_days(*store, 3);
+  const auto newest = [&]() -> std::string {
+    const auto found = value_of(StoreAccess::of(*store).marks().newest("vm"));
+    if (!found) return "none";
+    std::string text;
+    for (const NewestPoints::Entry& entry : found->points) {
+      text += (text.empty() ? "" : " ") + entry.point;
+      if (entry.hash != value_of(store->point_hash(*PointName::parse(entry.point)))) text += " with another hash";
+    }
+    return text;
+  };
+  EXPECT_EQ(newest(), vm(2).text());
+  expect_ok(remove(*store, vm(2)));
+  EXPECT_EQ(newest(), vm(2).text()) << "hidden, it is still there";
+  expect_ok(purge(*store, vm(2)));
+  EXPECT_EQ(newest(), vm(1).text());
+  EXPECT_THAT(value_of(store->tombstones()), IsEmpty()) << "nobody needs it any more";
+  expect_ok(purge(*store, vm(0)));
+  EXPECT_EQ(newest(), vm(1).text());
+  expect_ok(purge(*store, vm(1)));
+  EXPECT_EQ(newest(), "none");
+  EXPECT_THAT(value_of(StoreAccess::of(*store).marks().machines_with_newest()), IsEmpty());
+}
+
+TEST_F(PointMarks, APointThatAClockPutBeforeAnotherIsRecordedBesideIt) {
+  const auto store = place_.open();
+  commit(*store, vm(1));
+  commit(*store, vm(5));
+  commit(*store, vm(3));
+  std::filesystem::remove(place_.path() / "points" / vm(3).text());
+  std::filesystem::remove(place_.path() / "points" / vm(5).text());
+  const PointsFound found = value_of(look_at_points(*store, {}, false));
+  ASSERT_THAT(found.gaps, SizeIs(2));
+  EXPECT_EQ(found.gaps[0].missing, vm(5).text());
+  EXPECT_EQ(found.gaps[1].missing, vm(3).text());
+}
+
+TEST_F(PointMarks, TheLossOfTheNewestPointShowsBeforeAndAfterTheNextBackup) {
+  const auto store = place_.open();
+  commit_days(*store, 3);
+  const std::string hash = value_of(store->point_hash(vm(2)));
+  std::filesystem::remove(place_.path() / "points" / vm(2).text());
+  const auto gaps = [&] { return value_of(look_at_points(*store, {}, false)).gaps; };
+  EXPECT_THAT(gaps(), ElementsAre(PointGap{"newest/vm", vm(2).text(), hash, kPointFileMissing}));
+  commit(*store, vm(3));
+  EXPECT_THAT(gaps(), ElementsAre(PointGap{vm(3).text(), vm(2).text(), hash, kPointFileMissing}));
+  // Who accepted it while it was the newest does not hear of it again.
+  Damage known;
+  known.accepted_gaps = {{"newest/vm", vm(2).text(), hash, kPointFileMissing}};
+  EXPECT_THAT(value_of(look_at_points(*store, known, false)).gaps, IsEmpty());
+}
+
+TEST_F(PointMarks, ARecordOfTheNewestPointThatIsDamagedIsNamedAndTheNextBackupMendsIt) {
+  const auto store = place_.open();
+  commit_days(*store, 2);
+  flip_byte(place_.path() / "newest" / "vm", 70);
+  EXPECT_THAT(value_of(look_at_points(*store, {}, false)).documents, ElementsAre(HasSubstr("newest/vm")));
+  // Meanwhile no tombstone goes: it may be the one that is recorded.
+  expect_ok(purge(*store, vm(1)));
+  EXPECT_THAT(value_of(store->tombstones()), SizeIs(1));
+  commit(*store, vm(2));
+  EXPECT_THAT(value_of(look_at_points(*store, {}, false)).documents, IsEmpty());
+  EXPECT_THAT(value_of(look_at_points(*store, {}, false)).gaps, IsEmpty());
+}
+
+TEST_F(PointMarks, ARecordThatCannotBeWrittenDoesNotFailTheBackup) {
+  const auto full = std::make_shared<FullBackend>(std::make_shared<LocalBackend>(place_.path()));
+  {
+    const auto store = place_.open();
+    commit_days(*store, 1);
+  }
+  const auto store = value_of(Store::open(place_.path(), full, TemporaryStore::key()));
+  full->room = 1;
+  commit(*store, vm(1));
+  EXPECT_THAT(log_, HasSubstr("newest-points-not-recorded"));
+  EXPECT_THAT(value_of(look_at_points(*store, {}, false)).gaps, IsEmpty()) << "it says what was true before";
+  full->room = 2;
+  commit(*store, vm(2));
+  std::filesystem::remove(place_.path() / "points" / vm(2).text());
+  EXPECT_THAT(value_of(look_at_points(*store, {}, false)).gaps, SizeIs(1));
+}
+
+// Each call of a whole life of points, with the power cut there.
+class MarksCrash : public testing::TestWithParam<CutAt> {};
+
+TEST_P(MarksCrash, EveryCutLeavesTheChainExplainedAndTheNextCallMendsIt) {
+  std::string log;
+  redirect_log(&log);
+  bool finished = false;
+  std::uint64_t cut = 0;
+  for (; !finished; ++cut) {
+    SCOPED_TRACE(cut);
+    ASSERT_LT(cut, 2000U);
+    class Scene : public PointMarks {
+     public:
+      void TestBody() override {}
+      using PointMarks::commit_days, PointMarks::deletion, PointMarks::gap_in, PointMarks::purge, PointMarks::place_;
+    } scene;
+    {
+      const auto store = scene.place_.open();
+      Scene::commit_days(*store, 6);
+    }
+    const auto life = [](Store& store) -> Result<void> {
+      CAIRN_TRY(const auto writer, store.begin_writing("test"));
+      CAIRN_CHECK(writer->delete_point(Scene::deletion(vm(1)), kNow));
+      CAIRN_CHECK(writer->delete_point(Scene::deletion(vm(2)), kNow));
+      CAIRN_CHECK(writer->undelete_point(vm(2)));
+      CAIRN_CHECK(writer->protect_point({vm(4), kNow, kNow + days(1)}));
+      CAIRN_CHECK(writer->purge_point(vm(1), "deleted", kNow, kNow));
+      CAIRN_CHECK(writer->purge_point(vm(2), "retention", kNow, kNow));
+      CAIRN_CHECK(writer->purge_point(vm(0), "retention", kNow, kNow));
+      return writer->purge_point(vm(4), "retention", kNow + days(2), kNow + days(2));
+    };
+    const auto backend =
+        std::make_shared<FaultyBackend>(std::make_shared<LocalBackend>(scene.place_.path()), cut, GetParam());
+    {
+      const auto store = Store::open(scene.place_.path(), backend, TemporaryStore::key());
+      finished = store && life(**store).has_value() && backend->calls() <= cut;
+    }
+    const auto store = scene.place_.open();
+    EXPECT_EQ(Scene::gap_in(*store), "");
+    for (const PointName& kept : {vm(3), vm(5)}) EXPECT_THAT(value_of(store->list_points()), testing::Contains(kept));
+    // The same again comes to the same end.
+    {
+      const auto writer = value_of(store->begin_writing("test"));
+      expect_ok(writer->settle_marks());
+      EXPECT_EQ(Scene::gap_in(*store), "");
+      const auto stored = value_of(store->list_stored_points());
+      for (const PointName& name : {vm(1), vm(2), vm(0), vm(4)})
+        if (std::ranges::binary_search(stored, name))
+          expect_ok(writer->purge_point(name, "retention", kNow + days(2), kNow + days(2)));
+      expect_ok(writer->settle_marks());
+    }
+    EXPECT_EQ(Scene::gap_in(*store), "");
+    EXPECT_THAT(value_of(store->list_points()), ElementsAre(vm(3), vm(5)));
+    EXPECT_THAT(value_of(store->tombstones()), SizeIs(2)) << "below 3, and between 3 and 5";
+    for (const char* folder : {"deleted", "protected"}) {
+      const auto path = scene.place_.path() / folder;
+      EXPECT_TRUE(!std::filesystem::exists(path) || std::filesystem::is_empty(path)) << folder;
+    }
+    if (testing::Test::HasFailure()) break;
+  }
+  redirect_log(nullptr);
+  EXPECT_GT(cut, 30U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Cuts, MarksCrash, testing::Values(CutAt::before_effect, CutAt::after_effect));
+
+}  // namespace
+}  // namespace cairn
