@@ -188,11 +188,11 @@ int http_status(const Error& error) {
     case ErrorCode::point_not_deleted:
     case ErrorCode::point_in_use:
     case ErrorCode::clock_jumped:
-    case ErrorCode::machine_busy:
+    case ErrorCode::job_conflict:
     case ErrorCode::store_locked:
     case ErrorCode::ambiguous_point:
     case ErrorCode::target_exists:
-    case ErrorCode::point_exists:
+    case ErrorCode::object_exists:
       return 409;
     case ErrorCode::target_missing:
       return 422;

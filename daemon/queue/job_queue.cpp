@@ -315,7 +315,7 @@ Result<std::vector<JobRecord>> JobQueue::submit_all(std::vector<JobSpec> specs) 
       if (spec.exclusive.empty()) continue;
       for (const auto& job : state.jobs)
         if (job->spec.exclusive == spec.exclusive && !has_ended(job->record.state))
-          return fail(ErrorCode::machine_busy, fmt::format("start {} of", to_string(spec.kind)), spec.object,
+          return fail(ErrorCode::job_conflict, fmt::format("start {} of", to_string(spec.kind)), spec.object,
                       fmt::format("job {} is {}", job->record.id,
                                   job->record.state == JobState::queued ? "waiting to run" : "running"));
     }

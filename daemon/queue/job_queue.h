@@ -49,9 +49,9 @@ class JobQueue {
   JobQueue(const JobQueue&) = delete;
   JobQueue& operator=(const JobQueue&) = delete;
 
-  // Errors: machine_busy (its key is taken; `because` names the job), shutting_down.
+  // Errors: job_conflict (its key is taken; `because` names the job), shutting_down.
   Result<JobRecord> submit(JobSpec spec);
-  // Errors: machine_busy for any of them, then none is queued; shutting_down.
+  // Errors: job_conflict for any of them, then none is queued; shutting_down.
   Result<std::vector<JobRecord>> submit_all(std::vector<JobSpec> specs);
 
   // Jobs of this queue only. Errors: no_such_job.

@@ -112,7 +112,7 @@ std::string LocalService::start_prune_after_backup(const std::string& machine, J
   const auto record = engine_.queue().submit(std::move(spec));
   if (record) return record->id;
   // One that waits already does the same; one that is not started because all ends is the next backup's.
-  if (record.error().code != ErrorCode::machine_busy && record.error().code != ErrorCode::shutting_down)
+  if (record.error().code != ErrorCode::job_conflict && record.error().code != ErrorCode::shutting_down)
     log_error("prune-not-started", machine, record.error());
   return {};
 }

@@ -70,11 +70,11 @@ class Service {
   virtual Result<nlohmann::json> jobs(std::size_t limit) = 0;
   // Errors: no_such_job.
   virtual Result<nlohmann::json> job(const std::string& id) = 0;
-  // Queues one job a machine; {"jobs":[{job document}]}. Errors: no_such_machine, machine_busy (has a job already).
+  // Queues one job a machine; {"jobs":[{job document}]}. Errors: no_such_machine, job_conflict (has a job already).
   virtual Result<nlohmann::json> start_backup(const BackupRequest& request) = 0;
   // Queues one job; its document. Errors that can be seen at once: as Store::find_point, no_such_disk, target_missing.
   virtual Result<nlohmann::json> start_restore(const RestoreRequest& request) = 0;
-  // Queues one job; its document. Errors: no_such_machine, machine_busy.
+  // Queues one job; its document. Errors: no_such_machine, job_conflict.
   virtual Result<nlohmann::json> start_prune(const PruneRequest& request) = 0;
   // Hides the point, or removes it for good when its policy says soft_delete: off. {"name","machine","point","purged",
   // "deleted","purge_after"}. Errors: as Store::find_point, point_immutable, point_protected, point_in_use,
@@ -85,7 +85,7 @@ class Service {
   // {"name","machine","point","protected":{"since","until"}|null}. Errors: as Store::find_point, used_wrongly (`until`
   // is over), store_locked.
   virtual Result<nlohmann::json> protect_point(const ProtectRequest& request) = 0;
-  // Queues one job; its document. Errors: used_wrongly, machine_busy (the store is being verified).
+  // Queues one job; its document. Errors: used_wrongly, job_conflict (the store is being verified).
   virtual Result<nlohmann::json> start_verify(const VerifyRequest& request) = 0;
   // Waits until the job's document differs from revision `seen` or `at_most` has passed; its document
   // ("revision" is in it; "state" says whether it has ended).

@@ -122,7 +122,7 @@ std::optional<UtcTime> Scheduler::run_due() {
     if (decision.start) {
       auto started = hooks_.start(name, *decision.start);
       if (!started && started.error().code == ErrorCode::shutting_down) continue;
-      if (!started && started.error().code == ErrorCode::machine_busy)
+      if (!started && started.error().code == ErrorCode::job_conflict)
         log_event(LogLevel::warning, "schedule-skipped", name, {{"because", started.error().because}});
       else if (!started)
         log_error("schedule-failed", name, started.error());

@@ -63,7 +63,7 @@ seconds Scrubber::look() {
   if (last && *last <= now && now - *last < interval) return std::min(interval - (now - *last), kLongestWait);
   begun_ = now;
   if (auto started = hooks_.start(*every); !started) {
-    if (started.error().code == ErrorCode::machine_busy)
+    if (started.error().code == ErrorCode::job_conflict)
       log_event(LogLevel::info, "verify-skipped", "store", {{"because", started.error().because}});
     else if (started.error().code != ErrorCode::shutting_down)
       log_error("verify-failed", "store", started.error());

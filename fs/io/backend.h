@@ -45,7 +45,7 @@ class Backend {
   // For messages: "/srv/cairn/store".
   [[nodiscard]] virtual std::string location() const = 0;
   // Publishes an object of these parts, one after the other: atomic, and durable on return.
-  // Errors: point_exists when it is there and `if_exists` is fail; no_space; io_error. Nothing is left behind on
+  // Errors: object_exists when it is there and `if_exists` is fail; no_space; io_error. Nothing is left behind on
   // failure.
   virtual Result<void> put(std::string_view name, std::span<const ByteView> parts, IfExists if_exists) = 0;
   // Errors: object_missing.

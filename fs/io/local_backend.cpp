@@ -123,7 +123,7 @@ Result<void> LocalBackend::put(std::string_view name, std::span<const ByteView> 
     outcome = publish();
   }
   if (outcome == EEXIST)
-    return fail(ErrorCode::point_exists, "write", target.string(), "there is an object of that name");
+    return fail(ErrorCode::object_exists, "write", target.string(), "there is an object of that name");
   if (outcome != 0) return fail_errno(outcome, "publish", target.string());
   guard.renamed();
   auto synced = sync_folder(target.parent_path());

@@ -206,7 +206,7 @@ Result<void> Store::create(const std::filesystem::path& path, const StoreParamet
     return {};
   };
   auto made = make_everything();
-  if (!made && made.error().code == ErrorCode::point_exists)
+  if (!made && made.error().code == ErrorCode::object_exists)
     return fail(ErrorCode::store_exists, "make store", path.string());
   if (!made) {
     std::error_code ignored;  // nothing half-made stays; the error that counts is the one we have

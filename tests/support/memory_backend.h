@@ -20,7 +20,7 @@ class MemoryBackend final : public Backend {
     for (const ByteView part : parts) append(*bytes, part);
     const std::lock_guard lock(mutex_);
     if (if_exists == IfExists::fail && objects_.contains(std::string(name)))
-      return fail(ErrorCode::point_exists, "write", std::string(name), "there is an object of that name");
+      return fail(ErrorCode::object_exists, "write", std::string(name), "there is an object of that name");
     objects_[std::string(name)] = std::move(bytes);
     ++changes_;
     return {};

@@ -319,7 +319,7 @@ Result<CollectReport> StoreWriter::collect_garbage(const CollectOptions& options
   WriterCore& core = *state_->core;
   const std::unique_lock one_at_a_time(core.collecting, std::try_to_lock);
   if (!one_at_a_time)
-    return fail(ErrorCode::machine_busy, "reclaim space of", core.store.directory.string(),
+    return fail(ErrorCode::job_conflict, "reclaim space of", core.store.directory.string(),
                 "another collection of this process does that already");
   CAIRN_CHECK(core.sink.flush());
   // A removal whose last step failed may not last: the point would be back, and its chunks gone.

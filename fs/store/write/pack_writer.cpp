@@ -104,7 +104,7 @@ Result<void> PackWriter::publish(FinishedPack& pack) {
   const ByteView parts[] = {pack.bytes};
   auto put = backend_.put(pack.object(), parts, IfExists::fail);
   // A pack's name is the hash of its bytes: what is there already is this pack.
-  if (!put && put.error().code != ErrorCode::point_exists) return put;
+  if (!put && put.error().code != ErrorCode::object_exists) return put;
   batch_records_ += pack.records.size();
   batch_.push_back({std::move(pack.name), pack.bytes.size(), std::move(pack.records)});
   if (batch_records_ >= kIndexBatchRecords) return add_to_index();

@@ -62,7 +62,7 @@ class StoreWriter {
   Result<IngestReport> ingest(ImageReader& image, const IngestOptions& options);
 
   // Makes everything ingested durable and found, then publishes the point: the last, atomic step. Fills in
-  // `previous`, `previous_name`. Errors: point_exists, no_space, io_error.
+  // `previous`, `previous_name`. Errors: object_exists, no_space, io_error.
   Result<void> commit(RecoveryPoint& point);
   // Makes everything ingested so far durable and found, as commit() does before it publishes.
   Result<void> flush();

@@ -190,7 +190,7 @@ TEST_F(ControlApiTest, TellsWrongPathsMethodsAndParametersApart) {
 TEST_F(ControlApiTest, ErrorsCarryTheirStatusNameAndWords) {
   const std::vector<std::pair<ErrorCode, int>> codes = {
       {ErrorCode::used_wrongly, 400},  {ErrorCode::permission_denied, 403}, {ErrorCode::no_such_machine, 404},
-      {ErrorCode::no_such_point, 404}, {ErrorCode::machine_busy, 409},      {ErrorCode::target_missing, 422},
+      {ErrorCode::no_such_point, 404}, {ErrorCode::job_conflict, 409},      {ErrorCode::target_missing, 422},
       {ErrorCode::shutting_down, 503}, {ErrorCode::no_space, 507},          {ErrorCode::chunk_damaged, 500}};
   for (const auto& [code, status] : codes) {
     const Error error{code, "do", "a thing", "of a reason", 0, "do another"};

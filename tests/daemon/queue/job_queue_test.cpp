@@ -105,7 +105,7 @@ TEST_F(JobQueueTest, TakesOneJobAMachineAtATime) {
   const auto first = queue.submit(spec_of("web", until_stopped));
   const auto second = queue.submit(spec_of("web", until_stopped));
   ASSERT_FALSE(second);
-  EXPECT_EQ(second.error().code, ErrorCode::machine_busy);
+  EXPECT_EQ(second.error().code, ErrorCode::job_conflict);
   EXPECT_NE(second.error().because.find(first->id), std::string::npos);
   // All or none.
   std::vector<JobSpec> both;

@@ -363,7 +363,7 @@ TEST_F(PruneJob, OnlyOneByHandAtATime) {
   const auto second = service().start_prune({});
   // The first may have ended by then.
   if (!second) {
-    EXPECT_EQ(second.error().code, ErrorCode::machine_busy);
+    EXPECT_EQ(second.error().code, ErrorCode::job_conflict);
   }
   EXPECT_EQ(finish(first["id"].get<std::string>())["state"], "Completed");
 }

@@ -321,7 +321,7 @@ TEST_F(SchedulerTest, ABusyMachineSkipsTheRunAndAStoppingDaemonKeepsItDue) {
   scheduler->run_due();
   ASSERT_EQ(runs_.size(), 1U) << "still due once somebody takes it";
   clock_.set(utc("2026-11-22T02:00:00Z"));
-  refuse_ = Error{ErrorCode::machine_busy, "start", "web", "a job runs", 0, {}};
+  refuse_ = Error{ErrorCode::job_conflict, "start", "web", "a job runs", 0, {}};
   scheduler->run_due();
   refuse_.reset();
   EXPECT_EQ(scheduler->run_due(), utc("2026-11-23T02:00:00Z"));

@@ -62,7 +62,7 @@ class ScrubberTest : public testing::Test {
     return Scrubber(clock_, {[this] { return settings_; }, [this] { return last_; },
                              [this](seconds every) -> Result<void> {
                                begun_.push_back(every);
-                               if (fails_) return fail(ErrorCode::machine_busy, "verify", "store");
+                               if (fails_) return fail(ErrorCode::job_conflict, "verify", "store");
                                return {};
                              }});
   }

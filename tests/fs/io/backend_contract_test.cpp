@@ -116,7 +116,7 @@ TEST_P(BackendContract, HoldingAndRemovingAtOnceAgree) {
 
 TEST_P(BackendContract, NeverReplacesUnlessAsked) {
   ASSERT_TRUE(backend_->put("points/a", as_bytes("first"), IfExists::fail));
-  EXPECT_EQ(code_of(backend_->put("points/a", as_bytes("second"), IfExists::fail)), ErrorCode::point_exists);
+  EXPECT_EQ(code_of(backend_->put("points/a", as_bytes("second"), IfExists::fail)), ErrorCode::object_exists);
   EXPECT_EQ(text_of("points/a"), "first");
   ASSERT_TRUE(backend_->put("points/a", as_bytes("third"), IfExists::replace));
   EXPECT_EQ(text_of("points/a"), "third");

@@ -307,7 +307,7 @@ TEST(Store, RefusesTwoPointsOfOneName) {
   const auto store = place.open();
   MemoryImage image(kMiB);
   value_of(take_backup(*store, image, "vm", test_time()));
-  EXPECT_EQ(take_backup(*store, image, "vm", test_time()).error().code, ErrorCode::point_exists);
+  EXPECT_EQ(take_backup(*store, image, "vm", test_time()).error().code, ErrorCode::object_exists);
 }
 
 TEST(Store, LocksOutASecondWriterAndSaysWhoHasIt) {
