@@ -12,8 +12,8 @@
 namespace cairn::aes_gcm {
 namespace {
 
-constexpr std::size_t kKeyBytes = 32;
-constexpr std::size_t kNonceBytes = 12;
+constexpr std::size_t kAesKeyBytes = 32;
+constexpr std::size_t kGcmNonceBytes = 12;
 constexpr int kTagBytes = 16;
 
 struct FreeContext {
@@ -25,9 +25,9 @@ using Context = std::unique_ptr<EVP_CIPHER_CTX, FreeContext>;
 const EVP_CIPHER* cipher() {
   static const EVP_CIPHER* const fetched = [] {
     EVP_CIPHER* found = EVP_CIPHER_fetch(nullptr, "AES-256-GCM", nullptr);
-    if (found == nullptr || EVP_CIPHER_get_iv_length(found) != kNonceBytes) return static_cast<EVP_CIPHER*>(nullptr);
+    if (found == nullptr || EVP_CIPHER_get_iv_length(found) != kGcmNonceBytes) return static_cast<EVP_CIPHER*>(nullptr);
     const Context trial(EVP_CIPHER_CTX_new());
-    const std::uint8_t zeros[kKeyBytes] = {};
+    const std::uint8_t zeros[kAesKeyBytes] = {};
     if (!trial || EVP_EncryptInit_ex2(trial.get(), found, zeros, zeros, nullptr) != 1)
       return static_cast<EVP_CIPHER*>(nullptr);
     return found;
@@ -81,7 +81,7 @@ bool open_with(EVP_CIPHER_CTX* context, ByteView key, const Message& message, By
 }
 
 void check(ByteView key, const Message& message) {
-  CAIRN_ASSERT(key.size() == kKeyBytes && message.nonce.size() == kNonceBytes);
+  CAIRN_ASSERT(key.size() == kAesKeyBytes && message.nonce.size() == kGcmNonceBytes);
 }
 
 void sodium_seal(ByteView key, ByteView nonce, ByteView plain, ByteView context, MutableBytes to) {

@@ -33,7 +33,7 @@ constexpr std::uint16_t kStartupKeyEntry = 6;
 constexpr std::uint16_t kExternalKeyValue = 9;
 constexpr std::uint16_t kKeyValue = 1;
 constexpr std::size_t kKeyHeader = 4;  // the method, before the key
-constexpr std::size_t kKeyBytes = 32;
+constexpr std::size_t kBitLockerKeyBytes = 32;
 
 constexpr std::array<std::pair<BekType, std::string_view>, 5> kNames = {{
     {BekType::luks_key_file, "luks-key-file"},
@@ -129,7 +129,7 @@ std::string properties_problem(ByteView properties) {
     const auto size = get_le<std::uint16_t>(properties);
     if (size < kEntryHeader || size > properties.size()) return "an entry reaches beyond the end of the file";
     if (get_le<std::uint16_t>(properties.subspan(4)) == kKeyValue) {
-      const std::size_t wanted = kEntryHeader + kKeyHeader + kKeyBytes;
+      const std::size_t wanted = kEntryHeader + kKeyHeader + kBitLockerKeyBytes;
       if (size == wanted) return {};
       return fmt::format("the entry of its key has {} bytes instead of {}", size, wanted);
     }

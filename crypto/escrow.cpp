@@ -12,13 +12,13 @@ namespace {
 
 constexpr std::string_view kMagic = "CAIRNES1";
 constexpr std::size_t kPublicBytes = crypto_box_PUBLICKEYBYTES;
-constexpr std::size_t kKeyBytes = crypto_aead_xchacha20poly1305_ietf_KEYBYTES;
-constexpr std::size_t kBoxBytes = kKeyBytes + crypto_box_SEALBYTES;
-constexpr std::size_t kNonceBytes = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES;
+constexpr std::size_t kEscrowKeyBytes = crypto_aead_xchacha20poly1305_ietf_KEYBYTES;
+constexpr std::size_t kBoxBytes = kEscrowKeyBytes + crypto_box_SEALBYTES;
+constexpr std::size_t kEscrowNonceBytes = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES;
 constexpr std::size_t kTagBytes = crypto_aead_xchacha20poly1305_ietf_ABYTES;
 constexpr std::size_t kHeadBytes = kMagic.size() + 4;
 constexpr std::size_t kMostOwners = 1024;
-static_assert(kPublicBytes == 32 && kBoxBytes == 80 && kNonceBytes == 24 && kTagBytes == 16);
+static_assert(kPublicBytes == 32 && kBoxBytes == 80 && kEscrowNonceBytes == 24 && kTagBytes == 16);
 
 // What is authenticated with the secret: everything before the nonce, and the context.
 Buffer covered(ByteView head, std::string_view context) {
@@ -38,7 +38,7 @@ EscrowKeys escrow_keys_of(const SecretBytes& x25519_secret) {
 
 Buffer seal_escrow(const SecretBytes& secret, std::span<const EscrowOwner> owners, std::string_view context) {
   CAIRN_ASSERT(!owners.empty() && owners.size() <= kMostOwners);
-  const SecretBytes key = SecretBytes::random(kKeyBytes);
+  const SecretBytes key = SecretBytes::random(kEscrowKeyBytes);
   Buffer bytes;
   append(bytes, as_bytes(kMagic));
   append_le(bytes, static_cast<std::uint32_t>(owners.size()));
@@ -51,11 +51,11 @@ Buffer seal_escrow(const SecretBytes& secret, std::span<const EscrowOwner> owner
   }
   const Buffer with = covered(bytes, context);
   const std::size_t nonce_at = bytes.size();
-  bytes.resize(nonce_at + kNonceBytes + secret.size() + kTagBytes);
-  randombytes_buf(bytes.data() + nonce_at, kNonceBytes);
-  crypto_aead_xchacha20poly1305_ietf_encrypt(bytes.data() + nonce_at + kNonceBytes, nullptr, secret.reveal().data(),
-                                             secret.size(), with.data(), with.size(), nullptr, bytes.data() + nonce_at,
-                                             key.reveal().data());
+  bytes.resize(nonce_at + kEscrowNonceBytes + secret.size() + kTagBytes);
+  randombytes_buf(bytes.data() + nonce_at, kEscrowNonceBytes);
+  crypto_aead_xchacha20poly1305_ietf_encrypt(bytes.data() + nonce_at + kEscrowNonceBytes, nullptr,
+                                             secret.reveal().data(), secret.size(), with.data(), with.size(), nullptr,
+                                             bytes.data() + nonce_at, key.reveal().data());
   return bytes;
 }
 
@@ -69,9 +69,9 @@ Result<SecretBytes> open_escrow(ByteView sealed, const EscrowKeys& keys, std::st
   const auto owners = get_le<std::uint32_t>(sealed.subspan(kMagic.size()));
   if (owners == 0 || owners > kMostOwners) return damaged("its number of owners is impossible");
   const std::size_t nonce_at = kHeadBytes + owners * (kPublicBytes + kBoxBytes);
-  if (sealed.size() < nonce_at + kNonceBytes + kTagBytes) return damaged("it is cut off");
+  if (sealed.size() < nonce_at + kEscrowNonceBytes + kTagBytes) return damaged("it is cut off");
 
-  SecretBytes key(kKeyBytes);
+  SecretBytes key(kEscrowKeyBytes);
   bool opened = false;
   for (std::size_t i = 0; i < owners && !opened; ++i) {
     const ByteView owner = sealed.subspan(kHeadBytes + i * (kPublicBytes + kBoxBytes));
@@ -81,7 +81,7 @@ Result<SecretBytes> open_escrow(ByteView sealed, const EscrowKeys& keys, std::st
   }
   if (!opened) return damaged("it is sealed for other owners");
   const Buffer with = covered(sealed.first(nonce_at), context);
-  const ByteView body = sealed.subspan(nonce_at + kNonceBytes);
+  const ByteView body = sealed.subspan(nonce_at + kEscrowNonceBytes);
   SecretBytes secret(body.size() - kTagBytes);
   if (crypto_aead_xchacha20poly1305_ietf_decrypt(secret.reveal().data(), nullptr, nullptr, body.data(), body.size(),
                                                  with.data(), with.size(), sealed.data() + nonce_at,

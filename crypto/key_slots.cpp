@@ -17,8 +17,8 @@ namespace {
 
 constexpr std::size_t kSlotSaltBytes = 16;
 constexpr std::size_t kMinKeyFileBytes = 32;
-constexpr std::size_t kNonceBytes = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES;
-constexpr std::size_t kWrappedBytes = kNonceBytes + kMasterKeyBytes + crypto_aead_xchacha20poly1305_ietf_ABYTES;
+constexpr std::size_t kSlotNonceBytes = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES;
+constexpr std::size_t kWrappedBytes = kSlotNonceBytes + kMasterKeyBytes + crypto_aead_xchacha20poly1305_ietf_ABYTES;
 constexpr std::uint64_t kMaxMemoryBytes = 4ULL << 30U;
 constexpr std::uint64_t kMaxOperations = 64;
 static_assert(crypto_pwhash_SALTBYTES == kSlotSaltBytes);
@@ -67,9 +67,10 @@ std::optional<SecretBytes> try_slot(const KeySlot& slot, const UnlockKey& key, s
   }
   const std::string context = wrapping_context(slot.facts);
   const ByteView wrapped = slot.wrapped;
-  if (crypto_aead_xchacha20poly1305_ietf_decrypt(
-          master_key.reveal().data(), nullptr, nullptr, wrapped.data() + kNonceBytes, wrapped.size() - kNonceBytes,
-          as_bytes(context).data(), context.size(), wrapped.data(), wrapping->reveal().data()) != 0)
+  if (crypto_aead_xchacha20poly1305_ietf_decrypt(master_key.reveal().data(), nullptr, nullptr,
+                                                 wrapped.data() + kSlotNonceBytes, wrapped.size() - kSlotNonceBytes,
+                                                 as_bytes(context).data(), context.size(), wrapped.data(),
+                                                 wrapping->reveal().data()) != 0)
     return std::nullopt;
   return master_key;
 }
@@ -124,9 +125,9 @@ Result<KeySlot> make_key_slot(const SecretBytes& master_key, const NewKeySlot& f
   randombytes_buf(slot.salt.data(), slot.salt.size());
   CAIRN_TRY(const SecretBytes wrapping, wrapping_key(from.type, from.secret, slot.salt, from.cost));
   slot.wrapped.resize(kWrappedBytes);
-  randombytes_buf(slot.wrapped.data(), kNonceBytes);
+  randombytes_buf(slot.wrapped.data(), kSlotNonceBytes);
   const std::string context = wrapping_context(slot.facts);
-  crypto_aead_xchacha20poly1305_ietf_encrypt(slot.wrapped.data() + kNonceBytes, nullptr, master_key.reveal().data(),
+  crypto_aead_xchacha20poly1305_ietf_encrypt(slot.wrapped.data() + kSlotNonceBytes, nullptr, master_key.reveal().data(),
                                              master_key.size(), as_bytes(context).data(), context.size(), nullptr,
                                              slot.wrapped.data(), wrapping.reveal().data());
   return slot;

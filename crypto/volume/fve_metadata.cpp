@@ -13,7 +13,6 @@ namespace cairn {
 
 namespace {
 
-constexpr std::string_view kSignature = "-FVE-FS-";
 constexpr std::size_t kBlockHeader = 64;
 constexpr std::size_t kMetadataHeader = 48;
 constexpr std::size_t kEntryHeader = 8;
@@ -176,7 +175,7 @@ FveBlock parse_fve_block(ByteView bytes) {
     block.wrong = "it is cut off by the end of the volume";
     return block;
   }
-  if (as_text(bytes.first(8)) != kSignature) {
+  if (as_text(bytes.first(8)) != kFveSignature) {
     block.wrong = "its signature is missing";
     return block;
   }

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "config/base/bytes.h"
@@ -14,6 +15,7 @@
 namespace cairn {
 
 inline constexpr std::size_t kFveBlockBytes = 64 * 1024;  // the area of one metadata block
+inline constexpr std::string_view kFveSignature = "-FVE-FS-";
 
 struct FveBlock {
   bool present = false;     // the block's signature is there

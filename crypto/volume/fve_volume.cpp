@@ -8,7 +8,6 @@ namespace cairn {
 
 namespace {
 
-constexpr std::string_view kSignature = "-FVE-FS-";
 constexpr std::string_view kToGoSignature = "MSWIN4.1";  // FAT32's as well: BitLocker To Go shows a FAT file system
 constexpr std::string_view kVistaBootCode = "\xeb\x52\x90";
 constexpr std::size_t kSuperblockAt = 160;      // identifier, then three block offsets
@@ -26,7 +25,7 @@ std::optional<FveVolume> read_boot_sector(Buffer bytes) {
   FveVolume volume;
   const std::string_view signature = as_text(sector.subspan(3, 8));
   const bool to_go = signature == kToGoSignature;
-  if (signature != kSignature && !to_go) return std::nullopt;
+  if (signature != kFveSignature && !to_go) return std::nullopt;
   volume.vista = !to_go && as_text(sector.first(3)) == kVistaBootCode;
   volume.sector_bytes = get_le<std::uint16_t>(sector.subspan(11));
   if (volume.sector_bytes == 0) volume.sector_bytes = 512;

@@ -30,8 +30,6 @@ namespace {
 using nlohmann::json;
 namespace fs = std::filesystem;
 
-constexpr const char* kDoing = "restore the header to";
-
 // Bytes of the disk, from `offset` on.
 struct Area {
   std::uint64_t offset = 0;
@@ -96,7 +94,8 @@ class HeaderInPlace {
     CAIRN_TRY(const DiskFacts before, probe_disk(device_.fd(), device_.size(), device_.path()));
     CAIRN_TRY(const std::vector<std::string> objections, object_to(before));
     if (!objections.empty() && !task_.force)
-      return fail(ErrorCode::header_differs, kDoing, device_.path(), fmt::format("{}", fmt::join(objections, "; ")),
+      return fail(ErrorCode::header_differs, kRestoringHeader, device_.path(),
+                  fmt::format("{}", fmt::join(objections, "; ")),
                   "check that it is the right device; if what is there is to be given up: --force");
     CAIRN_CHECK(read_both());
     json result = {{"machine", task_.point.machine}, {"point", task_.point.stamp()},
@@ -122,7 +121,7 @@ class HeaderInPlace {
       const std::uint64_t end = header.volume->place.offset + header.areas.back().offset + header.areas.back().size;
       if (end > device_.size())
         return fail(
-            ErrorCode::header_differs, kDoing, device_.path(),
+            ErrorCode::header_differs, kRestoringHeader, device_.path(),
             fmt::format("it ends at byte {}, and the header {} at byte {}", device_.size(), header.record->name, end),
             "name the device of the whole disk, not of a partition or another disk");
     }
@@ -290,7 +289,7 @@ class HeaderInPlace {
     CAIRN_CHECK(device_.read(area.offset, now));
     if (now == area.stored) return {};
     const auto differs = std::mismatch(now.begin(), now.end(), area.stored.begin()).first;
-    return fail(ErrorCode::io_error, kDoing, device_.path(),
+    return fail(ErrorCode::io_error, kRestoringHeader, device_.path(),
                 fmt::format("what is read back differs from what was written, from byte {} on",
                             area.offset + static_cast<std::uint64_t>(differs - now.begin())));
   }
@@ -346,7 +345,7 @@ class HeaderInPlace {
 Result<json> restore_header_in_place(Store& store, const HeaderInPlaceTask& task, const Clock& clock) {
   for (const fs::path& path : {task.device, task.keep_in})
     if (!path.is_absolute())
-      return fail(ErrorCode::used_wrongly, kDoing, path.string(), "the path must be an absolute one",
+      return fail(ErrorCode::used_wrongly, kRestoringHeader, path.string(), "the path must be an absolute one",
                   "give the whole path, from / on");
   CAIRN_TRY(const RecoveryPoint point, store.load_point(task.point));
   CAIRN_TRY(const auto disks, wanted_disks(point, task.disk));

@@ -14,10 +14,8 @@
 namespace cairn {
 namespace {
 
-constexpr const char* kDoing = "restore the header to";
-
 std::unexpected<Error> in_use(const std::string& path, std::string because) {
-  return fail(ErrorCode::image_in_use, kDoing, path, std::move(because),
+  return fail(ErrorCode::image_in_use, kRestoringHeader, path, std::move(because),
               "shut the virtual machine down; umount, cryptsetup close, or losetup -d what uses it");
 }
 
@@ -31,25 +29,26 @@ Result<TargetDevice> TargetDevice::open(const std::filesystem::path& path) {
   const UniqueFd found(::open(path.c_str(), O_PATH | O_CLOEXEC));
   if (!found) {
     if (errno == ENOENT || errno == ENOTDIR)
-      return fail(ErrorCode::image_missing, kDoing, device.path_, "it does not exist",
+      return fail(ErrorCode::image_missing, kRestoringHeader, device.path_, "it does not exist",
                   "name the disk's block device or image file");
-    return fail_errno(errno, kDoing, device.path_);
+    return fail_errno(errno, kRestoringHeader, device.path_);
   }
   struct stat facts{};
-  if (::fstat(found.get(), &facts) != 0) return fail_errno(errno, kDoing, device.path_);
+  if (::fstat(found.get(), &facts) != 0) return fail_errno(errno, kRestoringHeader, device.path_);
   const bool block = S_ISBLK(facts.st_mode);
   if (!block && !S_ISREG(facts.st_mode))
-    return fail(ErrorCode::image_not_a_disk, kDoing, device.path_, "it is neither a file nor a block device",
+    return fail(ErrorCode::image_not_a_disk, kRestoringHeader, device.path_, "it is neither a file nor a block device",
                 "name the disk's block device or image file");
   const std::string same = fmt::format("/proc/self/fd/{}", found.get());
   UniqueFd held(::open(same.c_str(), O_RDWR | O_CLOEXEC | (block ? O_EXCL : 0)));
   if (!held) {
     if (errno == EBUSY) return in_use(device.path_, "it, or a partition of it, is mounted, mapped or held otherwise");
-    return fail_errno(errno, kDoing, device.path_);
+    return fail_errno(errno, kRestoringHeader, device.path_);
   }
   device.fd_ = std::move(held);
   if (block) {
-    if (::ioctl(device.fd_.get(), BLKGETSIZE64, &device.size_) != 0) return fail_errno(errno, kDoing, device.path_);
+    if (::ioctl(device.fd_.get(), BLKGETSIZE64, &device.size_) != 0)
+      return fail_errno(errno, kRestoringHeader, device.path_);
     return device;
   }
   struct flock lock{};
@@ -58,10 +57,10 @@ Result<TargetDevice> TargetDevice::open(const std::filesystem::path& path) {
   if (::fcntl(device.fd_.get(), F_OFD_SETLK, &lock) != 0) {
     if (errno == EAGAIN || errno == EACCES)
       return in_use(device.path_, "another process has locked it: QEMU does while its machine runs");
-    return fail_errno(errno, kDoing, device.path_);
+    return fail_errno(errno, kRestoringHeader, device.path_);
   }
   // With the lock held: its size stands still now.
-  if (::fstat(device.fd_.get(), &facts) != 0) return fail_errno(errno, kDoing, device.path_);
+  if (::fstat(device.fd_.get(), &facts) != 0) return fail_errno(errno, kRestoringHeader, device.path_);
   device.size_ = static_cast<std::uint64_t>(facts.st_size);
   return device;
 }
@@ -87,14 +86,14 @@ Result<void> TargetDevice::write(std::uint64_t offset, ByteView bytes, std::uint
     const ByteView rest = bytes.subspan(static_cast<std::size_t>(written));
     const ssize_t wrote = ::pwrite(fd_.get(), rest.data(), rest.size(), static_cast<off_t>(offset + written));
     if (wrote < 0 && errno == EINTR) continue;
-    if (wrote <= 0) return fail_errno(wrote == 0 ? ENOSPC : errno, kDoing, path_);
+    if (wrote <= 0) return fail_errno(wrote == 0 ? ENOSPC : errno, kRestoringHeader, path_);
     written += static_cast<std::uint64_t>(wrote);
   }
   return {};
 }
 
 Result<void> TargetDevice::sync() {
-  if (::fsync(fd_.get()) != 0) return fail_errno(errno, kDoing, path_);
+  if (::fsync(fd_.get()) != 0) return fail_errno(errno, kRestoringHeader, path_);
   return {};
 }
 

@@ -13,6 +13,9 @@
 
 namespace cairn {
 
+// How errors say what is being done.
+inline constexpr const char* kRestoringHeader = "restore the header to";
+
 class TargetDevice {
  public:
   // Block devices are opened with O_EXCL: not while they, or partitions of them, are mounted or mapped. Files get a

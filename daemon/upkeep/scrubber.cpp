@@ -11,7 +11,7 @@ namespace {
 using std::chrono::seconds;
 
 // The clock may be set: nobody waits longer than this without looking at it.
-constexpr seconds kLongestWait = std::chrono::minutes(5);
+constexpr seconds kLongestPause = std::chrono::minutes(5);
 constexpr int kAimFactor = 2;   // of the goal's speed
 constexpr int kLateFactor = 4;  // of that
 
@@ -54,13 +54,13 @@ void Scrubber::stop() {
 
 seconds Scrubber::look() {
   const auto every = hooks_.settings()->maintenance.verify_every;
-  if (!every) return kLongestWait;
+  if (!every) return kLongestPause;
   const seconds interval = scrub_interval(*every);
   const UtcTime now = clock_.now();
   auto last = hooks_.last();
   if (begun_ && (!last || *last < *begun_)) last = begun_;
   // A last one in the future was that of a wrong clock.
-  if (last && *last <= now && now - *last < interval) return std::min(interval - (now - *last), kLongestWait);
+  if (last && *last <= now && now - *last < interval) return std::min(interval - (now - *last), kLongestPause);
   begun_ = now;
   if (auto started = hooks_.start(*every); !started) {
     if (started.error().code == ErrorCode::job_conflict)
@@ -68,7 +68,7 @@ seconds Scrubber::look() {
     else if (started.error().code != ErrorCode::shutting_down)
       log_error("verify-failed", "store", started.error());
   }
-  return std::min(interval, kLongestWait);
+  return std::min(interval, kLongestPause);
 }
 
 void Scrubber::run(const std::stop_token& stop) {
@@ -85,7 +85,7 @@ void Scrubber::run(const std::stop_token& stop) {
       wait = look();
     } catch (const std::exception& problem) {  // a door: out of memory must not end the daemon
       log_error("verify-failed", "store", Error{ErrorCode::internal, "verify", {}, problem.what(), 0, {}});
-      wait = kLongestWait;
+      wait = kLongestPause;
     }
   }
 }

@@ -15,11 +15,9 @@
 namespace cairn {
 namespace {
 
-constexpr const char* kLockName = "lock";
-
 // What an interrupted create() may leave.
 bool is_leftover(const std::string& name) {
-  return name == kLockName || name == kVaultTemporary || name == kAuditTemporary;
+  return name == kVaultLockName || name == kVaultTemporary || name == kAuditTemporary;
 }
 
 Result<void> sync_parent(const std::filesystem::path& path, VaultSystem& system) {
@@ -112,7 +110,7 @@ Result<void> LocalVault::create(const std::filesystem::path& path, const NewKeyS
     auto done = fill(*directory, made);
     if (done) done = sync_parent(path, system);
     if (!done && is_new) {
-      for (const char* name : {kVaultName, kAuditName, kLockName}) directory->remove(name);
+      for (const char* name : {kVaultName, kAuditName, kVaultLockName}) directory->remove(name);
     }
     return done;
   }();

@@ -17,8 +17,6 @@
 namespace cairn {
 namespace {
 
-constexpr const char* kLockName = "lock";
-
 std::string octal(mode_t mode) {
   char text[16];
   std::snprintf(text, sizeof(text), "%04o", static_cast<unsigned>(mode & 07777U));
@@ -61,7 +59,7 @@ void write_holder(int file) {
 bool is_still_there(int directory, int file) {
   struct stat there{};
   struct stat ours{};
-  return ::fstatat(directory, kLockName, &there, AT_SYMLINK_NOFOLLOW) == 0 && ::fstat(file, &ours) == 0 &&
+  return ::fstatat(directory, kVaultLockName, &there, AT_SYMLINK_NOFOLLOW) == 0 && ::fstat(file, &ours) == 0 &&
          there.st_ino == ours.st_ino && there.st_dev == ours.st_dev;
 }
 
@@ -115,7 +113,7 @@ Result<VaultLock> VaultDirectory::lock() const {
   const auto deadline = std::chrono::steady_clock::now() + system_->lock_wait();
   auto pause = 1ms;
   while (true) {
-    CAIRN_TRY(auto file, open_file(kLockName, O_RDWR | O_CREAT));
+    CAIRN_TRY(auto file, open_file(kVaultLockName, O_RDWR | O_CREAT));
     if (!file) return fail_errno(ENOENT, "lock key vault", path_.string());
     const int outcome = ::flock(file->get(), LOCK_EX | LOCK_NB);
     if (outcome == 0 && is_still_there(fd_.get(), file->get())) {
@@ -123,7 +121,7 @@ Result<VaultLock> VaultDirectory::lock() const {
       return VaultLock(*std::move(file));
     }
     if (outcome != 0 && errno != EWOULDBLOCK && errno != EINTR)
-      return fail_errno(errno, "lock key vault", path_of(kLockName));
+      return fail_errno(errno, "lock key vault", path_of(kVaultLockName));
     if (std::chrono::steady_clock::now() >= deadline)
       return fail(ErrorCode::vault_locked, "use key vault", path_.string(), describe_holder(file->get()));
     // flock(2) can wait for ever or not at all: so it is asked again, less and less often.

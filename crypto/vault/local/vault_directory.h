@@ -15,6 +15,8 @@
 
 namespace cairn {
 
+inline constexpr const char* kVaultLockName = "lock";
+
 // Held as long as it lives; vanishes with its process.
 class VaultLock {
  public:

@@ -27,12 +27,6 @@ namespace {
 using nlohmann::json;
 namespace fs = std::filesystem;
 
-Result<fs::path> store_directory(Context& context) {
-  if (!context.globals().store.empty()) return fs::absolute(context.globals().store).lexically_normal();
-  CAIRN_TRY(const Settings* const settings, context.settings());
-  return settings->store.path;
-}
-
 Result<UnlockKey> key_of(Context& context, const StoreRecoverCommand& command) {
   KeySettings key;
   if (!command.key_file.empty()) key.key_file = command.key_file;
@@ -170,7 +164,7 @@ std::string render_recoverable(const json& document) {
 }
 
 Result<ExitCode> run(Context& context, const StoreRecoverCommand& command) {
-  CAIRN_TRY(const fs::path directory, store_directory(context));
+  CAIRN_TRY(const fs::path directory, context.store_directory());
   CAIRN_TRY(const UnlockKey key, key_of(context, command));
   CAIRN_TRY(const auto store, Store::open(directory, key));
   return command.points.empty() ? list(context, *store) : extract(context, *store, command);

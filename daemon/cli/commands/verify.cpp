@@ -22,15 +22,8 @@
 namespace cairn::cli {
 namespace {
 
-// Neither key nor settings are needed for a store that is named.
-Result<std::filesystem::path> store_directory(Context& context) {
-  if (!context.globals().store.empty()) return std::filesystem::absolute(context.globals().store).lexically_normal();
-  CAIRN_TRY(const Settings* const settings, context.settings());
-  return settings->store.path;
-}
-
 Result<ExitCode> verify_without_keys(Context& context, const VerifyCommand& command) {
-  CAIRN_TRY(const std::filesystem::path directory, store_directory(context));
+  CAIRN_TRY(const std::filesystem::path directory, context.store_directory());
   LocalBackend backend(directory);
   const Interrupts interrupts;
   std::stop_source stop;

@@ -47,6 +47,12 @@ Result<UnlockKey> Context::unlock_key() {
   return key;
 }
 
+Result<std::filesystem::path> Context::store_directory() {
+  if (!globals_.store.empty()) return std::filesystem::absolute(globals_.store).lexically_normal();
+  CAIRN_TRY(const Settings* const settings, this->settings());
+  return settings->store.path;
+}
+
 Result<std::unique_ptr<Store>> Context::open_store() {
   CAIRN_TRY(const UnlockKey key, unlock_key());
   return open_store_with(key);

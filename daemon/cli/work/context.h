@@ -3,6 +3,7 @@
 // process). Each is made when first asked for. One thread at a time.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <optional>
 
@@ -33,6 +34,9 @@ class Context {
   // With --store: settings that name that store and nothing else. Errors: those of load_settings, used_wrongly (--store
   // without --recovery-key: there is no other key).
   Result<const Settings*> settings();
+  // Where the store is: --store, else that of the settings. Neither key nor settings are needed for a store that is
+  // named. Errors: those of load_settings.
+  Result<std::filesystem::path> store_directory();
   // The recovery key of --recovery-key, else the settings' key. Errors: those of read_unlock_key, parse_recovery_key.
   Result<UnlockKey> unlock_key();
   // Opens the store in this process. Errors: also those of Store::open.

@@ -106,7 +106,7 @@ DiskRecord disk_from(const json& document) {
   return disk;
 }
 
-UtcTime time_from(const json& value) {
+UtcTime time_member(const json& value) {
   const auto time = parse_iso_time(value.get<std::string>());
   if (!time) throw BadDocument{"its time is not a time"};
   return *time;
@@ -206,7 +206,7 @@ Result<RecoveryPoint> point_from_json(const json& document, const std::string& o
       return fail(ErrorCode::store_too_new, "read recovery point", object,
                   "it has version " + std::to_string(version) + ", this is 1");
     RecoveryPoint point;
-    point.name = {document.at("machine").get<std::string>(), time_from(document.at("time"))};
+    point.name = {document.at("machine").get<std::string>(), time_member(document.at("time"))};
     if (!is_valid_name(point.name.machine)) return damaged("its machine's name is not one");
     point.consistency = document.at("consistency").get<std::string>();
     for (const json& disk : document.at("disks")) point.disks.push_back(disk_from(disk));
@@ -214,7 +214,7 @@ Result<RecoveryPoint> point_from_json(const json& document, const std::string& o
     point.previous = document.at("previous").at("hash").get<std::string>();
     point.proof = proof_from(document.at("proof"));
     if (const auto until = document.find("immutable_until"); until != document.end())
-      point.immutable_until = time_from(*until);
+      point.immutable_until = time_member(*until);
     if (document.contains("keks"))
       for (const json& row : document.at("keks")) {
         CAIRN_TRY(KekRecord kek, kek_record_from(row, object));

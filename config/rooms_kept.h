@@ -1,1 +1,0 @@
-// Every include keeps the order of rooms: scripts/house.
