@@ -313,7 +313,7 @@ Result<void> check_daemon(const std::filesystem::path& settings_file) {
   CAIRN_TRY(const Settings settings, load_settings(settings_file));
   CAIRN_TRY(const UnlockKey key, read_unlock_key(settings.store.key));
   CAIRN_TRY(const auto store, Store::open(settings.store.path, key));
-  CAIRN_TRY(const auto points, store->list_points());
+  CAIRN_TRY(const auto points, store->points().list());
   log_event(LogLevel::info, "checked", settings_file.string(),
             {{"machines", settings.machines.size()}, {"points", points.size()}});
   return {};

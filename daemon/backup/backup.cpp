@@ -24,6 +24,7 @@
 #include "fs/image/image_reader.h"
 #include "fs/image/tracked_image.h"
 #include "fs/store/store.h"
+#include "fs/store/write/ingest.h"
 #include "fs/store/write/store_writer.h"
 
 namespace cairn {
@@ -67,7 +68,7 @@ Result<std::vector<OpenDisk>> open_disks(const MachineSettings& machine, const B
 
 Result<std::set<UtcTime>> times_of_points(Store& store, const std::string& machine) {
   // Deleted ones too: their names are taken.
-  CAIRN_TRY(const std::vector<PointName> points, store.list_stored_points());
+  CAIRN_TRY(const std::vector<PointName> points, store.points().list_stored());
   std::set<UtcTime> times;
   for (const PointName& point : points)
     if (point.machine == machine) times.insert(point.time);
@@ -77,7 +78,7 @@ Result<std::set<UtcTime>> times_of_points(Store& store, const std::string& machi
 // What the disks and their keys are compared with. One that cannot be read is told of where it is listed.
 std::optional<RecoveryPoint> newest_point(Store& store, const std::string& machine, const std::set<UtcTime>& times) {
   if (times.empty()) return std::nullopt;
-  auto point = store.load_point(PointName{machine, *times.rbegin()});
+  auto point = store.points().load(PointName{machine, *times.rbegin()});
   if (!point) return std::nullopt;
   return *std::move(point);
 }
@@ -180,7 +181,7 @@ class Backup {
   Result<json> run() {
     const auto began = std::chrono::steady_clock::now();
     CAIRN_CHECK(check_disks(machine_));
-    CAIRN_TRY(writer_, inputs_.store.begin_writing("backup of " + machine_.name));
+    CAIRN_TRY(writer_, begin_writing(inputs_.store, "backup of " + machine_.name));
     const UtcTime now = inputs_.clock.now();
     Tracking tracking(inputs_.tracking, inputs_.store, *writer_, machine_.name, now, job_);
     CAIRN_TRY(std::vector<OpenDisk> disks, open_disks(machine_, inputs_, tracking));
@@ -216,14 +217,14 @@ class Backup {
     if (plan.only_changes()) {
       TrackedImage changes(*disk.image, *plan.tracker);
       options.base = plan.base;
-      auto report = writer_->ingest(changes, options);
+      auto report = ingest_disk(*writer_, changes, options);
       if (report || report.error().code != ErrorCode::tracking_base_lost) return report;
       log_error("tracking-base-lost", fmt::format("{}/{}", machine_.name, disk.settings->name), report.error());
       plan.give_up("what the recovery point before has cannot be read: " + report.error().because);
       options.base.reset();
-      return writer_->ingest(*disk.image, options);
+      return ingest_disk(*writer_, *disk.image, options);
     }
-    CAIRN_TRY(const IngestReport report, writer_->ingest(*disk.image, options));
+    CAIRN_TRY(const IngestReport report, ingest_disk(*writer_, *disk.image, options));
     CAIRN_CHECK(tracking.compare(*disk.settings, plan, report.map));
     return report;
   }
@@ -317,7 +318,7 @@ class Backup {
     if (header.size() == 0) return {};
     IngestOptions options;
     options.stop = job_.stop();
-    CAIRN_TRY(const IngestReport report, writer_->ingest(header, options));
+    CAIRN_TRY(const IngestReport report, ingest_disk(*writer_, header, options));
     count(report);
     record.headers.push_back({header_name(record.name, volume, header_names_), report.map, volume.partition});
     return {};

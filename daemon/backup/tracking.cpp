@@ -17,6 +17,7 @@
 #include "fs/io/local_backend.h"
 #include "fs/store/map/map_diff.h"
 #include "fs/store/store.h"
+#include "fs/store/write/ingest.h"
 
 namespace cairn {
 namespace {
@@ -171,7 +172,7 @@ std::optional<std::string> Tracking::find_base(const DiskSettings& disk, DiskPla
     return "the kept clone belongs to another store";
   if (epoch_.empty() || record.epoch != epoch_)
     return "the store has lost packs, or its index was made anew, since the last backup";
-  const auto points = store_.list_points();
+  const auto points = store_.points().list();
   if (!points) return "the recovery points cannot be listed: " + points.error().message();
   const PointName* newest = nullptr;
   for (const PointName& point : *points)
@@ -187,21 +188,21 @@ std::optional<std::string> Tracking::find_base(const DiskSettings& disk, DiskPla
   // What it names must stay until this backup has named it too.
   if (const auto held = writer_.hold_point(*newest); !held)
     return "the newest recovery point cannot be held: " + held.error().message();
-  const auto hash = store_.point_hash(*newest);
+  const auto hash = store_.points().hash_of(*newest);
   if (!hash) return "the newest recovery point cannot be read: " + hash.error().message();
   if (*hash != record.point_hash) return fmt::format("{} is not as it was when the clone was kept", record.point);
-  const auto point = store_.load_point(*newest);
+  const auto point = store_.points().load(*newest);
   if (!point) return "the newest recovery point cannot be read: " + point.error().message();
   const DiskRecord* const base = point->disk(disk.name);
   if (base == nullptr) return fmt::format("{} has no such disk", record.point);
   if (base->map.size != record.clone.identity.size)
     return fmt::format("the kept clone has another size than the disk in {}", record.point);
-  plan.base = IngestBase{&store_, base->map};
+  plan.base = IngestBase{&store_.chunks(), base->map};
   return std::nullopt;
 }
 
 std::string Tracking::points_in_doubt(const TrackingRecord& record) {
-  const auto points = store_.list_points();
+  const auto points = store_.points().list();
   if (!points) return "those since " + record.full_read_point;
   std::string named;
   std::size_t count = 0;
@@ -219,8 +220,8 @@ Result<void> Tracking::compare(const DiskSettings& disk, DiskPlan& plan, const M
   // The new map's nodes must be found to be read.
   CAIRN_CHECK(writer_.flush());
   Differences differences;
-  auto compared =
-      visit_differences(store_, plan.base->map, now, store_.info().chunk_size, [&](ByteRange chunk) -> Result<void> {
+  auto compared = visit_differences(
+      store_.chunks(), plan.base->map, now, store_.info().chunk_size, [&](ByteRange chunk) -> Result<void> {
         if (job_.stop().stop_requested())
           return fail(ErrorCode::cancelled, "back up", machine_, "it was asked to stop");
         std::uint64_t unchanged = 0;
@@ -266,7 +267,7 @@ Result<TrackingRecord> Tracking::keep_new(const DiskSettings& disk, const ImageR
   record.full_read = went_on ? plan.record->full_read : started_;
   record.full_read_point = went_on ? plan.record->full_read_point : record.point;
   record.distrusted = plan.record && plan.record->distrusted;
-  CAIRN_TRY(record.point_hash, store_.point_hash(point));
+  CAIRN_TRY(record.point_hash, store_.points().hash_of(point));
   CAIRN_TRY(record.clone, keep_clone(image.fd(), image.clone_folder(), clone_prefix(disk.name) + random_hex()));
   auto put =
       inputs_.place.records->put(record_object(machine_, disk.name), as_bytes(write_record(record)), IfExists::replace);

@@ -18,6 +18,7 @@
 #include "fs/image/change/change_tracker.h"
 #include "fs/image/image_reader.h"
 #include "fs/io/backend.h"
+#include "fs/store/write/ingest.h"
 #include "fs/store/write/store_writer.h"
 
 namespace cairn {

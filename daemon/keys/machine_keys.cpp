@@ -16,9 +16,9 @@ using Kind = KeyFinding::Kind;
 class MachineCheck {
  public:
   MachineCheck(const MachineSettings& machine, VaultSet& vaults, Store& store)
-      : machine_(machine), vaults_(vaults), store_(store), owners_(store.escrow_owners()) {
-    const auto newest = store.find_point(machine.name + "@latest");
-    auto point = newest ? store.load_point(*newest) : Result<RecoveryPoint>(pass_on(newest.error()));
+      : machine_(machine), vaults_(vaults), store_(store), owners_(store.keys().escrow_owners()) {
+    const auto newest = store.points().find(machine.name + "@latest");
+    auto point = newest ? store.points().load(*newest) : Result<RecoveryPoint>(pass_on(newest.error()));
     if (point) previous_ = *std::move(point);
   }
 

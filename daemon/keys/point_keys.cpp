@@ -30,7 +30,7 @@ PointKeys::PointKeys(const std::string& machine, const KeyInputs& inputs, Store&
       job_(job),
       previous_(std::move(previous)),
       vaults_(or_none(inputs.open_vault)),
-      owners_(store.escrow_owners()) {}
+      owners_(store.keys().escrow_owners()) {}
 
 const DiskRecord* PointKeys::before(const std::string& disk) const {
   return previous_ ? previous_->disk(disk) : nullptr;
@@ -61,7 +61,7 @@ void PointKeys::prove(const DiskRecord& disk) {
     const std::string name = volume_object(object(disk.name), volume);
     TriedVolume tried = try_volume(
         volume, read_stored_header(store_, disk, volume, name), beks,
-        [this](const SecretBytes& key) { return store_.fingerprint(key); }, disk.name, name);
+        [this](const SecretBytes& key) { return store_.keys().fingerprint(key); }, disk.name, name);
     // Why there are no keys is known better by whoever looked for them.
     if (kept.error) tried.proof.reason = kept.error->message();
     if (!kept.error && tried.error) wrong_.push_back(*tried.error);

@@ -71,7 +71,7 @@ PointVerdict unlock_point(Store& store, const RecoveryPoint& point, const Escrow
       const std::string object = volume_object(point.name.text() + "/" + disk.name, volume);
       TriedVolume tried = try_volume(
           volume, read_stored_header(store, disk, volume, object), beks,
-          [&](const SecretBytes& key) { return store.fingerprint(key); }, disk.name, object);
+          [&](const SecretBytes& key) { return store.keys().fingerprint(key); }, disk.name, object);
       if (tried.error && disk.beks.empty())
         tried.error = fail(ErrorCode::no_escrowed_keys, "unlock", object, "the point was taken without keys").error();
       else if (tried.error && opened.error)

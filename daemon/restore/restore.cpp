@@ -211,7 +211,7 @@ class DiskWriter {
     // The disk's end may lie within a block: the target writes whole ones.
     std::ranges::fill(buffer.subspan(claim.size), std::uint8_t{0});
     Receiver receiver(disk_, first, buffer, places, on_damage_);
-    store_.fetch_into(RecordKind::chunk, names, receiver);
+    store_.chunks().fetch_into(RecordKind::chunk, names, receiver);
     if (receiver.error()) return pass_on(*std::move(receiver.error()));
     if (!receiver.lost().empty()) {
       const std::lock_guard lock(mutex_);
@@ -270,7 +270,7 @@ Result<json> restore_disk(Store& store, const RestoreTask& task, const DiskRecor
   auto written = DiskWriter(store, *disk, file, job, task.salvage ? OnDamage::leave_zeros : OnDamage::fail).run();
   if (!written) return pass_on(task.salvage ? std::move(written).error() : naming_salvage(std::move(written).error()));
   // A store that went away meanwhile (unmounted) looks as if all the rest of it were missing: then this fails.
-  if (!written->lost.empty()) CAIRN_CHECK(store.load_point(task.point));
+  if (!written->lost.empty()) CAIRN_CHECK(store.points().load(task.point));
   CAIRN_CHECK(file.publish(task.force ? IfExists::replace : IfExists::fail));
   json damaged = damage_document(written->lost);
   if (damaged.is_object())
@@ -320,15 +320,15 @@ Result<std::vector<const DiskRecord*>> wanted_disks(const RecoveryPoint& point,
 }
 
 Result<void> check_restore(Store& store, const RestoreTask& task) {
-  CAIRN_TRY(const RecoveryPoint point, store.load_point(task.point));
+  CAIRN_TRY(const RecoveryPoint point, store.points().load(task.point));
   return check_target(point, task);
 }
 
 Result<json> run_restore(Store& store, const RestoreTask& task, JobContext& job) {
   const auto began = std::chrono::steady_clock::now();
   job.set_point(task.point.text());
-  CAIRN_TRY(const auto hold, store.hold_point(task.point));  // it stays until it is restored
-  CAIRN_TRY(const RecoveryPoint point, store.load_point(task.point));
+  CAIRN_TRY(const auto hold, store.points().hold(task.point));  // it stays until it is restored
+  CAIRN_TRY(const RecoveryPoint point, store.points().load(task.point));
   CAIRN_CHECK(check_target(point, task));
   CAIRN_TRY(const auto disks, wanted_disks(point, task.disk));
   std::uint64_t total = 0;

@@ -48,7 +48,7 @@ Result<json> write_file(Store& store, const HeaderFilesTask& task, const DiskRec
 }  // namespace
 
 Result<json> restore_header_files(Store& store, const HeaderFilesTask& task) {
-  CAIRN_TRY(const RecoveryPoint point, store.load_point(task.point));
+  CAIRN_TRY(const RecoveryPoint point, store.points().load(task.point));
   CAIRN_TRY(const auto disks, wanted_disks(point, task.disk));
   CAIRN_CHECK(check_restore_folder(task.to));
   std::vector<std::pair<const DiskRecord*, StoredHeader>> headers;

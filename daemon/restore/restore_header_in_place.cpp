@@ -347,7 +347,7 @@ Result<json> restore_header_in_place(Store& store, const HeaderInPlaceTask& task
     if (!path.is_absolute())
       return fail(ErrorCode::used_wrongly, kRestoringHeader, path.string(), "the path must be an absolute one",
                   "give the whole path, from / on");
-  CAIRN_TRY(const RecoveryPoint point, store.load_point(task.point));
+  CAIRN_TRY(const RecoveryPoint point, store.points().load(task.point));
   CAIRN_TRY(const auto disks, wanted_disks(point, task.disk));
   const DiskRecord& disk = *disks.front();
   CAIRN_TRY(auto headers, stored_headers(disk, task.point));

@@ -15,6 +15,7 @@
 #include "fs/store/collect/garbage.h"
 #include "fs/store/collect/space.h"
 #include "fs/store/store.h"
+#include "fs/store/write/point_lifecycle.h"
 #include "fs/store/write/store_writer.h"
 
 namespace cairn {
@@ -36,7 +37,7 @@ struct MachinePlan {
 Result<PrunePoint> facts_of(Store& store, const PointName& name, bool deleted, bool has_protection) {
   PrunePoint facts;
   facts.name = name;
-  const auto point = store.load_point(name);
+  const auto point = store.points().load(name);
   if (point) {
     facts.proved = point->proof.state == "proved";
     facts.immutable_until = point->immutable_until;
@@ -44,7 +45,7 @@ Result<PrunePoint> facts_of(Store& store, const PointName& name, bool deleted, b
     facts.damage = point.error();
   }
   if (has_protection) {
-    auto protection = store.protection_of(name);
+    auto protection = store.points().protection_of(name);
     if (protection)
       facts.protection = *std::move(protection);
     else
@@ -52,7 +53,7 @@ Result<PrunePoint> facts_of(Store& store, const PointName& name, bool deleted, b
   }
   facts.deleted = deleted;
   if (deleted) {
-    auto deletion = store.deletion_of(name);
+    auto deletion = store.points().deletion_of(name);
     if (deletion) facts.deletion = *std::move(deletion);
   }
   return facts;
@@ -101,7 +102,7 @@ class Prune {
 
  private:
   Result<void> look_at_clock() {
-    auto verdict = inputs_.store.check_clock(inputs_.clock, task_.accept_clock);
+    auto verdict = inputs_.store.points().check_clock(inputs_.clock, task_.accept_clock);
     if (verdict) {
       clock_ = *verdict;
       return {};
@@ -116,9 +117,9 @@ class Prune {
 
   Result<void> make_plans() {
     Store& store = inputs_.store;
-    CAIRN_TRY(const auto deleted, store.list_deleted_points());
-    CAIRN_TRY(const auto stored, store.list_stored_points());
-    CAIRN_TRY(const auto kept, store.list_protected_points());
+    CAIRN_TRY(const auto deleted, store.points().list_deleted());
+    CAIRN_TRY(const auto stored, store.points().list_stored());
+    CAIRN_TRY(const auto kept, store.points().list_protected());
     std::map<std::string, std::vector<PrunePoint>> machines;
     for (const auto& [name, machine] : inputs_.settings->machines) machines[name];
     for (const PointName& name : stored) machines[name.machine];
@@ -156,14 +157,14 @@ class Prune {
 
   [[nodiscard]] Result<bool> clock_is_due() const {
     if (task_.accept_clock) return true;
-    CAIRN_TRY(const auto record, inputs_.store.clock_record());
+    CAIRN_TRY(const auto record, inputs_.store.points().clock_record());
     return !record || record->last.boot_id != inputs_.clock.boot_id ||
            inputs_.clock.since_boot - record->last.since_boot >= kClockKeptEvery;
   }
 
   Result<void> take_writer() {
     if (writer_) return {};
-    CAIRN_TRY(writer_, inputs_.store.begin_writing("prune"));
+    CAIRN_TRY(writer_, begin_writing(inputs_.store, "prune"));
     return {};
   }
 
@@ -173,8 +174,8 @@ class Prune {
     if (!to_do && !clock_due) return {};
     CAIRN_CHECK(take_writer());
     // First: what is removed from here on counts from this clock. A full disk is no reason not to make room.
-    if (auto kept = writer_->keep_clock(clock_.record); !kept && kept.error().code != ErrorCode::no_space) return kept;
-    if (auto settled = writer_->settle_marks(); !settled && settled.error().code != ErrorCode::no_space) return settled;
+    if (auto kept = keep_clock(*writer_, clock_.record); !kept && kept.error().code != ErrorCode::no_space) return kept;
+    if (auto settled = settle_marks(*writer_); !settled && settled.error().code != ErrorCode::no_space) return settled;
     // What gives space back first.
     CAIRN_CHECK(apply_all(PruneAction::purge));
     return apply_all(PruneAction::hide);
@@ -183,7 +184,7 @@ class Prune {
   Result<void> apply_all(PruneAction action) {
     for (MachinePlan& plan : plans_)
       for (PlannedPoint& point : plan.points) {
-        if (action == PruneAction::purge && point.protection_over) CAIRN_CHECK(writer_->unprotect_point(point.name));
+        if (action == PruneAction::purge && point.protection_over) CAIRN_CHECK(unprotect_point(*writer_, point.name));
         if (point.action != action || done_.contains(point.name)) continue;
         if (job_.stop().stop_requested()) return cancelled();
         const auto done = apply(point);
@@ -212,24 +213,16 @@ class Prune {
   Result<void> apply(const PlannedPoint& point) {
     const UtcTime now = inputs_.clock.now;
     if (point.action == PruneAction::hide)
-      return writer_->delete_point({point.name, now, *point.purge_after, "retention"}, clock_.trusted);
-    CAIRN_CHECK(writer_->purge_point(point.name, point.purge_after ? "deleted" : "retention", now, clock_.trusted));
+      return delete_point(*writer_, {point.name, now, *point.purge_after, "retention"}, clock_.trusted);
+    CAIRN_CHECK(purge_point(*writer_, point.name, point.purge_after ? "deleted" : "retention", now, clock_.trusted));
     ++purged_;
     return {};
   }
 
   Result<void> collect() {
     if (task_.collect == Collect::when_needed && purged_ == 0 && !force_) {
-      CAIRN_TRY(const bool waiting, inputs_.store.garbage_waiting());
+      CAIRN_TRY(const bool waiting, garbage_waiting(inputs_.store));
       if (!waiting) return {};
-    }
-    std::unique_lock<std::mutex> lock;
-    if (inputs_.collecting != nullptr) {
-      lock = std::unique_lock(*inputs_.collecting, std::try_to_lock);
-      if (!lock) {
-        collection_ = {{"skipped", "another prune is collecting garbage at this moment"}};
-        return {};
-      }
     }
     if (auto taken = take_writer(); !taken) {
       if (!task_.dry_run || taken.error().code != ErrorCode::store_locked) return taken;
@@ -241,7 +234,7 @@ class Prune {
     options.accept_damage = task_.accept_damage;
     options.rate = task_.rate;
     options.stop = job_.stop();
-    const auto report = writer_->collect_garbage(options);
+    const auto report = collect_garbage(*writer_, options);
     if (report) {
       collection_ = to_json(*report);
       return {};

@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -38,13 +37,12 @@ struct PruneInputs {
   Store& store;
   std::shared_ptr<const Settings> settings;
   ClockReading clock;
-  // Taken, if it is free, while garbage is collected: one collection at a time is enough. May be null.
-  std::mutex* collecting = nullptr;
 };
 
 // The job's result (daemon/API.md "Result of a prune"). Warnings go to `job`.
 // Errors: clock_jumped (nothing was done; not with dry_run), no_such_machine, store_locked, cancelled, no_space,
-// io_error. Blocked collection is a warning.
+// io_error. A collection that is blocked (by damage, a repair, another collection) is a warning: the points are removed
+// all the same, and their space comes back with the next collection.
 Result<nlohmann::json> run_prune(const PruneTask& task, const PruneInputs& inputs, JobContext& job);
 
 }  // namespace cairn

@@ -94,7 +94,7 @@ json LocalService::row_of(const PointName& name) {
     const std::lock_guard lock(mutex_);
     if (const auto known = rows_.find(name); known != rows_.end()) return *known->second;
   }
-  const auto point = engine_.store().load_point(name);
+  const auto point = engine_.store().points().load(name);
   if (!point) {
     // Not kept: it may be put right. One that cannot be read must not hide the others.
     json row = name_members(name);
@@ -110,10 +110,10 @@ json LocalService::row_of(const PointName& name) {
 
 Result<json> LocalService::points(const std::optional<std::string>& machine, PointsListed listed) {
   Store& store = engine_.store();
-  CAIRN_TRY(const std::vector<PointName> stored, store.list_stored_points());
+  CAIRN_TRY(const std::vector<PointName> stored, store.points().list_stored());
   CAIRN_TRY(std::vector<PointName> names,
-            listed == PointsListed::deleted ? store.list_deleted_points() : store.list_points());
-  CAIRN_TRY(const std::vector<PointName> kept, store.list_protected_points());
+            listed == PointsListed::deleted ? store.points().list_deleted() : store.points().list());
+  CAIRN_TRY(const std::vector<PointName> kept, store.points().list_protected());
   {
     const std::set<PointName> present(stored.begin(), stored.end());
     const std::lock_guard lock(mutex_);
@@ -139,15 +139,15 @@ Result<json> LocalService::points(const std::optional<std::string>& machine, Poi
 }
 
 Result<json> LocalService::point(const std::string& name) {
-  CAIRN_TRY(const PointName found, engine_.store().find_point(name));
-  CAIRN_TRY(const RecoveryPoint point, engine_.store().load_point(found));
+  CAIRN_TRY(const PointName found, engine_.store().points().find(name));
+  CAIRN_TRY(const RecoveryPoint point, engine_.store().points().load(found));
   return to_json(point);
 }
 
 Result<json> LocalService::status() {
   const auto settings = engine_.settings();
   const Engine::DaemonView view = engine_.daemon_view();
-  CAIRN_TRY(const std::vector<PointName> points, engine_.store().list_points());
+  CAIRN_TRY(const std::vector<PointName> points, engine_.store().points().list());
   struct MachinePoints {
     std::vector<PointName> points;
     std::optional<PointName> last;
@@ -296,7 +296,7 @@ Result<json> LocalService::start_machine(const std::string& machine, JobTrigger 
 }
 
 Result<json> LocalService::start_restore(const RestoreRequest& request) {
-  CAIRN_TRY(const PointName point, engine_.store().find_point(request.point));
+  CAIRN_TRY(const PointName point, engine_.store().points().find(request.point));
   JobSpec spec;
   spec.kind = JobKind::restore;
   spec.object = point.text();

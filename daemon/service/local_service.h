@@ -63,7 +63,6 @@ class LocalService : public Service {
   nlohmann::json last_job_of(const std::string& machine);
 
   Engine& engine_;
-  std::mutex collecting_;  // while a prune collects garbage
   std::mutex mutex_;
   std::map<PointName, std::unique_ptr<const nlohmann::json>> rows_;  // guarded by mutex_
   VerifyStatus verify_status_;

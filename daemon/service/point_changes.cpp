@@ -11,6 +11,7 @@
 #include "daemon/service/engine.h"
 #include "daemon/service/local_service.h"
 #include "fs/store/store.h"
+#include "fs/store/write/point_lifecycle.h"
 #include "fs/store/write/store_writer.h"
 
 namespace cairn {
@@ -43,7 +44,7 @@ json LocalService::marks_of(const PointName& name, const json& row, bool has_pro
   json marks = json::object();
   marks["protected"] = nullptr;
   if (has_protection) {
-    const auto protection = engine_.store().protection_of(name);
+    const auto protection = engine_.store().points().protection_of(name);
     if (!protection)
       marks["protected"] = {{"since", nullptr}, {"until", nullptr}};
     else if (*protection && (!(*protection)->until || *(*protection)->until > engine_.clock().now()))
@@ -56,7 +57,7 @@ json LocalService::marks_of(const PointName& name, const json& row, bool has_pro
   const auto until = immutable_until(name, recorded, policy_for(*settings, name.machine));
   marks["immutable_until"] = until && *until > engine_.clock().now() ? json(iso_time(*until)) : json(nullptr);
   if (listed == PointsListed::deleted) {
-    const auto deletion = engine_.store().deletion_of(name);
+    const auto deletion = engine_.store().points().deletion_of(name);
     if (deletion)
       marks["deleted"] = {{"time", iso_time(deletion->deleted)},
                           {"purge_after", iso_time(deletion->purge_after)},
@@ -69,13 +70,13 @@ json LocalService::marks_of(const PointName& name, const json& row, bool has_pro
 
 namespace {
 
-JobSpec prune_spec(Engine& engine, std::mutex& collecting, const PruneTask& task, JobTrigger trigger) {
+JobSpec prune_spec(Engine& engine, const PruneTask& task, JobTrigger trigger) {
   JobSpec spec;
   spec.kind = JobKind::prune;
   spec.object = task.machine.value_or("all machines");
   spec.trigger = trigger;
-  spec.run = [&engine, &collecting, task](JobContext& job) -> Result<json> {
-    auto result = run_prune(task, {engine.store(), engine.settings(), engine.read_clock(), &collecting}, job);
+  spec.run = [&engine, task](JobContext& job) -> Result<json> {
+    auto result = run_prune(task, {engine.store(), engine.settings(), engine.read_clock()}, job);
     // Also a failed one may have removed some.
     if (!result || changed_points(*result)) engine.points_changed();
     return result;
@@ -86,7 +87,7 @@ JobSpec prune_spec(Engine& engine, std::mutex& collecting, const PruneTask& task
 }  // namespace
 
 Result<json> LocalService::start_prune(const PruneRequest& request) {
-  CAIRN_TRY(const auto stored, engine_.store().list_stored_points());
+  CAIRN_TRY(const auto stored, engine_.store().points().list_stored());
   if (request.machine)
     CAIRN_CHECK(check_known_machine("prune recovery points of", *request.machine, *engine_.settings(), stored));
   PruneTask task;
@@ -95,7 +96,7 @@ Result<json> LocalService::start_prune(const PruneRequest& request) {
   task.accept_clock = request.accept_clock;
   task.accept_damage = request.accept_damage;
   task.rate = request.rate;
-  JobSpec spec = prune_spec(engine_, collecting_, task, JobTrigger::on_demand);
+  JobSpec spec = prune_spec(engine_, task, JobTrigger::on_demand);
   if (!task.dry_run) spec.exclusive = "prune";
   CAIRN_TRY(const JobRecord record, engine_.queue().submit(std::move(spec)));
   return to_json(record);
@@ -107,7 +108,7 @@ std::string LocalService::start_prune_after_backup(const std::string& machine, J
   task.collect = Collect::when_needed;
   // In the foreground somebody waits for it.
   if (engine_.role() == EngineRole::daemon) task.rate = engine_.settings()->maintenance.rate;
-  JobSpec spec = prune_spec(engine_, collecting_, task, trigger);
+  JobSpec spec = prune_spec(engine_, task, trigger);
   spec.exclusive = "prune " + machine;
   const auto record = engine_.queue().submit(std::move(spec));
   if (record) return record->id;
@@ -119,20 +120,20 @@ std::string LocalService::start_prune_after_backup(const std::string& machine, J
 
 Result<json> LocalService::delete_point(const std::string& name) {
   Store& store = engine_.store();
-  CAIRN_TRY(const PointName found, store.find_point(name));
+  CAIRN_TRY(const PointName found, store.points().find(name));
   const ClockReading reading = engine_.read_clock();
   // By a wrong clock it could be removed for good as soon as that is right again.
-  CAIRN_TRY(const ClockVerdict clock, store.check_clock(reading, false));
+  CAIRN_TRY(const ClockVerdict clock, store.points().check_clock(reading, false));
   const auto settings = engine_.settings();
   const Policy* policy = policy_for(*settings, found.machine);
-  const auto point = store.load_point(found);
+  const auto point = store.points().load(found);
   if (!point && point.error().code != ErrorCode::point_damaged) return pass_on(point.error());
   const auto until = immutable_until(found, point ? point->immutable_until : std::nullopt, policy);
   if (until && *until > clock.trusted)
     return fail(ErrorCode::point_immutable, "delete recovery point", found.text(),
                 "it is immutable until " + iso_time(*until));
-  CAIRN_TRY(const auto writer, store.begin_writing("delete of " + found.text()));
-  if (auto kept = writer->keep_clock(clock.record); !kept && kept.error().code != ErrorCode::no_space)
+  CAIRN_TRY(const auto writer, begin_writing(store, "delete of " + found.text()));
+  if (auto kept = keep_clock(*writer, clock.record); !kept && kept.error().code != ErrorCode::no_space)
     return pass_on(std::move(kept).error());
   const auto soft_delete = (policy != nullptr ? *policy : settings->policies.at("default")).soft_delete;
   json document = name_of(found);
@@ -142,14 +143,14 @@ Result<json> LocalService::delete_point(const std::string& name) {
   if (soft_delete) {
     const UtcTime purge_after = reading.now + *soft_delete;
     document["purge_after"] = iso_time(purge_after);
-    CAIRN_CHECK(writer->delete_point({found, reading.now, purge_after, "by hand"}, clock.trusted));
+    CAIRN_CHECK(cairn::delete_point(*writer, {found, reading.now, purge_after, "by hand"}, clock.trusted));
   } else {
-    auto purged = writer->purge_point(found, "by hand", reading.now, clock.trusted);
+    auto purged = cairn::purge_point(*writer, found, "by hand", reading.now, clock.trusted);
     if (!purged && purged.error().code == ErrorCode::point_in_use) {
       // Hidden at once; who reads it reads on, and the next prune removes it.
       document["purged"] = false;
       document["purge_after"] = iso_time(reading.now);
-      purged = writer->delete_point({found, reading.now, reading.now, "by hand"}, clock.trusted);
+      purged = cairn::delete_point(*writer, {found, reading.now, reading.now, "by hand"}, clock.trusted);
     }
     CAIRN_CHECK(purged);
   }
@@ -159,28 +160,28 @@ Result<json> LocalService::delete_point(const std::string& name) {
 }
 
 Result<json> LocalService::undelete_point(const std::string& name) {
-  CAIRN_TRY(const PointName found, engine_.store().find_deleted_point(name));
-  CAIRN_TRY(const auto writer, engine_.store().begin_writing("undelete of " + found.text()));
-  CAIRN_CHECK(writer->undelete_point(found));
+  CAIRN_TRY(const PointName found, engine_.store().points().find_deleted(name));
+  CAIRN_TRY(const auto writer, begin_writing(engine_.store(), "undelete of " + found.text()));
+  CAIRN_CHECK(cairn::undelete_point(*writer, found));
   log_event(LogLevel::info, "point-undeleted", found.text());
   engine_.points_changed();
   return name_of(found);
 }
 
 Result<json> LocalService::protect_point(const ProtectRequest& request) {
-  CAIRN_TRY(const PointName found, engine_.store().find_point(request.point));
+  CAIRN_TRY(const PointName found, engine_.store().points().find(request.point));
   const UtcTime now = engine_.clock().now();
   if (request.until && *request.until <= now)
     return fail(ErrorCode::used_wrongly, "protect recovery point", found.text(),
                 "the time " + iso_time(*request.until) + " is over already", "name a time to come");
-  CAIRN_TRY(const auto writer, engine_.store().begin_writing("protection of " + found.text()));
+  CAIRN_TRY(const auto writer, begin_writing(engine_.store(), "protection of " + found.text()));
   json document = name_of(found);
   document["protected"] = nullptr;
   if (request.off) {
-    CAIRN_CHECK(writer->unprotect_point(found));
+    CAIRN_CHECK(cairn::unprotect_point(*writer, found));
   } else {
     const Protection protection{found, now, request.until};
-    CAIRN_CHECK(writer->protect_point(protection));
+    CAIRN_CHECK(cairn::protect_point(*writer, protection));
     document["protected"] = document_of(protection);
   }
   log_event(LogLevel::info, request.off ? "point-unprotected" : "point-protected", found.text());

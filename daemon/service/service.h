@@ -23,7 +23,7 @@ struct BackupRequest {
 };
 
 struct RestoreRequest {
-  std::string point;                // MACHINE@POINT, as Store::find_point takes it
+  std::string point;                // MACHINE@POINT, as PointCatalog::find takes it
   std::string to;                   // absolute path of an existing directory
   std::optional<std::string> disk;  // only this one
   bool force = false;               // replace existing files
@@ -62,7 +62,7 @@ class Service {
   // [{"machine","point","time","consistency","proof","disks":[{"name","size"}],"new_bytes",...}], oldest first.
   // Errors: no_such_machine (neither in the settings nor in the store).
   virtual Result<nlohmann::json> points(const std::optional<std::string>& machine, PointsListed listed) = 0;
-  // The whole document of one point. Errors: as Store::find_point and load_point.
+  // The whole document of one point. Errors: as PointCatalog::find and load.
   virtual Result<nlohmann::json> point(const std::string& name) = 0;
   // Daemon, store, mount, machines with last point, next run and last job.
   virtual Result<nlohmann::json> status() = 0;
@@ -72,17 +72,17 @@ class Service {
   virtual Result<nlohmann::json> job(const std::string& id) = 0;
   // Queues one job a machine; {"jobs":[{job document}]}. Errors: no_such_machine, job_conflict (has a job already).
   virtual Result<nlohmann::json> start_backup(const BackupRequest& request) = 0;
-  // Queues one job; its document. Errors that can be seen at once: as Store::find_point, no_such_disk, target_missing.
+  // Queues one job; its document. Errors that can be seen at once: as PointCatalog::find, no_such_disk, target_missing.
   virtual Result<nlohmann::json> start_restore(const RestoreRequest& request) = 0;
   // Queues one job; its document. Errors: no_such_machine, job_conflict.
   virtual Result<nlohmann::json> start_prune(const PruneRequest& request) = 0;
   // Hides the point, or removes it for good when its policy says soft_delete: off. {"name","machine","point","purged",
-  // "deleted","purge_after"}. Errors: as Store::find_point, point_immutable, point_protected, point_in_use,
+  // "deleted","purge_after"}. Errors: as PointCatalog::find, point_immutable, point_protected, point_in_use,
   // clock_jumped, store_locked.
   virtual Result<nlohmann::json> delete_point(const std::string& name) = 0;
   // {"name","machine","point"}. Errors: as Store::find_deleted_point, store_locked.
   virtual Result<nlohmann::json> undelete_point(const std::string& name) = 0;
-  // {"name","machine","point","protected":{"since","until"}|null}. Errors: as Store::find_point, used_wrongly (`until`
+  // {"name","machine","point","protected":{"since","until"}|null}. Errors: as PointCatalog::find, used_wrongly (`until`
   // is over), store_locked.
   virtual Result<nlohmann::json> protect_point(const ProtectRequest& request) = 0;
   // Queues one job; its document. Errors: used_wrongly, job_conflict (the store is being verified).

@@ -40,11 +40,11 @@ class StorePoints : public PointSource {
   explicit StorePoints(Store& store) : store_(store) {}
   // Now and then: a good time to give back what another process has removed.
   Result<std::vector<PointName>> list_points() override {
-    store_.let_go_of_removed_packs();
-    return store_.list_points();
+    store_.chunks().let_go_of_removed_packs();
+    return store_.points().list();
   }
-  Result<std::optional<std::uint64_t>> points_token() override { return store_.points_token(); }
-  Result<RecoveryPoint> load_point(const PointName& name) override { return store_.load_point(name); }
+  Result<std::optional<std::uint64_t>> points_token() override { return store_.points().change_token(); }
+  Result<RecoveryPoint> load_point(const PointName& name) override { return store_.points().load(name); }
 
  private:
   Store& store_;
@@ -95,9 +95,9 @@ struct MountSession::State {
       : options(wanted),
         points(store),
         tree(points),
-        cache(store, wanted.cache_bytes, store.info().chunk_size),
+        cache(store.chunks(), wanted.cache_bytes, store.info().chunk_size),
         disks([this, &store](const PointImage& image) { return store.open_disk(image.map, image.object, &cache); },
-              [&store](const PointName& point) { return store.hold_point(point); }),
+              [&store](const PointName& point) { return store.points().hold(point); }),
         read_ahead(std::clamp(cores(), 1U, 4U), kMaxQueuedReadAhead),
         served{.tree = tree,
                .disks = disks,

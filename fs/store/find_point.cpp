@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "fs/store/store.h"
+#include "fs/store/point_catalog.h"
 
 namespace cairn {
 namespace {
@@ -45,15 +45,15 @@ std::unexpected<Error> ambiguous(std::string_view text, const std::vector<PointN
 
 }  // namespace
 
-Result<PointName> Store::find_point(std::string_view text) {
+Result<PointName> PointCatalog::find(std::string_view text) {
   CAIRN_TRY(const Wanted wanted, take_apart(text));
-  CAIRN_TRY(const auto points, list_points());
+  CAIRN_TRY(const auto points, list());
   const std::vector<PointName> of_machine = points_of(points, wanted.machine);
   const std::vector<PointName> found = matching(of_machine, wanted.point);
   if (found.size() > 1) return ambiguous(text, found);
   if (!found.empty()) return found.front();
 
-  CAIRN_TRY(const auto deleted, list_deleted_points());
+  CAIRN_TRY(const auto deleted, list_deleted());
   const std::vector<PointName> hidden = matching(points_of(deleted, wanted.machine), wanted.point);
   if (hidden.size() > 1) return ambiguous(text, hidden);
   if (!hidden.empty()) {
@@ -81,13 +81,13 @@ Result<PointName> Store::find_point(std::string_view text) {
       near ? "did you mean " + wanted.machine + "@" + *near + "?" : "see \"cairn points " + wanted.machine + "\"");
 }
 
-Result<PointName> Store::find_deleted_point(std::string_view text) {
+Result<PointName> PointCatalog::find_deleted(std::string_view text) {
   CAIRN_TRY(const Wanted wanted, take_apart(text));
-  CAIRN_TRY(const auto deleted, list_deleted_points());
+  CAIRN_TRY(const auto deleted, list_deleted());
   const std::vector<PointName> found = matching(points_of(deleted, wanted.machine), wanted.point);
   if (found.size() > 1) return ambiguous(text, found);
   if (!found.empty()) return found.front();
-  CAIRN_TRY(const auto points, list_points());
+  CAIRN_TRY(const auto points, list());
   const bool there = !matching(points_of(points, wanted.machine), wanted.point).empty();
   return fail(ErrorCode::point_not_deleted, "find deleted recovery point", std::string(text),
               there ? "it is there, and not deleted" : "there is no deleted point of that name");

@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "config/base/json_number.h"
-#include "fs/store/store.h"
+#include "fs/store/store_parameters.h"
 
 namespace cairn {
 namespace {

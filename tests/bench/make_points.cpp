@@ -63,11 +63,11 @@ Result<void> make_points(const std::filesystem::path& path, const std::string& k
   CAIRN_TRY(SecretBytes key, read_key_file(key_file));
   CAIRN_TRY(const auto store, Store::open(path, std::make_shared<Unsynced>(path),
                                           UnlockKey{KeySlotType::key_file, std::move(key), key_file}));
-  CAIRN_TRY(const PointName from, store->find_point(source));
-  CAIRN_TRY(RecoveryPoint point, store->load_point(from));
-  CAIRN_TRY(const auto there, store->list_points());
+  CAIRN_TRY(const PointName from, store->points().find(source));
+  CAIRN_TRY(RecoveryPoint point, store->points().load(from));
+  CAIRN_TRY(const auto there, store->points().list());
   const std::set<PointName> known(there.begin(), there.end());
-  CAIRN_TRY(const auto writer, store->begin_writing("make points"));
+  CAIRN_TRY(const auto writer, begin_writing(*store, "make points"));
   std::size_t count = there.size();
   for (std::size_t i = 0; count < wanted; ++i) {
     const bool many = i < 1000;

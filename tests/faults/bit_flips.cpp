@@ -8,6 +8,10 @@
 #include <fstream>
 #include "config/base/unique_fd.h"
 
+#include "fs/store/create_store.h"
+#include "fs/store/verify/rebuild_index.h"
+#include "fs/store/write/ingest.h"
+#include "fs/store/write/store_writer.h"
 #include "tests/faults/kinds.h"
 #include "tests/faults/scene.h"
 #include "tests/support/sandbox.h"
@@ -33,9 +37,9 @@ struct Flip {
 // As small as a store gets: one point with a chunk of text, a chunk of 300 random bytes, and nothing.
 void make_small_store(Scene& scene) {
   const NewKeySlot& slot = Scene::first_slot();
-  if (auto made = Store::create(scene.store(), {}, {&slot, 1}); !made) throw std::runtime_error(made.error().message());
+  if (auto made = create_store(scene.store(), {}, {&slot, 1}); !made) throw std::runtime_error(made.error().message());
   const auto store = value_of(scene.open());
-  const auto writer = value_of(store->begin_writing("faults"));
+  const auto writer = value_of(begin_writing(*store, "faults"));
   for (int number = 0; number < 2; ++number) {
     MemoryImage image(3 * kMinChunkSize + 300);
     Buffer text(5000, static_cast<std::uint8_t>('a' + number));
@@ -47,7 +51,7 @@ void make_small_store(Scene& scene) {
     truth.disks["root"] = std::make_shared<const Buffer>(image.content(0, image.size()));
     truth.standing = Standing::must;
     scene.promise(point.name.text(), truth);
-    point.disks.push_back({"root", value_of(writer->ingest(image, {})).map, {}, {}});
+    point.disks.push_back({"root", value_of(ingest_disk(*writer, image, {})).map, {}, {}});
     if (auto done = writer->commit(point); !done) throw std::runtime_error(done.error().message());
   }
 }
@@ -68,12 +72,12 @@ void read_damaged(const Scene& scene, CaseResult& result) {
   };
   const auto store = scene.open();
   if (!store) return judge(store.error());
-  const auto points = (*store)->list_points();
+  const auto points = (*store)->points().list();
   if (!points) return judge(points.error());
   for (const auto& [text, truth] : scene.truth()) {
     ++result.points;
     const auto name = PointName::parse(text);
-    const auto point = (*store)->load_point(*name);
+    const auto point = (*store)->points().load(*name);
     if (!point) {
       judge(point.error());
       continue;
@@ -98,8 +102,8 @@ void write_and_rebuild(Scene& scene, CaseResult& result) {
     image.fill_random(0, 2 * kMinChunkSize, 9);
     RecoveryPoint point;
     point.name = {"other", test_time(5)};
-    if (const auto writer = (*store)->begin_writing("faults")) {
-      const auto ingested = (*writer)->ingest(image, {});
+    if (const auto writer = begin_writing(**store, "faults")) {
+      const auto ingested = ingest_disk(**writer, image, {});
       if (ingested) point.disks.push_back({"root", ingested->map, {}, {}});
       if (ingested && (*writer)->commit(point)) {
         PointTruth truth;
@@ -112,7 +116,7 @@ void write_and_rebuild(Scene& scene, CaseResult& result) {
     }
   }
   const auto store = scene.open();
-  if (auto rebuilt = (*store)->rebuild_index(); !rebuilt)
+  if (auto rebuilt = rebuild_index(**store); !rebuilt)
     return result.add(Verdict::lost, "the index cannot be rebuilt: " + name_of(rebuilt.error()));
   scene.check_points(**store, result);
 }

@@ -10,6 +10,10 @@
 #include <csignal>
 
 #include "fs/store/collect/garbage.h"
+#include "fs/store/create_store.h"
+#include "fs/store/verify/rebuild_index.h"
+#include "fs/store/write/point_lifecycle.h"
+#include "fs/store/write/store_writer.h"
 #include "tests/faults/kinds.h"
 #include "tests/faults/scene.h"
 
@@ -19,7 +23,7 @@ namespace {
 void make_store(Scene& scene) {
   std::filesystem::create_directory(scene.root());
   const NewKeySlot& slot = Scene::first_slot();
-  if (auto made = Store::create(scene.store(), {}, {&slot, 1}); !made) throw std::runtime_error(made.error().message());
+  if (auto made = create_store(scene.store(), {}, {&slot, 1}); !made) throw std::runtime_error(made.error().message());
 }
 
 // Runs `work` in a process of its own; its exit code is what `work` returns, or 99 for an exception.
@@ -103,7 +107,7 @@ CaseResult read_meanwhile(std::uint64_t seed, unsigned rounds) {
     do {
       for (const auto& [text, truth] : stays) {
         const auto name = PointName::parse(text);
-        const auto point = store->load_point(*name);
+        const auto point = store->points().load(*name);
         if (!point) return 1;
         const auto& bytes = *truth.disks.at("root");
         Buffer read(bytes.size());
@@ -129,14 +133,14 @@ CaseResult read_meanwhile(std::uint64_t seed, unsigned rounds) {
     expect(scene.back_up(*store, "goes", static_cast<unsigned>(random() % 10), second), "backup");
     const PointName name{"goes", test_time(second)};
     {
-      const auto writer = value_of(store->begin_writing("faults"));
-      expect(writer->remove_point(name), "remove");
+      const auto writer = value_of(begin_writing(*store, "faults"));
+      expect(remove_point(*writer, name), "remove");
       scene.promise(name.text(), Standing::hidden);
       CollectOptions options;
       options.rewrite_below = 0.9;
-      expect(writer->collect_garbage(options), "gc");
+      expect(collect_garbage(*writer, options), "gc");
     }
-    if (random() % 3 == 0) expect(store->rebuild_index(), "rebuild-index");
+    if (random() % 3 == 0) expect(rebuild_index(*store), "rebuild-index");
   }
   flags.stop = true;
   for (const int end : {end_of(one), end_of(two)}) {

@@ -5,6 +5,7 @@
 
 #include "fs/store/document_pair.h"
 #include "fs/store/point/point_file.h"
+#include "fs/store/verify/rebuild_index.h"
 #include "fs/store/verify/repair.h"
 #include "tests/faults/scenarios.h"
 #include "tests/fs/store/verify/damaged_store.h"
@@ -27,8 +28,8 @@ void prepare_damaged(Scene& scene) {
   const auto store = value_of(scene.open());
   must(scene.back_up(*store, "web", 1, 2));
   copy_tree(scene.store(), replica_of(scene));
-  const auto web = value_of(store->load_point(kDamaged));
-  const auto db = value_of(store->load_point({"db", test_time(1)}));
+  const auto web = value_of(store->points().load(kDamaged));
+  const auto db = value_of(store->points().load({"db", test_time(1)}));
   for (const std::uint64_t chunk : {1U, 3U}) {
     const PackRecord record = record_of_chunk(*store, web, chunk);
     flip_byte(pack_holding(*store, record.name), record.place.offset + 5);
@@ -115,7 +116,7 @@ void prepare_lost_index(Scene& scene) {
 // As `cairn store recover` does: an index elsewhere, and nothing is written into the store.
 Result<std::unique_ptr<Store>> recovered(const Scene& scene, const std::string& folder) {
   CAIRN_TRY(auto store, scene.open());
-  CAIRN_TRY(const RebuildReport report, store->use_private_index(scene.root() / folder));
+  CAIRN_TRY(const RebuildReport report, use_private_index(*store, scene.root() / folder));
   if (!report.damaged_packs.empty()) return fail(ErrorCode::pack_damaged, "recover", report.damaged_packs.front());
   return store;
 }
@@ -125,7 +126,7 @@ Result<void> recover(Scene& scene, int attempt) {
   if (std::filesystem::exists(scene.store() / "index")) throw std::logic_error("recover wrote into the store");
   for (const auto& [text, truth] : scene.truth()) {
     if (truth.disks.empty()) continue;  // the store's own
-    CAIRN_TRY(const RecoveryPoint point, store->load_point(*PointName::parse(text)));
+    CAIRN_TRY(const RecoveryPoint point, store->points().load(*PointName::parse(text)));
     const Buffer& promised = *truth.disks.at("root");
     Buffer bytes(promised.size());
     CAIRN_TRY(const auto got, store->open_disk(point.disks.at(0).map, text)->read(0, bytes));

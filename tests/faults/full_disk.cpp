@@ -2,6 +2,9 @@
 // A small file system of its own runs full: the backup ends with an error, nothing is lost, and there is room to prune.
 #include "config/base/units.h"
 #include "fs/store/collect/garbage.h"
+#include "fs/store/create_store.h"
+#include "fs/store/write/point_lifecycle.h"
+#include "fs/store/write/store_writer.h"
 #include "tests/faults/kinds.h"
 #include "tests/faults/scene.h"
 #include "tests/support/sandbox.h"
@@ -19,7 +22,7 @@ CaseResult fill_up(const std::filesystem::path& at, std::uint64_t seed) {
   Scene scene(at / "scene");
   std::filesystem::create_directory(scene.root());
   const NewKeySlot& slot = Scene::first_slot();
-  if (auto made = Store::create(scene.store(), {}, {&slot, 1}); !made) throw std::runtime_error(made.error().message());
+  if (auto made = create_store(scene.store(), {}, {&slot, 1}); !made) throw std::runtime_error(made.error().message());
   std::mt19937_64 random(seed);
   const auto store = value_of(scene.open());
   std::optional<Error> stopped;
@@ -39,14 +42,14 @@ CaseResult fill_up(const std::filesystem::path& at, std::uint64_t seed) {
   for (const auto& [point, truth] : scene.truth())
     if (truth.standing == Standing::must) going.push_back(point);
   going.resize(going.size() - 1);
-  const auto writer = store->begin_writing("faults");
+  const auto writer = begin_writing(*store, "faults");
   if (!writer) return result.add(Verdict::other, "nobody can write any more: " + writer.error().message()), result;
   for (const std::string& point : going) {
     scene.promise(point, Standing::hidden);
-    if (auto removed = (*writer)->remove_point(*PointName::parse(point)); !removed)
+    if (auto removed = remove_point(**writer, *PointName::parse(point)); !removed)
       result.add(Verdict::other, "a point cannot be removed: " + removed.error().message());
   }
-  if (const auto collected = (*writer)->collect_garbage({}); !collected)
+  if (const auto collected = collect_garbage(**writer, {}); !collected)
     result.add(Verdict::other, "space cannot be reclaimed: " + collected.error().message());
   if (auto done = scene.back_up(*store, "after", 0, second); !done)
     result.add(Verdict::other, "there is no room for a backup afterwards: " + done.error().message());

@@ -6,6 +6,9 @@
 #include <thread>
 
 #include "fs/io/local_backend.h"
+#include "fs/store/create_store.h"
+#include "fs/store/write/ingest.h"
+#include "fs/store/write/store_writer.h"
 #include "tests/faults/kinds.h"
 #include "tests/faults/scene.h"
 
@@ -79,7 +82,7 @@ class HangingBackend final : public Backend {
 void make_store(Scene& scene) {
   std::filesystem::create_directory(scene.root());
   const NewKeySlot& slot = Scene::first_slot();
-  if (auto made = Store::create(scene.store(), {}, {&slot, 1}); !made) throw std::runtime_error(made.error().message());
+  if (auto made = create_store(scene.store(), {}, {&slot, 1}); !made) throw std::runtime_error(made.error().message());
   const auto store = value_of(scene.open());
   for (const char* machine : {"web", "db"})
     if (auto done = scene.back_up(*store, machine, 0, 0); !done) throw std::runtime_error(done.error().message());
@@ -119,10 +122,10 @@ CaseResult stopped_while_hanging() {
   image.fill_random(0, std::size_t{96} << 20U, 1);
   std::optional<Result<IngestReport>> ingested;
   std::thread backup([&] {
-    const auto writer = value_of(store->begin_writing("faults"));
+    const auto writer = value_of(begin_writing(*store, "faults"));
     IngestOptions options;
     options.stop = stop.get_token();
-    ingested = writer->ingest(image, options);
+    ingested = ingest_disk(*writer, image, options);
   });
   CaseResult result;
   if (!backend->wait_until_hanging()) result.add(Verdict::other, "nothing hangs");
@@ -163,7 +166,7 @@ CaseResult read_hangs() {
   const auto read_point = [&](const Truth& truth, CaseResult& result) {
     for (const auto& [text, wanted] : truth) {
       ++result.points;
-      const auto point = store->load_point(*PointName::parse(text));
+      const auto point = store->points().load(*PointName::parse(text));
       const auto& bytes = *wanted.disks.at("root");
       Buffer read(bytes.size());
       const auto got = point ? store->open_disk(point->disks.at(0).map, text)->read(0, read)

@@ -5,6 +5,10 @@
 #include <set>
 
 #include "fs/store/collect/garbage.h"
+#include "fs/store/create_store.h"
+#include "fs/store/verify/rebuild_index.h"
+#include "fs/store/write/point_lifecycle.h"
+#include "fs/store/write/store_writer.h"
 #include "tests/faults/kinds.h"
 #include "tests/faults/scene.h"
 
@@ -18,7 +22,7 @@ class Model {
   Model(const std::filesystem::path& root, std::uint64_t seed) : scene_(root), random_(seed) {
     std::filesystem::create_directory(root);
     const NewKeySlot& slot = Scene::first_slot();
-    expect(Store::create(scene_.store(), {}, {&slot, 1}), "init");
+    expect(create_store(scene_.store(), {}, {&slot, 1}), "init");
     reopen();
   }
 
@@ -94,11 +98,11 @@ class Model {
   void delete_one() {
     Kept* point = any();
     if (point == nullptr) return;
-    const auto writer = store_->begin_writing("model");
+    const auto writer = begin_writing(*store_, "model");
     const Deletion deletion{point->name, now(), now(), "by hand"};
     const std::string what = "delete " + point->name.text();
-    if (point->is_protected) return expect((*writer)->delete_point(deletion, now()), what, ErrorCode::point_protected);
-    expect((*writer)->delete_point(deletion, now()), what);
+    if (point->is_protected) return expect(delete_point(**writer, deletion, now()), what, ErrorCode::point_protected);
+    expect(delete_point(**writer, deletion, now()), what);
     point->deleted = true;
     scene_.promise(point->name.text(), Standing::hidden);
   }
@@ -106,10 +110,10 @@ class Model {
   void undelete_one() {
     Kept* point = any();
     if (point == nullptr) return;
-    const auto writer = store_->begin_writing("model");
+    const auto writer = begin_writing(*store_, "model");
     const std::string what = "undelete " + point->name.text();
-    if (!point->deleted) return expect((*writer)->undelete_point(point->name), what, ErrorCode::point_not_deleted);
-    expect((*writer)->undelete_point(point->name), what);
+    if (!point->deleted) return expect(undelete_point(**writer, point->name), what, ErrorCode::point_not_deleted);
+    expect(undelete_point(**writer, point->name), what);
     point->deleted = false;
     scene_.promise(point->name.text(), Standing::must);
   }
@@ -117,27 +121,27 @@ class Model {
   void protect_one() {
     Kept* point = any();
     if (point == nullptr || point->deleted) return;
-    const auto writer = store_->begin_writing("model");
+    const auto writer = begin_writing(*store_, "model");
     if (point->is_protected)
-      expect((*writer)->unprotect_point(point->name), "unprotect " + point->name.text());
+      expect(unprotect_point(**writer, point->name), "unprotect " + point->name.text());
     else
-      expect((*writer)->protect_point({point->name, now(), std::nullopt}), "protect " + point->name.text());
+      expect(protect_point(**writer, {point->name, now(), std::nullopt}), "protect " + point->name.text());
     point->is_protected = !point->is_protected;
   }
 
   void purge_one() {
     const auto deleted = std::ranges::find(points_, true, &Kept::deleted);
     if (deleted == points_.end()) return;
-    const auto writer = store_->begin_writing("model");
-    expect((*writer)->purge_point(deleted->name, "model", now(), now()), "purge " + deleted->name.text());
+    const auto writer = begin_writing(*store_, "model");
+    expect(purge_point(**writer, deleted->name, "model", now(), now()), "purge " + deleted->name.text());
     points_.erase(deleted);
   }
 
   void collect() {
-    const auto writer = store_->begin_writing("model");
+    const auto writer = begin_writing(*store_, "model");
     CollectOptions options;
     options.rewrite_below = static_cast<double>(random_() % 10) / 10;
-    const auto report = (*writer)->collect_garbage(options);
+    const auto report = collect_garbage(**writer, options);
     expect(report, "gc");
     if (report && report->missing_chunks != 0) result_.add(Verdict::lost, history_ + "chunks are missing");
   }
@@ -150,14 +154,14 @@ class Model {
     store_ = *std::move(opened);
   }
 
-  void rebuild() { expect(store_->rebuild_index(), "rebuild-index"); }
+  void rebuild() { expect(rebuild_index(*store_), "rebuild-index"); }
 
   void lose_index() {
     if (random_() % 4 != 0) return;
     store_.reset();
     std::filesystem::remove_all(scene_.store() / "index");
     reopen();
-    expect(store_->begin_writing("model"), "index lost", ErrorCode::index_missing);
+    expect(begin_writing(*store_, "model"), "index lost", ErrorCode::index_missing);
     rebuild();
   }
 
@@ -173,8 +177,8 @@ class Model {
         for (const PointName& name : *found) names.insert(name.text());
       if (names != wanted) result_.add(Verdict::other, history_ + "another list of " + what);
     };
-    same(store_->list_points(), listed, "points");
-    same(store_->list_deleted_points(), deleted, "deleted points");
+    same(store_->points().list(), listed, "points");
+    same(store_->points().list_deleted(), deleted, "deleted points");
   }
 
   Scene scene_;

@@ -5,6 +5,9 @@
 
 #include "crypto/secret_bytes.h"
 #include "fs/io/local_backend.h"
+#include "fs/store/create_store.h"
+#include "fs/store/verify/rebuild_index.h"
+#include "fs/store/write/store_writer.h"
 #include "tests/faults/cut_disk.h"
 #include "tests/faults/scene.h"
 
@@ -23,7 +26,7 @@ class Found : public ::testing::Test {
     start_crypto();
     fs::create_directory(scene_.root());
   }
-  Result<void> init() { return Store::create(scene_.store(), {}, {&Scene::first_slot(), 1}); }
+  Result<void> init() { return create_store(scene_.store(), {}, {&Scene::first_slot(), 1}); }
   // Whether, after a cut now with all that is unsynced dropped, the store opens, reads and can be written to.
   void expect_whole_after_cut(Watch& watch) {
     CutDisk disk(watch.start());
@@ -36,7 +39,7 @@ class Found : public ::testing::Test {
     cut.check_points(result);
     EXPECT_EQ(result.verdict, Verdict::fine) << result.text;
     const auto store = value_of(cut.open());
-    EXPECT_TRUE(store->begin_writing("test"));
+    EXPECT_TRUE(begin_writing(*store, "test"));
   }
 
   TemporaryDirectory place_;
@@ -70,7 +73,7 @@ TEST_F(Found, ARebuiltIndexIsOnTheDisk) {
   fs::remove_all(scene_.store() / "index");
   Watch watch(scene_.root());
   scene_.set_watch(&watch);
-  value_of(value_of(scene_.open())->rebuild_index());
+  value_of(rebuild_index(*value_of(scene_.open())));
   expect_whole_after_cut(watch);
 }
 
@@ -81,14 +84,14 @@ TEST_F(Found, ARebuildThatFailsKeepsTheOldIndex) {
   std::uint64_t calls = 0;
   {
     const Watch watch(scene_.root());
-    value_of(store->rebuild_index());
+    value_of(rebuild_index(*store));
     calls = watch.calls(Flavour::no_space);
   }
   for (std::uint64_t at = 0; at < calls; ++at) {
     SCOPED_TRACE(at);
     {
       const Watch watch(scene_.root(), {Flavour::no_space, at, true});
-      static_cast<void>(store->rebuild_index().has_value());
+      static_cast<void>(rebuild_index(*store).has_value());
     }
     CaseResult result;
     scene_.check_points(result);

@@ -6,6 +6,11 @@
 #include <array>
 
 #include "daemon/queue/journal.h"
+#include "fs/store/create_store.h"
+#include "fs/store/verify/rebuild_index.h"
+#include "fs/store/write/ingest.h"
+#include "fs/store/write/point_lifecycle.h"
+#include "fs/store/write/store_writer.h"
 
 namespace cairn::faults {
 namespace {
@@ -15,7 +20,7 @@ constexpr const char* kStorePromise = "the store";
 
 Result<void> init(Scene& scene, int attempt) {
   const NewKeySlot& slot = Scene::first_slot();
-  auto made = Store::create(scene.store(), {}, {&slot, 1});
+  auto made = create_store(scene.store(), {}, {&slot, 1});
   // A cut that came too late to be told of it.
   if (!made && made.error().code == ErrorCode::store_exists && attempt > 0 && scene.open()) return {};
   if (made) scene.promise(kStorePromise, Standing::hidden);
@@ -28,7 +33,7 @@ void check_store(const Scene& scene, CaseResult& result) {
   const auto store = scene.open();
   if (!store)
     result.add(Verdict::lost, "the store cannot be opened: " + store.error().message());
-  else if (const auto writer = (*store)->begin_writing("check"); !writer)
+  else if (const auto writer = begin_writing(**store, "check"); !writer)
     result.add(Verdict::other, "the store cannot be written to: " + writer.error().message());
 }
 
@@ -68,11 +73,11 @@ void prepare_interrupted(Scene& scene) {
   copy_tree(scene.store() / "index", scene.root() / "index.kept");
   {
     const auto store = value_of(scene.open());
-    const auto writer = value_of(store->begin_writing("killed"));
+    const auto writer = value_of(begin_writing(*store, "killed"));
     MemoryImage image = disk_image("web", 2);
     IngestOptions options;
     options.workers = 1;
-    value_of(writer->ingest(image, options));
+    value_of(ingest_disk(*writer, image, options));
     must(writer->flush());
   }
   std::filesystem::remove_all(scene.store() / "index");
@@ -97,21 +102,21 @@ NewKeySlot second_slot() {
 
 Result<void> add_key(Scene& scene, int attempt) {
   CAIRN_TRY(const auto store, scene.open());
-  auto added = store->add_key_slot(second_slot());
+  auto added = store->keys().add_slot(second_slot());
   if (!added && attempt > 0 && added.error().code == ErrorCode::key_slot_exists) return {};
   return added;
 }
 
 Result<void> remove_key(Scene& scene, int attempt) {
   CAIRN_TRY(const auto store, scene.open());
-  auto removed = store->remove_key_slot("second");
+  auto removed = store->keys().remove_slot("second");
   if (!removed && attempt > 0 && removed.error().code == ErrorCode::no_such_key_slot) return {};
   return removed;
 }
 
 Result<void> rebuild(Scene& scene) {
   CAIRN_TRY(const auto store, scene.open());
-  CAIRN_TRY(const RebuildReport report, store->rebuild_index());
+  CAIRN_TRY(const RebuildReport report, rebuild_index(*store));
   if (!report.damaged_packs.empty())
     return fail(ErrorCode::pack_damaged, "rebuild index", report.damaged_packs.front());
   return {};
@@ -120,9 +125,9 @@ Result<void> rebuild(Scene& scene) {
 Result<void> remove_point(Scene& scene, int attempt) {
   const PointName name{"web", test_time(0)};
   CAIRN_TRY(const auto store, scene.open());
-  CAIRN_TRY(const auto writer, store->begin_writing("faults"));
+  CAIRN_TRY(const auto writer, begin_writing(*store, "faults"));
   scene.promise(name.text(), Standing::may);
-  auto removed = writer->remove_point(name);
+  auto removed = remove_point(*writer, name);
   if (!removed && attempt > 0 && removed.error().code == ErrorCode::point_missing) removed = {};
   if (removed) scene.promise(name.text(), Standing::hidden);
   return removed;
@@ -134,20 +139,20 @@ void prepare_garbage(Scene& scene) {
   const auto store = value_of(scene.open());
   must(scene.back_up(*store, "web", 1, 2));
   must(scene.back_up(*store, "web", 2, 3));
-  const auto writer = value_of(store->begin_writing("faults"));
+  const auto writer = value_of(begin_writing(*store, "faults"));
   for (const int second : {0, 2}) {
     const PointName name{"web", test_time(second)};
-    must(writer->remove_point(name));
+    must(remove_point(*writer, name));
     scene.promise(name.text(), Standing::hidden);
   }
 }
 
 Result<void> collect(Scene& scene) {
   CAIRN_TRY(const auto store, scene.open());
-  CAIRN_TRY(const auto writer, store->begin_writing("faults"));
+  CAIRN_TRY(const auto writer, begin_writing(*store, "faults"));
   CollectOptions options;
   options.rewrite_below = 0.9;
-  CAIRN_TRY(const CollectReport report, writer->collect_garbage(options));
+  CAIRN_TRY(const CollectReport report, collect_garbage(*writer, options));
   if (report.missing_chunks != 0) return fail(ErrorCode::chunk_missing, "collect", "store");
   return {};
 }
@@ -155,12 +160,12 @@ Result<void> collect(Scene& scene) {
 // A backup between two collections: what it needs again may just be on its way out.
 Result<void> collect_and_back_up(Scene& scene, int attempt) {
   CAIRN_TRY(const auto store, scene.open());
-  CAIRN_TRY(const auto writer, store->begin_writing("faults"));
+  CAIRN_TRY(const auto writer, begin_writing(*store, "faults"));
   CollectOptions options;
   options.rewrite_below = 0.9;
-  CAIRN_CHECK(writer->collect_garbage(options));
+  CAIRN_CHECK(collect_garbage(*writer, options));
   CAIRN_CHECK(scene.back_up(*store, "web", 1, 10 + attempt));
-  CAIRN_CHECK(writer->collect_garbage(options));
+  CAIRN_CHECK(collect_garbage(*writer, options));
   return {};
 }
 
@@ -168,7 +173,7 @@ Result<void> collect_and_back_up(Scene& scene, int attempt) {
 const PointName kFirst{"web", test_time(0)};
 
 Result<std::shared_ptr<StoreWriter>> writer_of(Store& store) {
-  return store.begin_writing("faults");
+  return begin_writing(store, "faults");
 }
 
 // An error that says that an earlier try got that far, when it is the repetition.
@@ -182,7 +187,7 @@ Result<void> delete_first(Scene& scene, int attempt) {
   CAIRN_TRY(const auto writer, writer_of(*store));
   scene.promise(kFirst.text(), Standing::may);
   const Deletion deletion{kFirst, test_time(100), test_time(200), "by hand"};
-  CAIRN_CHECK(unless_done(writer->delete_point(deletion, test_time(100)), attempt, ErrorCode::point_deleted));
+  CAIRN_CHECK(unless_done(delete_point(*writer, deletion, test_time(100)), attempt, ErrorCode::point_deleted));
   scene.promise(kFirst.text(), Standing::hidden);
   return {};
 }
@@ -196,7 +201,7 @@ Result<void> undelete_first(Scene& scene, int attempt) {
   CAIRN_TRY(const auto store, scene.open());
   CAIRN_TRY(const auto writer, writer_of(*store));
   scene.promise(kFirst.text(), Standing::may);
-  CAIRN_CHECK(unless_done(writer->undelete_point(kFirst), attempt, ErrorCode::point_not_deleted));
+  CAIRN_CHECK(unless_done(undelete_point(*writer, kFirst), attempt, ErrorCode::point_not_deleted));
   scene.promise(kFirst.text(), Standing::must);
   return {};
 }
@@ -204,7 +209,7 @@ Result<void> undelete_first(Scene& scene, int attempt) {
 Result<void> protect_first(Scene& scene, int) {
   CAIRN_TRY(const auto store, scene.open());
   CAIRN_TRY(const auto writer, writer_of(*store));
-  CAIRN_CHECK(writer->protect_point({kFirst, test_time(100), std::nullopt}));
+  CAIRN_CHECK(protect_point(*writer, {kFirst, test_time(100), std::nullopt}));
   scene.promise("protected", Standing::hidden);
   return {};
 }
@@ -213,7 +218,7 @@ void check_protected(const Scene& scene, CaseResult& result) {
   if (!scene.truth().contains("protected")) return;
   const auto store = scene.open();
   if (!store) return;
-  const auto protection = (*store)->protection_of(kFirst);
+  const auto protection = (*store)->points().protection_of(kFirst);
   if (!protection || !*protection) result.add(Verdict::other, "a point that was protected is not");
 }
 
@@ -221,9 +226,9 @@ void check_protected(const Scene& scene, CaseResult& result) {
 Result<void> prune(Scene& scene, int attempt) {
   CAIRN_TRY(const auto store, scene.open());
   CAIRN_TRY(const auto writer, writer_of(*store));
-  CAIRN_CHECK(unless_done(writer->purge_point(kFirst, "retention", test_time(300), test_time(300)), attempt,
+  CAIRN_CHECK(unless_done(purge_point(*writer, kFirst, "retention", test_time(300), test_time(300)), attempt,
                           ErrorCode::point_missing));
-  CAIRN_CHECK(writer->collect_garbage({}));
+  CAIRN_CHECK(collect_garbage(*writer, {}));
   scene.promise("purged", Standing::hidden);
   return {};
 }
@@ -232,19 +237,19 @@ void check_purged(const Scene& scene, CaseResult& result) {
   if (!scene.truth().contains("purged")) return;
   const auto store = scene.open();
   if (!store) return;
-  const auto stored = (*store)->list_stored_points();
+  const auto stored = (*store)->points().list_stored();
   if (!stored || std::ranges::find(*stored, kFirst) != stored->end())
     result.add(Verdict::other, "a point that was removed for good is still there");
-  const auto tombstones = (*store)->tombstones();
+  const auto tombstones = (*store)->points().tombstones();
   if (!tombstones) result.add(Verdict::other, "tombstones cannot be read: " + tombstones.error().message());
 }
 
 // Reads every byte; the bytes are compared by the check that follows.
 Result<void> read_all(Scene& scene) {
   CAIRN_TRY(const auto store, scene.open());
-  CAIRN_TRY(const auto names, store->list_points());
+  CAIRN_TRY(const auto names, store->points().list());
   for (const PointName& name : names) {
-    CAIRN_TRY(const RecoveryPoint point, store->load_point(name));
+    CAIRN_TRY(const RecoveryPoint point, store->points().load(name));
     for (const DiskRecord& disk : point.disks) {
       Buffer bytes(disk.map.size);
       CAIRN_TRY(const auto got, store->open_disk(disk.map, name.text())->read(0, bytes));

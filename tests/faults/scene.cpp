@@ -6,6 +6,8 @@
 #include <algorithm>
 
 #include "config/base/units.h"
+#include "fs/store/write/ingest.h"
+#include "fs/store/write/store_writer.h"
 
 namespace cairn::faults {
 namespace {
@@ -124,10 +126,10 @@ Result<void> Scene::back_up(Store& store, const std::string& machine, unsigned g
   PointTruth truth;
   truth.disks["root"] = std::make_shared<const Buffer>(image.content(0, image.size()));
   promise(point.name.text(), truth);
-  CAIRN_TRY(const auto writer, store.begin_writing("faults"));
+  CAIRN_TRY(const auto writer, begin_writing(store, "faults"));
   IngestOptions options;
   options.workers = 1;
-  CAIRN_TRY(const IngestReport report, writer->ingest(image, options));
+  CAIRN_TRY(const IngestReport report, ingest_disk(*writer, image, options));
   point.disks.push_back({"root", report.map, {}, {}});
   CAIRN_CHECK(writer->commit(point));
   promise(point.name.text(), Standing::must);
@@ -140,7 +142,7 @@ void Scene::admit_damage() {
   for (const auto& [text, truth] : before) {
     if (truth.disks.empty()) continue;
     PointTruth now = truth;
-    const auto point = store->load_point(*PointName::parse(text));
+    const auto point = store->points().load(*PointName::parse(text));
     now.opens = point.has_value();
     for (const auto& [disk, bytes] : truth.disks) {
       if (!point) break;  // what was admitted before its file was damaged stays
@@ -174,7 +176,7 @@ void Scene::check_points(CaseResult& result) const {
 }
 
 void Scene::check_points(Store& store, CaseResult& result) const {
-  const auto listed = store.list_points();
+  const auto listed = store.points().list();
   if (!listed) {
     result.add(Verdict::lost, "points cannot be listed: " + described(listed.error()));
     return;
@@ -192,7 +194,7 @@ void Scene::check_points(Store& store, CaseResult& result) const {
     }
     const PointTruth& truth = promised->second;
     if (truth.standing == Standing::hidden) result.add(Verdict::other, text + " is listed though it was removed");
-    const auto point = store.load_point(name);
+    const auto point = store.points().load(name);
     if (!point && !truth.opens) continue;
     if (!point) {
       result.add(Verdict::lost, text + " is listed and cannot be opened: " + described(point.error()));

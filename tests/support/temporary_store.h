@@ -9,7 +9,9 @@
 #include <memory>
 #include <string>
 
+#include "fs/store/create_store.h"
 #include "fs/store/store.h"
+#include "fs/store/write/ingest.h"
 #include "fs/store/write/store_writer.h"
 
 namespace cairn {
@@ -52,7 +54,7 @@ class TemporaryStore {
     slot.secret = SecretBytes::copy_of(kKey);
     StoreParameters parameters;
     parameters.chunk_size = chunk_size;
-    if (auto made = Store::create(path(), parameters, {&slot, 1}); !made)
+    if (auto made = create_store(path(), parameters, {&slot, 1}); !made)
       throw std::runtime_error(made.error().message());
   }
   [[nodiscard]] std::filesystem::path path() const { return directory_.path() / "store"; }
@@ -66,8 +68,8 @@ class TemporaryStore {
 
 // Stores `image` as the disk "root" of `machine` and commits the point.
 inline Result<RecoveryPoint> take_backup(Store& store, ImageReader& image, const std::string& machine, UtcTime time) {
-  CAIRN_TRY(const auto writer, store.begin_writing("test"));
-  CAIRN_TRY(const IngestReport report, writer->ingest(image, {}));
+  CAIRN_TRY(const auto writer, begin_writing(store, "test"));
+  CAIRN_TRY(const IngestReport report, ingest_disk(*writer, image, {}));
   RecoveryPoint point;
   point.name = {machine, time};
   point.disks.push_back({"root", report.map, {}, {}});

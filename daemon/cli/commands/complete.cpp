@@ -30,7 +30,7 @@ std::vector<std::string> point_names(const Settings& settings, PointsListed list
   if (!key) return names;
   const auto store = Store::open(settings.store.path, *key);
   if (!store) return names;
-  const auto points = listed == PointsListed::deleted ? (*store)->list_deleted_points() : (*store)->list_points();
+  const auto points = listed == PointsListed::deleted ? (*store)->points().list_deleted() : (*store)->points().list();
   if (!points) return names;
   for (const PointName& point : *points) names.push_back(point.text());
   return names;

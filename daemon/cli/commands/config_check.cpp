@@ -58,7 +58,7 @@ nlohmann::json bad(const char* check, const std::string& object, const Error& er
 nlohmann::json check_store(const Result<std::unique_ptr<Store>>& store, const Settings& settings) {
   const std::string object = settings.store.path.string();
   if (!store) return bad("store", object, store.error());
-  const auto points = (*store)->list_points();
+  const auto points = (*store)->points().list();
   if (!points) return bad("store", object, points.error());
   nlohmann::json check = good("store", object, "opens, " + count_of(points->size(), "recovery point"));
   check["points"] = points->size();

@@ -22,15 +22,15 @@ using nlohmann::json;
 
 enum class Which { newest, all };
 
-// MACHINE@POINT: that one; a machine, or nothing: its points, or everybody's. Errors: as Store::find_point,
+// MACHINE@POINT: that one; a machine, or nothing: its points, or everybody's. Errors: as PointCatalog::find,
 // no_such_machine.
 Result<std::vector<PointName>> choose_points(Store& store, const std::string& what, Which which) {
   if (what.find('@') != std::string::npos) {
-    CAIRN_TRY(PointName point, store.find_point(what));
+    CAIRN_TRY(PointName point, store.points().find(what));
     return std::vector{std::move(point)};
   }
-  if (!what.empty()) CAIRN_CHECK(store.find_point(what + "@latest"));
-  CAIRN_TRY(const std::vector<PointName> points, store.list_points());
+  if (!what.empty()) CAIRN_CHECK(store.points().find(what + "@latest"));
+  CAIRN_TRY(const std::vector<PointName> points, store.points().list());
   std::vector<PointName> chosen;
   for (const PointName& point : points)
     if (what.empty() || point.machine == what) chosen.push_back(point);
@@ -63,14 +63,15 @@ Result<ExitCode> unlock_all(Context& context, const std::string& what, Which whi
   json rows = json::array();
   std::map<std::string, std::size_t> count{{"proved", 0}, {"unproved", 0}, {"not-encrypted", 0}};
   for (const PointName& name : names) {
-    const auto point = store->load_point(name);
+    const auto point = store->points().load(name);
     if (!point) {
       if (point.error().code == ErrorCode::point_missing) continue;  // removed meanwhile
       rows.push_back(unreadable(name, point.error()));
     } else {
-      PointVerdict verdict = unlock_point(*store, *point, on_paper ? paper : store->escrow_keys());
+      PointVerdict verdict = unlock_point(*store, *point, on_paper ? paper : store->keys().escrow_keys());
       // A recovery key that was added after the point was taken opens the store, and with it what is in escrow.
-      if (on_paper && verdict.state() == "unproved") verdict = unlock_point(*store, *point, store->escrow_keys());
+      if (on_paper && verdict.state() == "unproved")
+        verdict = unlock_point(*store, *point, store->keys().escrow_keys());
       rows.push_back(cairn::to_json(verdict));
     }
     ++count[rows.back()["state"].get<std::string>()];

@@ -55,8 +55,8 @@ Result<Exported> from_vault(Context& context, const KeyExportCommand& command) {
 
 Result<Exported> from_point(Context& context, const KeyExportCommand& command) {
   CAIRN_TRY(const auto store, context.open_store());
-  CAIRN_TRY(const PointName name, store->find_point(command.what));
-  CAIRN_TRY(const RecoveryPoint point, store->load_point(name));
+  CAIRN_TRY(const PointName name, store->points().find(command.what));
+  CAIRN_TRY(const RecoveryPoint point, store->points().load(name));
   const DiskRecord* chosen = nullptr;
   std::string with_keys;
   for (const DiskRecord& disk : point.disks) {
@@ -73,7 +73,7 @@ Result<Exported> from_point(Context& context, const KeyExportCommand& command) {
   CAIRN_TRY(const BekRecord* const bek_record,
             choose_bek(chosen->beks, command.secret, name.text(), [](const auto& bek) { return bek.reference(); }));
   const BekRecord& record = *bek_record;
-  CAIRN_TRY(SecretBytes bek, open_bek(point, record, store->escrow_keys()));
+  CAIRN_TRY(SecretBytes bek, open_bek(point, record, store->keys().escrow_keys()));
   return Exported{name.text() + "/" + chosen->name, record.reference(), record.version, record.bek.type,
                   std::move(bek)};
 }

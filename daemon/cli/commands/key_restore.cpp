@@ -121,8 +121,8 @@ Result<ExitCode> run(Context& context, const KeyRestoreCommand& command) {
   CAIRN_TRY(const Settings* const settings, context.settings());
   CAIRN_TRY(const std::string name, choose_vault(*settings, command.vault));
   CAIRN_TRY(const auto store, context.open_store());
-  CAIRN_TRY(const PointName found, store->find_point(command.point));
-  CAIRN_TRY(const RecoveryPoint point, store->load_point(found));
+  CAIRN_TRY(const PointName found, store->points().find(command.point));
+  CAIRN_TRY(const RecoveryPoint point, store->points().load(found));
   std::vector<const BekRecord*> beks;
   for (const DiskRecord& disk : point.disks)
     if (command.disk.empty() || disk.name == command.disk)
@@ -132,7 +132,7 @@ Result<ExitCode> run(Context& context, const KeyRestoreCommand& command) {
                 "the point has no such disk");
   if (beks.empty()) return fail(ErrorCode::no_escrowed_keys, "restore the keys of", found.text());
   CAIRN_TRY(const auto vault, open_vault_as(*settings, name, command.as));
-  CAIRN_TRY(json rows, KeyRestore(point, *vault, store->escrow_keys()).run(beks));
+  CAIRN_TRY(json rows, KeyRestore(point, *vault, store->keys().escrow_keys()).run(beks));
   const json document{{"point", found.text()}, {"vault", name}, {"keys", std::move(rows)}};
   CAIRN_CHECK(context.output().answer(document, render_key_restore(document)));
   return ExitCode::done;

@@ -70,8 +70,8 @@ std::string render_header_restore(const nlohmann::json& document) {
 Result<ExitCode> restore_header_onto(Context& context, const RestoreCommand& command) {
   CAIRN_TRY(const Settings* const settings, context.settings());
   CAIRN_TRY(const auto store, context.open_store());
-  CAIRN_TRY(const PointName name, store->find_point(command.point));
-  CAIRN_TRY(const RecoveryPoint point, store->load_point(name));
+  CAIRN_TRY(const PointName name, store->points().find(command.point));
+  CAIRN_TRY(const RecoveryPoint point, store->points().load(name));
   HeaderInPlaceTask task;
   task.point = name;
   CAIRN_TRY(task.disk, choose_disk_of(point, command.disk));

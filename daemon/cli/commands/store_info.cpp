@@ -12,6 +12,7 @@
 #include "daemon/cli/work/context.h"
 #include "fs/store/collect/space.h"
 #include "fs/store/store.h"
+#include "fs/store/verify/rebuild_index.h"
 
 namespace cairn::cli {
 
@@ -52,7 +53,7 @@ std::string render_store_info(const nlohmann::json& document) {
 
 Result<ExitCode> run(Context& context, const StoreInfoCommand&) {
   CAIRN_TRY(const std::unique_ptr<Store> store, context.open_store());
-  CAIRN_TRY(const StoreUsage usage, store->usage());
+  CAIRN_TRY(const StoreUsage usage, count_usage(*store));
   const UtcTime now = system_clock().now();
   CAIRN_TRY(auto due, due_points(*store, now));
   CAIRN_TRY(const SpaceReport space, measure_space(*store, {.now = now, .due = std::move(due), .stop = {}}));
@@ -89,7 +90,7 @@ std::string render_rebuild(const nlohmann::json& document) {
 
 Result<ExitCode> run(Context& context, const RebuildIndexCommand&) {
   CAIRN_TRY(const std::unique_ptr<Store> store, context.open_store());
-  CAIRN_TRY(const RebuildReport report, store->rebuild_index());
+  CAIRN_TRY(const RebuildReport report, rebuild_index(*store));
   nlohmann::json warnings = nlohmann::json::array();
   for (const std::string& pack : report.damaged_packs)
     warnings.push_back("pack " + pack + " is damaged and was left out [pack-damaged]");

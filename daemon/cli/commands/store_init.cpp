@@ -12,12 +12,13 @@
 #include "daemon/cli/work/commands.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/cli/work/undo.h"
+#include "fs/store/create_store.h"
 #include "fs/store/store.h"
 
 namespace cairn::cli {
 namespace {
 
-// Store::create accepts only a directory that is empty or not there yet, so all that is in it now is of this run.
+// create_store() accepts only a directory that is empty or not there yet, so all that is in it now is of this run.
 void remove_new_store(const std::filesystem::path& path, bool with_directory) {
   std::error_code ignored;
   if (with_directory) {
@@ -112,7 +113,7 @@ Result<ExitCode> run(Context& context, const StoreInitCommand& command) {
   slots[0].label = command.label.empty() ? "settings" : command.label;
   slots[0].secret = SecretBytes::copy_of(key.secret.reveal());
   if (!command.recovery_key_out.empty()) slots.push_back(std::move(recovery));
-  CAIRN_CHECK(Store::create(path, parameters, slots));
+  CAIRN_CHECK(create_store(path, parameters, slots));
   undo.add([path, new_directory] { remove_new_store(path, new_directory); });
   CAIRN_TRY(const std::unique_ptr<Store> store, Store::open(path, key));
 

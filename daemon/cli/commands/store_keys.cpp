@@ -88,7 +88,7 @@ std::string render_key_slots(const nlohmann::json& rows) {
 
 Result<ExitCode> run(Context& context, const KeysListCommand&) {
   CAIRN_TRY(const std::unique_ptr<Store> store, context.open_store());
-  CAIRN_TRY(const std::vector<KeySlotFactsRow> slots, store->key_slots());
+  CAIRN_TRY(const std::vector<KeySlotFactsRow> slots, store->keys().slots());
   const nlohmann::json rows = document_of(slots);
   CAIRN_CHECK(context.output().answer(rows, render_key_slots(rows)));
   return ExitCode::done;
@@ -117,18 +117,18 @@ Result<ExitCode> run(Context& context, const KeysAddCommand& command) {
       });
     }
   }
-  CAIRN_CHECK(store->add_key_slot(slot));
+  CAIRN_CHECK(store->keys().add_slot(slot));
   undo.keep();  // from here on the file opens the store, whatever else fails
   if (print_recovery) {
     undo.add([&store, label = slot.label] {  // a slot whose key nobody has seen
       try {
-        (void)store->remove_key_slot(label);
+        (void)store->keys().remove_slot(label);
       } catch (const std::exception&) {
         return;  // it is seen in "keys list"
       }
     });
   }
-  CAIRN_TRY(const std::vector<KeySlotFactsRow> slots, store->key_slots());
+  CAIRN_TRY(const std::vector<KeySlotFactsRow> slots, store->keys().slots());
   const KeySlotFactsRow* row = find_slot(slots, slot.label);
   const nlohmann::json rows = row != nullptr ? document_of({*row}) : nlohmann::json::array({nullptr});
   nlohmann::json document{{"slot", rows[0]}, {"recovery_key", nullptr}};
@@ -152,8 +152,8 @@ Result<ExitCode> run(Context& context, const KeysRemoveCommand& command) {
   CAIRN_TRY(const std::unique_ptr<Store> store, context.open_store());
   if (!command.yes && !confirm("Remove key " + printable(command.slot) + " from store " + store->path().string() + "?"))
     return fail(ErrorCode::cancelled, "remove key", command.slot, "the answer was no", "answer y, or give --yes");
-  CAIRN_CHECK(store->remove_key_slot(command.slot));
-  CAIRN_TRY(const std::vector<KeySlotFactsRow> slots, store->key_slots());
+  CAIRN_CHECK(store->keys().remove_slot(command.slot));
+  CAIRN_TRY(const std::vector<KeySlotFactsRow> slots, store->keys().slots());
   nlohmann::json document{
       {"removed", command.slot}, {"slots", document_of(slots)}, {"warnings", nlohmann::json::array()}};
   std::string text = "removed key " + printable(command.slot) + "\n";

@@ -20,6 +20,7 @@
 #include "daemon/queue/job_record.h"
 #include "daemon/restore/restore.h"
 #include "fs/store/store.h"
+#include "fs/store/verify/rebuild_index.h"
 
 namespace cairn::cli {
 namespace {
@@ -65,10 +66,10 @@ class WorkFolder {
 
 json row_of(Store& store, const PointName& name) {
   json row{{"name", name.text()}, {"machine", name.machine}, {"time", iso_time(name.time)}, {"deleted", false}};
-  row["deleted"] = store.deletion_of(name).has_value();
+  row["deleted"] = store.points().deletion_of(name).has_value();
   row["disks"] = json::array();
   row["error"] = nullptr;
-  const auto point = store.load_point(name);
+  const auto point = store.points().load(name);
   if (!point) {
     row["error"] = cairn::to_json(point.error());
     return row;
@@ -77,18 +78,18 @@ json row_of(Store& store, const PointName& name) {
   return row;
 }
 
-// As Store::find_point takes it, but deleted points too.
+// As PointCatalog::find takes it, but deleted points too.
 Result<PointName> find_stored(Store& store, const std::string& text) {
   const auto exact = PointName::parse(text);
   if (exact) {
-    CAIRN_TRY(const auto stored, store.list_stored_points());
+    CAIRN_TRY(const auto stored, store.points().list_stored());
     if (std::ranges::find(stored, *exact) != stored.end()) return *exact;
   }
-  return store.find_point(text);
+  return store.points().find(text);
 }
 
 Result<ExitCode> list(Context& context, Store& store) {
-  CAIRN_TRY(const auto names, store.list_stored_points());
+  CAIRN_TRY(const auto names, store.points().list_stored());
   json document{{"store", store.path().string()}, {"points", json::array()}};
   for (const PointName& name : names) document["points"].push_back(row_of(store, name));
   CAIRN_CHECK(context.output().answer(document, render_recoverable(document)));
@@ -114,7 +115,7 @@ Result<ExitCode> extract(Context& context, Store& store, const StoreRecoverComma
   }
   CAIRN_TRY(const WorkFolder work, WorkFolder::make(command.work));
   context.output().note("reading the packs' footers into " + work.path().string());
-  CAIRN_TRY(const RebuildReport index, store.use_private_index(work.path() / "index"));
+  CAIRN_TRY(const RebuildReport index, use_private_index(store, work.path() / "index"));
   json document{{"store", store.path().string()}, {"packs", index.packs},    {"damaged_packs", index.damaged_packs},
                 {"restored", json::array()},      {"failed", json::array()}, {"warnings", json::array()}};
   std::string text;

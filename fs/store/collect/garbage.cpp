@@ -10,6 +10,8 @@
 #include "fs/file/rate_limit.h"
 #include "fs/store/collect/garbage_marks.h"
 #include "fs/store/point/point_file.h"
+#include "fs/store/store.h"
+#include "fs/store/write/store_writer.h"
 #include "fs/store/write/writer_core.h"
 
 namespace cairn {
@@ -19,8 +21,8 @@ constexpr std::size_t kPacksTogether = 256;  // retired in one transaction
 
 class Collection {
  public:
-  Collection(Store& source, WriterCore& core, WriterSessions::Number own, const CollectOptions& options)
-      : source_(source), core_(core), own_(own), options_(options), rate_(options.rate) {}
+  Collection(WriterCore& core, WriterSessions::Number own, const CollectOptions& options)
+      : core_(core), own_(own), options_(options), rate_(options.rate) {}
 
   Result<CollectReport> run() {
     first_unseen_ = core_.sessions.next();
@@ -61,7 +63,6 @@ class Collection {
     if (options_.progress) options_.progress(done, total);
   }
 
-  Store& source_;
   WriterCore& core_;
   WriterSessions::Number own_;
   const CollectOptions& options_;
@@ -79,14 +80,14 @@ class Collection {
 
 // All points at first; later those that were committed meanwhile.
 Result<void> Collection::mark_new_points() {
-  CAIRN_TRY(const auto points, source_.list_stored_points());
-  MapWalk walk(source_, *core_.index, core_.store.document.chunk_size);
+  CAIRN_TRY(const auto points, core_.store.points.list_stored());
+  MapWalk walk(core_.store.chunks, *core_.index, core_.store.document.chunk_size);
   std::uint64_t done = 0;
   for (const PointName& name : points) {
     CAIRN_CHECK(go_on());
     progress(done++, points.size());
     if (marked_.contains(name)) continue;
-    const auto point = source_.load_point(name);
+    const auto point = core_.store.points.load(name);
     if (!point && point.error().code == ErrorCode::point_missing) continue;  // removed since it was listed
     if (!point && !options_.accept_damage)
       return fail(ErrorCode::collection_blocked, "reclaim space of", core_.store.directory.string(),
@@ -315,16 +316,19 @@ Result<void> Collection::remove(std::span<const PackRow* const> packs) {
 
 }  // namespace
 
-Result<CollectReport> StoreWriter::collect_garbage(const CollectOptions& options) {
-  WriterCore& core = *state_->core;
-  const std::unique_lock one_at_a_time(core.collecting, std::try_to_lock);
-  if (!one_at_a_time)
-    return fail(ErrorCode::job_conflict, "reclaim space of", core.store.directory.string(),
-                "another collection of this process does that already");
+Result<CollectReport> collect_garbage(StoreWriter& writer, const CollectOptions& options) {
+  WriterCore& core = writer.core();
+  CAIRN_TRY(const auto turn,
+            core.collecting.take("another garbage collection", "reclaim space of", core.store.directory.string()));
   CAIRN_CHECK(core.sink.flush());
   // A removal whose last step failed may not last: the point would be back, and its chunks gone.
-  if (!options.dry_run) CAIRN_CHECK(core.store.backend->settle("points/"));
-  return Collection(*core.store.self, core, state_->session, options).run();
+  if (!options.dry_run) CAIRN_CHECK(core.store.backend->settle(kPointsPrefix));
+  return Collection(core, writer.session(), options).run();
+}
+
+Result<bool> garbage_waiting(Store& store) {
+  CAIRN_TRY(const auto index, store.index().get());
+  return index->has_retired(Retired::unneeded);
 }
 
 }  // namespace cairn

@@ -12,6 +12,9 @@
 
 namespace cairn {
 
+class Store;
+class StoreWriter;
+
 struct CollectOptions {
   bool dry_run = false;        // counts only
   bool accept_damage = false;  // what lies below a damaged node or point, and nowhere else, is given up
@@ -38,5 +41,11 @@ struct CollectReport {
   std::uint64_t missing_chunks = 0;  // named by a point and not in the store
   std::uint64_t memory_bytes = 0;    // of the marks
 };
+
+// One at a time, and none beside a repair. Errors: collection_blocked (damage hides what is needed; or another
+// collection or a repair is under way: says which), cancelled, no_space, io_error, those of the index.
+Result<CollectReport> collect_garbage(StoreWriter& writer, const CollectOptions& options);
+// Whether packs wait for a garbage collection that could not remove them yet. Errors: those of the index.
+Result<bool> garbage_waiting(Store& store);
 
 }  // namespace cairn

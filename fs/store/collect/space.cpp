@@ -7,7 +7,9 @@
 
 #include "fs/store/index/record_bits.h"
 #include "fs/store/map/map_walk.h"
+#include "fs/store/point/sealed_document.h"
 #include "fs/store/store.h"
+#include "fs/store/store_state.h"
 
 namespace cairn {
 namespace {
@@ -17,6 +19,7 @@ using Owner = std::uint16_t;
 constexpr Owner kNobody = 0;
 constexpr Owner kShared = UINT16_MAX;
 constexpr const char* kSpaceObject = "space";
+constexpr std::uint64_t kMaxSpaceBytes = 1024 * 1024;
 
 // Counts each record once a machine. A machine beyond the 65,534th counts as shared.
 class SpaceCount final : public MapVisitor {
@@ -104,21 +107,31 @@ json to_json(const SpaceReport& report) {
 }
 
 Result<json> kept_space(Store& store) {
-  CAIRN_TRY(const auto text, store.read_record(kSpaceObject));
-  if (!text) return json();
-  json document = json::parse(as_text(*text), nullptr, false);
+  auto text = get_document(*store.state().backend, kSpaceObject, kMaxSpaceBytes, store.state().seal());
+  if (!text) {
+    switch (text.error().code) {
+      case ErrorCode::store_damaged:
+      case ErrorCode::store_too_new:
+      case ErrorCode::not_supported_yet:
+        return json();
+      default:
+        return pass_on(std::move(text).error());
+    }
+  }
+  if (!*text) return json();
+  json document = json::parse(as_text(**text), nullptr, false);
   return document.is_object() ? document : json();
 }
 
 Result<void> keep_space(Store& store, const SpaceReport& report) {
-  return store.write_record(kSpaceObject, to_json(report).dump());
+  return put_document(*store.state().backend, kSpaceObject, to_json(report).dump(), store.state().seal());
 }
 
 Result<std::set<PointName>> due_points(Store& store, UtcTime now) {
-  CAIRN_TRY(const auto deleted, store.list_deleted_points());
+  CAIRN_TRY(const auto deleted, store.points().list_deleted());
   std::set<PointName> due;
   for (const PointName& point : deleted) {
-    const auto deletion = store.deletion_of(point);
+    const auto deletion = store.points().deletion_of(point);
     if (deletion && deletion->purge_after <= now) due.insert(point);
   }
   return due;
@@ -127,11 +140,11 @@ Result<std::set<PointName>> due_points(Store& store, UtcTime now) {
 Result<SpaceReport> measure_space(Store& store, const SpaceOptions& options) {
   SpaceReport report;
   report.measured = options.now;
-  CAIRN_TRY(const auto index, store.index());
+  CAIRN_TRY(const auto index, store.index().get());
   CAIRN_TRY(auto packs, index->packs());
   for (const PackRow& pack : packs) report.stored += pack.size;
-  CAIRN_TRY(const auto stored, store.list_stored_points());
-  CAIRN_TRY(const auto visible, store.list_points());
+  CAIRN_TRY(const auto stored, store.points().list_stored());
+  CAIRN_TRY(const auto visible, store.points().list());
   const std::set<PointName> shown(visible.begin(), visible.end());
   std::map<std::string, std::vector<PointName>> by_machine;
   std::vector<PointName> deleted;
@@ -145,10 +158,10 @@ Result<SpaceReport> measure_space(Store& store, const SpaceOptions& options) {
       deleted.push_back(point);
   }
   SpaceCount count(std::move(packs), options.stop);
-  MapWalk walk(store, *index, store.info().chunk_size);
+  MapWalk walk(store.chunks(), *index, store.info().chunk_size);
   // The sizes of the point's disks.
   const auto walk_point = [&](const PointName& name) -> Result<std::uint64_t> {
-    const auto point = store.load_point(name);
+    const auto point = store.points().load(name);
     std::uint64_t logical = 0;
     if (!point) {
       report.unreadable_points += point.error().code == ErrorCode::point_missing ? 0 : 1;

@@ -17,6 +17,12 @@
 
 namespace cairn {
 
+// Where points and their marks lie.
+inline constexpr std::string_view kPointsPrefix = "points/";
+inline constexpr std::string_view kDeletedPrefix = "deleted/";
+inline constexpr std::string_view kProtectedPrefix = "protected/";
+inline constexpr std::string_view kPurgedPrefix = "purged/";
+
 std::string deletion_object(const PointName& name);     // "deleted/web-01@20261121T020000Z"
 std::string protection_object(const PointName& name);   // "protected/..."
 std::string tombstone_object(const PointName& name);    // "purged/..."
@@ -34,7 +40,7 @@ class MarkFiles {
   // `backend` and what `seal` refers to must outlive this.
   MarkFiles(Backend& backend, const DocumentSeal& seal) : backend_(backend), seal_(seal) {}
 
-  // Names of the points that have a mark of that kind, sorted. `prefix`: "deleted/".
+  // Names of the points that have a mark of that kind, sorted. `prefix`: kDeletedPrefix, or another.
   [[nodiscard]] Result<std::vector<PointName>> names_in(std::string_view prefix) const;
   // Nothing: there is none. Errors: store_damaged.
   [[nodiscard]] Result<std::optional<DeletionFile>> deletion(const PointName& name) const;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What is recorded about recovery points besides the points themselves: that one is deleted and may still be brought
 // back, that one is protected, that one was removed for good. Small sealed documents: fs/store/FORMAT.md "Marks".
-// Reading: Store; changing: StoreWriter.
+// Reading: PointCatalog; changing: write/point_lifecycle.h.
 #pragma once
 
 #include <optional>

@@ -6,6 +6,7 @@
 
 #include "config/base/json_number.h"
 #include "fs/store/point/sealed_document.h"
+#include "fs/store/store.h"
 #include "fs/store/store_state.h"
 #include "fs/store/verify/damage_walk.h"
 #include "fs/store/write/store_writer.h"
@@ -165,7 +166,7 @@ json ranges_json(const std::vector<ByteRange>& ranges, std::size_t most) {
 }
 
 Result<Damage> load_damage(Store& store) {
-  auto& state = StoreAccess::of(store);
+  StoreState& state = store.state();
   const std::string path = state.backend->location() + "/" + kObject;
   CAIRN_TRY(const auto text, get_document(*state.backend, kObject, kMaxBytes, state.seal()));
   if (!text) return Damage{};
@@ -183,7 +184,7 @@ Result<Damage> load_damage(Store& store) {
 }
 
 Result<void> save_damage(Store& store, const Damage& damage) {
-  auto& state = StoreAccess::of(store);
+  StoreState& state = store.state();
   if (damage.none() && damage.accepted_gaps.empty()) {
     auto removed = state.backend->remove(kObject);
     if (!removed && removed.error().code != ErrorCode::object_missing) return removed;
@@ -202,7 +203,7 @@ Result<bool> has_news(Store& store, Index& index, const Damage& damage) {
   const auto found = std::make_unique<bool[]>(names.size());
   CAIRN_CHECK(index.contains(names, {found.get(), names.size()}));
   if (std::any_of(found.get(), found.get() + names.size(), [](bool is) { return is; })) return true;
-  CAIRN_TRY(const auto stored, store.list_stored_points());
+  CAIRN_TRY(const auto stored, store.points().list_stored());
   return std::ranges::any_of(
       damage.points, [&](const PointDamage& point) { return !std::ranges::binary_search(stored, point.point); });
 }
@@ -214,9 +215,9 @@ Result<std::vector<PointDamage>> damaged_disks(Store& store, DamageWalk& walk, s
   std::vector<PointDamage> damaged;
   for (const PointName& name : points) {
     // Held, so that garbage collection does not take away what is being walked.
-    const auto held = store.hold_point(name);
+    const auto held = store.points().hold(name);
     if (!held) continue;  // removed since it was listed
-    const auto point = store.load_point(name);
+    const auto point = store.points().load(name);
     if (!point) continue;  // somebody else's to tell
     PointDamage damage{name, {}, {}};
     const auto look = [&](const std::string& disk, const MapRecord& map) -> Result<void> {
@@ -240,9 +241,9 @@ Result<std::vector<PointDamage>> damaged_disks(Store& store, DamageWalk& walk, s
 Result<bool> refresh_damage(Store& store) {
   CAIRN_TRY(Damage damage, load_damage(store));
   if (damage.lost.empty() && damage.points.empty()) return false;
-  CAIRN_TRY(const auto writer, store.begin_writing("verify"));
-  auto& state = StoreAccess::of(store);
-  CAIRN_TRY(const auto index, state.index());
+  CAIRN_TRY(const auto writer, begin_writing(store, "verify"));
+  StoreState& state = store.state();
+  CAIRN_TRY(const auto index, state.index.get());
   CAIRN_TRY(const bool news, has_news(store, *index, damage));
   if (!news) return false;
   state.packs.clear();
@@ -250,10 +251,10 @@ Result<bool> refresh_damage(Store& store) {
   BadPacks bad;
   for (const PackRow& row : rows)
     if (row.retired == Retired::damaged) bad[row.number].unsure = true;
-  DamageWalk walk(store, *index, state.keys.namer(), state.document.chunk_size, rows, bad);
+  DamageWalk walk(store.chunks(), *index, state.keys.namer(), state.document.chunk_size, rows, bad);
   std::vector<PointName> points;
   std::vector<PointDamage> unopened;
-  CAIRN_TRY(const auto stored, store.list_stored_points());
+  CAIRN_TRY(const auto stored, store.points().list_stored());
   for (PointDamage& point : damage.points) {
     if (!std::ranges::binary_search(stored, point.point)) continue;
     if (point.because.empty())

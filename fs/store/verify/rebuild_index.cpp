@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Making an index from what the packs' footers say.
+#include "fs/store/verify/rebuild_index.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <set>
 
 #include "config/base/damage_error.h"
 #include "config/base/log.h"
+#include "fs/file/folder.h"
+#include "fs/store/store.h"
 #include "fs/store/store_state.h"
 #include "fs/store/verify/damage.h"
+#include "fs/store/writer_lock.h"
 
 namespace cairn {
 namespace {
@@ -28,17 +36,17 @@ Result<void> retire_damaged(Index& index, const std::set<std::string>& damaged) 
   return numbers.empty() ? Result<void>() : index.retire(numbers, Retired::damaged);
 }
 
-}  // namespace
-
-Result<RebuildReport> Store::build_index(const std::filesystem::path& folder) {
-  CAIRN_TRY(const auto objects, state_->backend->list("packs/"));
+// An index of what the packs' footers say, less what is known to be damaged.
+Result<RebuildReport> build_index(Store& store, const std::filesystem::path& folder) {
+  StoreState& state = store.state();
+  CAIRN_TRY(const auto objects, state.backend->list("packs/"));
   std::vector<std::string> pack_names = pack_names_of(objects);
   std::ranges::sort(pack_names);
   // Of two records of one name the first pack's stays: the damaged ones come last.
-  const std::set<std::string> damaged = packs_known_as_damaged(*this);
+  const std::set<std::string> damaged = packs_known_as_damaged(store);
   std::ranges::stable_partition(pack_names, [&](const std::string& name) { return !damaged.contains(name); });
-  CAIRN_CHECK(Index::create(folder, state_->document.id));
-  CAIRN_TRY(const auto index, Index::open(folder, state_->document.id));
+  CAIRN_CHECK(Index::create(folder, state.document.id));
+  CAIRN_TRY(const auto index, Index::open(folder, state.document.id));
   RebuildReport report;
   std::vector<IndexedPack> batch;
   std::size_t batch_records = 0;
@@ -49,7 +57,7 @@ Result<RebuildReport> Store::build_index(const std::filesystem::path& folder) {
     return {};
   };
   for (const std::string& pack_name : pack_names) {
-    const auto records = state_->read_footer(pack_name);
+    const auto records = read_footer(state, pack_name);
     if (!records && !is_damage_error(records.error())) return pass_on(records.error());  // perhaps readable tomorrow
     if (!records) {
       log_error("pack-damaged", pack_name, records.error());
@@ -67,15 +75,50 @@ Result<RebuildReport> Store::build_index(const std::filesystem::path& folder) {
   return report;
 }
 
-Result<void> Store::State::relist_pack(Index& open_index, const PackRow& row) {
-  CAIRN_TRY(const IndexedPack pack, read_footer(row.name));
-  return open_index.relist(row.number, pack);
+struct RemoveAtEnd {
+  std::filesystem::path path;
+  ~RemoveAtEnd() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path, ignored);
+  }
+};
+
+}  // namespace
+
+Result<void> relist_pack(StoreState& state, Index& index, const PackRow& row) {
+  CAIRN_TRY(const IndexedPack pack, read_footer(state, row.name));
+  return index.relist(row.number, pack);
 }
 
-Result<RebuildReport> Store::use_private_index(const std::filesystem::path& folder) {
-  CAIRN_TRY(RebuildReport report, build_index(folder));
-  state_->forget_index();
-  state_->private_index = folder;
+Result<RebuildReport> rebuild_index(Store& store) {
+  StoreState& state = store.state();
+  const std::lock_guard writer_guard(state.writer_mutex);
+  CAIRN_TRY(const WriterLock lock, WriterLock::take(state.directory, "rebuild-index"));
+  CAIRN_CHECK(state.backend->settle("packs/"));  // the index is to name what will still be there
+  // Built beside the old one and then exchanged: whoever reads meanwhile keeps what it has open.
+  const std::filesystem::path fresh = state.directory / "index.new";
+  std::error_code problem;
+  std::filesystem::remove_all(fresh, problem);
+  const RemoveAtEnd cleaner{fresh};
+  CAIRN_TRY(RebuildReport report, build_index(store, fresh));
+  state.index.forget();
+  state.packs.clear();
+  const std::string index = state.index.folder().string();
+  if (::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, index.c_str(), RENAME_EXCHANGE) != 0) {
+    const int problem_of_exchange = errno;
+    const bool cannot = problem_of_exchange == EINVAL || problem_of_exchange == ENOSYS;  // this file system
+    if (!cannot && problem_of_exchange != ENOENT) return fail_errno(problem_of_exchange, "replace index", index);
+    if (cannot) std::filesystem::remove_all(index, problem);
+    if (::rename(fresh.c_str(), index.c_str()) != 0) return fail_errno(errno, "replace index", index);
+  }
+  // Before the old one's file is removed.
+  CAIRN_CHECK(sync_folder(state.directory));
+  return report;
+}
+
+Result<RebuildReport> use_private_index(Store& store, const std::filesystem::path& folder) {
+  CAIRN_TRY(RebuildReport report, build_index(store, folder));
+  store.state().index.read_from(folder);
   return report;
 }
 

@@ -14,6 +14,7 @@
 #include "fs/store/point/point_file.h"
 #include "fs/store/store_state.h"
 #include "fs/store/verify/damage_walk.h"
+#include "fs/store/verify/rebuild_index.h"
 #include "fs/store/verify/verify_points.h"
 #include "fs/store/write/record_sink.h"
 #include "fs/store/write/store_writer.h"
@@ -44,8 +45,8 @@ class Repair {
       : store_(store),
         options_(options),
         clock_(clock),
-        keys_{StoreAccess::of(store).keys, StoreAccess::of(store).document.id},
-        backend_(*StoreAccess::of(store).backend),
+        keys_{store.state().keys, store.state().document.id},
+        backend_(*store.state().backend),
         rate_(options.verify.rate) {}
 
   Result<RepairReport> run() {
@@ -54,25 +55,22 @@ class Repair {
     report_.after = report_.before;
     if (report_.before.clean()) return std::move(report_);
     if (report_.before.index || report_.before.wrong_entries != 0) {
-      CAIRN_CHECK(store_.rebuild_index());
+      CAIRN_CHECK(rebuild_index(store_));
       report_.index_rebuilt = true;
       // The new index has everything that has a footer; what of it is damaged it must be told again.
       CAIRN_CHECK(look_again());
     }
     {
-      CAIRN_TRY(const auto core, StoreAccess::of(store_).writer_core("repair"));
+      CAIRN_TRY(const auto core, writer_core_of(store_.state(), "repair"));
       // A collection would not understand that packs go under its hands.
-      const std::unique_lock collecting(core->collecting, std::try_to_lock);
-      if (!collecting)
-        return fail(ErrorCode::store_locked, "repair", store_.path().string(),
-                    "unneeded packs are being removed at the moment", "try again when the prune has ended");
-      CAIRN_TRY(index_, StoreAccess::of(store_).index());
-      CAIRN_TRY(report_.document_mended, mend_store_documents(backend_, StoreAccess::of(store_).directory, keys_.keys));
+      CAIRN_TRY(const auto turn, core->collecting.take("a repair", "repair", store_.path().string()));
+      CAIRN_TRY(index_, store_.index().get());
+      CAIRN_TRY(report_.document_mended, mend_store_documents(backend_, store_.state().directory, keys_.keys));
       CAIRN_CHECK(mend_points());
       CAIRN_CHECK(mend_newest());
       for (const DamagedPack& pack : report_.after.damage.packs) CAIRN_CHECK(mend_pack(pack));
       CAIRN_CHECK(forget_cleared());
-      StoreAccess::of(store_).packs.clear();
+      store_.state().packs.clear();
       CAIRN_CHECK(find_lost());
     }
     CAIRN_CHECK(look_again());
@@ -157,14 +155,14 @@ class Repair {
 
   // What it knew of more than the points that are there is lost with it.
   Result<void> mend_newest() {
-    auto& state = StoreAccess::of(store_);
+    StoreState& state = store_.state();
     const std::lock_guard lock(state.marks_mutex);
-    const MarkFiles marks = state.marks();
+    const MarkFiles marks = state.points.marks();
     CAIRN_TRY(const auto machines, marks.machines_with_newest());
     for (const std::string& machine : machines) {
       const auto recorded = marks.newest(machine);
       if (recorded || !is_damage_error(recorded.error())) continue;
-      CAIRN_TRY(const auto points, store_.list_stored_points());
+      CAIRN_TRY(const auto points, store_.points().list_stored());
       NewestPoints newest{machine, {}};
       for (const PointName& point : points)  // sorted by machine, then time
         if (point.machine == machine) newest.points = {{point.text(), {}}};
@@ -202,7 +200,7 @@ class Repair {
     if (row && row->retired == Retired::no) {
       // Nobody has retired it: it is known as it is.
     } else if (row) {
-      CAIRN_CHECK(StoreAccess::of(store_).relist_pack(*index_, *row));
+      CAIRN_CHECK(relist_pack(store_.state(), *index_, *row));
     } else {
       const IndexedPack added{pack, there.bytes, there.records};
       CAIRN_CHECK(index_->add({&added, 1}));
@@ -276,9 +274,9 @@ class Repair {
     CAIRN_TRY(const auto rows, index_->packs());
     BadPacks bad;
     bad[pack].unsure = true;
-    auto& state = StoreAccess::of(store_);
-    DamageWalk walk(store_, *index_, keys_.keys.namer(), state.document.chunk_size, rows, bad);
-    CAIRN_TRY(const auto points, store_.list_stored_points());
+    StoreState& state = store_.state();
+    DamageWalk walk(store_.chunks(), *index_, keys_.keys.namer(), state.document.chunk_size, rows, bad);
+    CAIRN_TRY(const auto points, store_.points().list_stored());
     std::uint64_t disks = 0;
     CAIRN_CHECK(damaged_disks(store_, walk, points, options_.verify.stop, disks));
     const auto met = walk.met_unsure().find(pack);
@@ -291,7 +289,7 @@ class Repair {
   // --- new packs
 
   Result<void> store(const ChunkName& name, RecordKind kind, ByteView bytes, std::vector<IndexedPack>& added) {
-    if (!builder_) builder_.emplace(keys_.keys, StoreAccess::of(store_).document.algorithm, keys_.store);
+    if (!builder_) builder_.emplace(keys_.keys, store_.state().document.algorithm, keys_.store);
     append_record(*builder_, {name, kind, Compress::try_it, bytes}, compressed_);
     return builder_->size() >= kPackTargetBytes ? close_pack(added) : Result<void>();
   }
@@ -316,14 +314,14 @@ class Repair {
   // --- what is lost
 
   Result<void> find_lost() {
-    auto& state = StoreAccess::of(store_);
+    StoreState& state = store_.state();
     for (int round = 0; round < kMostRounds; ++round) {
       CAIRN_TRY(const auto rows, index_->packs());
       BadPacks bad;
       for (const PackRow& row : rows)
         if (row.retired == Retired::damaged) bad[row.number].unsure = true;
-      DamageWalk walk(store_, *index_, keys_.keys.namer(), state.document.chunk_size, rows, bad);
-      CAIRN_TRY(const auto points, store_.list_stored_points());
+      DamageWalk walk(store_.chunks(), *index_, keys_.keys.namer(), state.document.chunk_size, rows, bad);
+      CAIRN_TRY(const auto points, store_.points().list_stored());
       std::uint64_t disks = 0;
       CAIRN_CHECK(damaged_disks(store_, walk, points, options_.verify.stop, disks));
       Names wanted(walk.lost().begin(), walk.lost().end());

@@ -14,6 +14,7 @@
 #include "fs/store/point/point_file.h"
 #include "fs/store/store_state.h"
 #include "fs/store/verify/damage_walk.h"
+#include "fs/store/verify/rebuild_index.h"
 #include "fs/store/verify/verify_points.h"
 #include "fs/store/write/store_writer.h"
 #include "fs/store/write/writer_core.h"
@@ -33,7 +34,7 @@ class Verify {
 
   Result<VerifyReport> run() {
     const auto began = steady_clock::now();
-    auto& state = StoreAccess::of(store_);
+    StoreState& state = store_.state();
     keys_.emplace(PackKeys{state.keys, state.document.id});
     state.packs.clear();  // an open file would hide that its name is gone
     auto known = load_damage(store_);
@@ -54,7 +55,7 @@ class Verify {
 
  private:
   void check_documents() {
-    auto& state = StoreAccess::of(store_);
+    StoreState& state = store_.state();
     const DocumentPairState pair = check_store_documents(*state.backend, state.directory, state.keys);
     for (const auto& error : {pair.document, pair.copy}) {
       if (!error) continue;
@@ -68,12 +69,8 @@ class Verify {
   }
 
   Result<void> open_index() {
-    auto& state = StoreAccess::of(store_);
-    auto index = state.index();
-    if (index && (*index)->replaced()) {
-      state.forget_index();
-      index = state.index();
-    }
+    StoreState& state = store_.state();
+    const auto index = state.index.newest();
     const auto rows = index ? (*index)->packs() : Result<std::vector<PackRow>>(pass_on(index.error()));
     if (!rows) {
       if (rows.error().code != ErrorCode::index_damaged && rows.error().code != ErrorCode::index_missing)
@@ -89,7 +86,7 @@ class Verify {
 
   // Which packs are there, with which size; and reads those that are to be read.
   Result<void> read_packs() {
-    auto& state = StoreAccess::of(store_);
+    StoreState& state = store_.state();
     CAIRN_TRY(const auto objects, state.backend->list("packs/"));
     std::vector<std::string> files = pack_names_of(objects);
     std::ranges::sort(files);
@@ -155,7 +152,7 @@ class Verify {
   }
 
   Result<void> check(std::span<const PackToCheck> packs) {
-    auto& state = StoreAccess::of(store_);
+    StoreState& state = store_.state();
     PackCheckOptions options;
     options.threads = options_.threads;
     options.keys = &*keys_;
@@ -230,7 +227,7 @@ class Verify {
   // Points, the chain, and where disks cannot be read.
   Result<void> find_points() {
     if (!options_.structure && to_retire_.empty() && report_.damage.packs.empty() && known_.none()) return {};
-    auto& state = StoreAccess::of(store_);
+    StoreState& state = store_.state();
     CAIRN_TRY(PointsFound found, look_at_points(store_, known_, options_.accept_gaps));
     report_.points = found.points.size();
     report_.damage.gaps = std::move(found.gaps);
@@ -240,7 +237,7 @@ class Verify {
     report_.damage.points = std::move(found.damaged);
     points_seen_ = true;
     if (!index_) return {};
-    DamageWalk walk(store_, *index_, state.keys.namer(), state.document.chunk_size, rows_, bad_);
+    DamageWalk walk(store_.chunks(), *index_, state.keys.namer(), state.document.chunk_size, rows_, bad_);
     const std::vector<PointDamage> unopened = report_.damage.points;
     for (;;) {
       walk.start_afresh();
@@ -268,7 +265,7 @@ class Verify {
 
   // True: something bad was found that the walk did not know.
   bool check_suspects(const DamageWalk& walk) {
-    auto& state = StoreAccess::of(store_);
+    StoreState& state = store_.state();
     bool news = false;
     BulkBuffer buffer;
     for (const PackNumber number : walk.suspects()) {
@@ -287,7 +284,7 @@ class Verify {
   }
 
   Result<std::shared_ptr<StoreWriter>> writer() {
-    auto writer = store_.begin_writing("verify");
+    auto writer = begin_writing(store_, "verify");
     if (!writer) report_.not_recorded = writer.error().message();
     return writer;
   }
@@ -311,7 +308,7 @@ class Verify {
     const bool nothing_new = damage == known_ && whole_.empty() && to_retire_.empty() && healed_.empty();
     if (nothing_new && !(report_.complete && damage.none())) {
       // Whoever wrote down what is known may have failed before it was on the disk for good.
-      const auto settled = damage.none() ? Result<void>() : StoreAccess::of(store_).backend->settle("");
+      const auto settled = damage.none() ? Result<void>() : store_.state().backend->settle("");
       report_.recorded = settled.has_value();
       if (!settled) report_.not_recorded = settled.error().message();
       return {};
@@ -319,7 +316,7 @@ class Verify {
     const auto held = writer();
     if (!held) return {};
     // Taken only now: what the writer found gone it has forgotten, and another process may have made the index anew.
-    auto& state = StoreAccess::of(store_);
+    StoreState& state = store_.state();
     if (index_ && !index_->replaced()) CAIRN_CHECK(record_in_index(state));
     if (damage != known_) CAIRN_CHECK(save_damage(store_, damage));
     if (report_.complete && damage.none()) CAIRN_CHECK(empty_aside(*state.backend));
@@ -328,18 +325,18 @@ class Verify {
     return {};
   }
 
-  Result<void> relist_healed(auto& state) {
+  Result<void> relist_healed(StoreState& state) {
     if (healed_.empty()) return {};
-    CAIRN_TRY(const auto core, state.writer_core("verify"));
+    CAIRN_TRY(const auto core, writer_core_of(state, "verify"));
     // A repair that this is a part of holds it already; a collection does not want packs to change numbers.
-    const std::unique_lock collecting(core->collecting, std::try_to_lock);
-    if (!collecting) return {};
+    const auto turn = core->collecting.take("a verification", "verify", state.directory.string());
+    if (!turn) return {};
     for (const PackNumber number : healed_)
-      CAIRN_CHECK(state.relist_pack(*index_, *std::ranges::find(rows_, number, &PackRow::number)));
+      CAIRN_CHECK(relist_pack(state, *index_, *std::ranges::find(rows_, number, &PackRow::number)));
     return {};
   }
 
-  Result<void> record_in_index(auto& state) {
+  Result<void> record_in_index(StoreState& state) {
     CAIRN_TRY(const auto now, index_->packs());
     const auto still_there = [&](PackNumber number) {
       return std::ranges::find(now, number, &PackRow::number) != now.end();
@@ -413,143 +410,6 @@ class Verify {
 
 Result<VerifyReport> verify_store(Store& store, const VerifyOptions& options, const Clock& clock) {
   return Verify(store, options, clock).run();
-}
-
-Result<void> verdict_of(const VerifyReport& report, const std::string& store) {
-  if (!report.clean()) {
-    std::vector<std::string> found;
-    const auto tell = [&](std::size_t count, const char* what) {
-      if (count != 0) found.push_back(std::to_string(count) + " " + what + (count == 1 ? "" : "s"));
-    };
-    if (report.index) found.emplace_back("the index cannot be used");
-    if (report.wrong_entries != 0) found.emplace_back("the index has wrong entries");
-    tell(report.damage.packs.size(), "damaged pack");
-    tell(report.damage.points.size(), "damaged point");
-    tell(report.damage.gaps.size(), "missing point");
-    tell(report.damage.documents.size(), "damaged document");
-    if (found.empty()) found.emplace_back("chunks are missing");
-    std::string because;
-    for (const std::string& text : found) because += (because.empty() ? "" : ", ") + text;
-    return fail(ErrorCode::damage_found, "verify", store, because);
-  }
-  if (!report.unreadable.empty())
-    return fail(
-        ErrorCode::io_error, "verify", store,
-        std::to_string(report.unreadable.size()) + " files could not be read, the first: " + report.unreadable.front());
-  return {};
-}
-
-Result<VerifyAge> verify_age(Store& store) {
-  auto& state = StoreAccess::of(store);
-  CAIRN_TRY(auto index, state.index());
-  if (index->replaced()) {
-    state.forget_index();
-    CAIRN_TRY(index, state.index());
-  }
-  CAIRN_TRY(const auto rows, index->packs());
-  std::vector<PackNumber> numbers;
-  for (const PackRow& row : rows) numbers.push_back(row.number);
-  CAIRN_TRY(const auto times, index->verified(numbers));
-  VerifyAge age;
-  std::optional<UtcTime> later;  // the last check of any pack with a higher number: this one was there by then
-  for (std::size_t i = rows.size(); i-- > 0;) {
-    if (rows[i].retired == Retired::gone || rows[i].retired == Retired::unneeded) continue;
-    ++age.packs;
-    age.bytes += rows[i].size;
-    if (times[i]) {
-      later = std::max(later.value_or(*times[i]), *times[i]);
-      age.oldest = std::min(age.oldest.value_or(*times[i]), *times[i]);
-      age.since = std::min(age.since.value_or(*times[i]), *times[i]);
-      continue;
-    }
-    ++age.never_packs;
-    age.never_bytes += rows[i].size;
-    if (later) age.since = std::min(age.since.value_or(*later), *later);
-  }
-  if (age.packs != 0 && !age.oldest) age.since = store.info().created;
-  return age;
-}
-
-nlohmann::json to_json(const VerifyReport& report) {
-  const double seconds = static_cast<double>(std::max<std::int64_t>(1, report.took.count())) / 1000;
-  return {{"clean", report.clean()},
-          {"points", report.points},
-          {"disks", report.disks},
-          {"nodes", report.nodes},
-          {"chunks", report.chunks},
-          {"packs", report.packs},
-          {"pack_bytes", report.pack_bytes},
-          {"packs_read", report.packs_read},
-          {"bytes_read", report.bytes_read},
-          {"bytes_per_second", static_cast<std::uint64_t>(static_cast<double>(report.bytes_read) / seconds)},
-          {"new_packs", report.new_packs},
-          {"wrong_entries", report.wrong_entries},
-          {"index", report.index ? nlohmann::json(report.index->message()) : nlohmann::json(nullptr)},
-          {"damage", to_report(report.damage)},
-          {"unreadable", report.unreadable},
-          {"complete", report.complete},
-          {"recorded", report.recorded},
-          {"not_recorded", report.not_recorded},
-          {"duration_ms", report.took.count()}};
-}
-
-Result<KeylessReport> verify_keyless(Backend& backend, const KeylessOptions& options) {
-  const auto began = steady_clock::now();
-  CAIRN_TRY(const auto objects, backend.list("packs/"));
-  KeylessReport report;
-  std::vector<PackToCheck> packs;
-  for (std::string& name : pack_names_of(objects)) packs.push_back({std::move(name), 0, packs.size()});
-  if (packs.size() != objects.size()) {
-    std::set<std::string> known;
-    for (const PackToCheck& pack : packs) known.insert(pack_object(pack.name));
-    for (const std::string& object : objects)
-      if (!known.contains(object)) report.strangers.push_back(object);
-  }
-  if (objects.empty()) {
-    const auto document = backend.open(kStoreDocument);
-    if (!document)
-      return fail(ErrorCode::store_missing, "verify store", backend.location(),
-                  "it holds neither packs nor store.json");
-  }
-  std::ranges::sort(packs, {}, &PackToCheck::name);
-  std::uint64_t total = 0;
-  if (options.progress)
-    for (const PackToCheck& pack : packs)
-      if (const auto object = backend.open(pack_object(pack.name))) total += (*object)->size();
-  RateLimit rate(options.rate);
-  PackCheckOptions check;
-  check.threads = options.threads;
-  check.rate = &rate;
-  check.stop = options.stop;
-  CAIRN_CHECK(
-      check_packs(backend, packs, check, [&](const PackToCheck& pack, const PackVerdict& verdict) -> Result<void> {
-        report.bytes += verdict.bytes;
-        ++report.packs;
-        if (options.progress) options.progress(report.bytes, std::max(total, report.bytes));
-        if (verdict.state == PackState::unreadable)
-          report.unreadable.push_back(pack_object(pack.name) + ": " + verdict.because);
-        else if (verdict.state == PackState::damaged)
-          report.damaged.push_back({pack.name, verdict.state, system_clock().now(), verdict.because});
-        else if (verdict.state == PackState::missing)
-          --report.packs;  // removed since it was listed
-        return {};
-      }));
-  report.took = std::chrono::duration_cast<std::chrono::milliseconds>(steady_clock::now() - began);
-  return report;
-}
-
-nlohmann::json to_json(const KeylessReport& report) {
-  nlohmann::json damaged = nlohmann::json::array();
-  for (const DamagedPack& pack : report.damaged) damaged.push_back({{"name", pack.name}, {"because", pack.because}});
-  const double seconds = static_cast<double>(std::max<std::int64_t>(1, report.took.count())) / 1000;
-  return {{"clean", report.damaged.empty() && report.unreadable.empty()},
-          {"packs_read", report.packs},
-          {"bytes_read", report.bytes},
-          {"bytes_per_second", static_cast<std::uint64_t>(static_cast<double>(report.bytes) / seconds)},
-          {"damaged", std::move(damaged)},
-          {"unreadable", report.unreadable},
-          {"strangers", report.strangers},
-          {"duration_ms", report.took.count()}};
 }
 
 }  // namespace cairn

@@ -7,6 +7,7 @@
 #include "config/base/damage_error.h"
 #include "fs/store/point/mark_files.h"
 #include "fs/store/point/point_file.h"
+#include "fs/store/store.h"
 #include "fs/store/store_state.h"
 
 namespace cairn {
@@ -49,14 +50,14 @@ bool is_still_named(const MarkFiles& marks, const PointGap& gap) {
 }  // namespace
 
 Result<PointsFound> look_at_points(Store& store, const Damage& known, bool accept) {
-  auto& state = StoreAccess::of(store);
+  StoreState& state = store.state();
   PointsFound found;
   const auto note = [&](const auto& outcome) {
     if (outcome || outcome.error().code == ErrorCode::point_not_deleted) return;
     (is_damage_error(outcome.error()) ? found.documents : found.unreadable).push_back(outcome.error().message());
   };
   // What is recorded as newest is read before points are listed: what is committed meanwhile is in neither.
-  const MarkFiles marks = state.marks();
+  const MarkFiles marks = state.points.marks();
   std::vector<PointLink> links;
   const auto machines = marks.machines_with_newest();
   note(machines);
@@ -67,10 +68,10 @@ Result<PointsFound> look_at_points(Store& store, const Damage& known, bool accep
     for (const NewestPoints::Entry& entry : (*newest)->points)
       links.push_back({newest_object(machine), entry.point, entry.hash});
   }
-  CAIRN_TRY(const auto names, store.list_stored_points());
+  CAIRN_TRY(const auto names, store.points().list_stored());
   std::vector<PointFile> files;
   for (const PointName& name : names) {
-    const auto bytes = state.read_point_file(name);
+    const auto bytes = state.points.read_file(name);
     const auto point = bytes ? open_point(*bytes, name, state.keys, state.document.id,
                                           state.backend->location() + "/" + point_object(name))
                              : Result<RecoveryPoint>(pass_on(bytes.error()));
@@ -87,7 +88,7 @@ Result<PointsFound> look_at_points(Store& store, const Damage& known, bool accep
     files.push_back({name.text(), Blake3::hex_of(*bytes), false});
     links.push_back({name.text(), point->previous_name, point->previous});
   }
-  const auto tombstones = store.tombstones();
+  const auto tombstones = store.points().tombstones();
   if (!tombstones) {
     if (is_damage_error(tombstones.error()))
       found.documents.push_back(tombstones.error().message());
@@ -99,11 +100,11 @@ Result<PointsFound> look_at_points(Store& store, const Damage& known, bool accep
       links.push_back({stone.point.text(), stone.previous_name, stone.previous});
     }
   }
-  const auto deleted = store.list_deleted_points();
+  const auto deleted = store.points().list_deleted();
   note(deleted);
   if (deleted)
-    for (const PointName& name : *deleted) note(store.deletion_of(name));
-  for (const PointName& name : names) note(store.protection_of(name));
+    for (const PointName& name : *deleted) note(store.points().deletion_of(name));
+  for (const PointName& name : names) note(store.points().protection_of(name));
   // What was accepted stays so, though who named it may be missing for a while; until the point is back.
   for (const PointGap& gap : known.accepted_gaps) {
     const bool back = std::ranges::any_of(files, [&](const PointFile& file) {

@@ -11,6 +11,10 @@
 #include "config/base/exception_door.h"
 #include "config/base/units.h"
 #include "fs/store/map/disk_map.h"
+#include "fs/store/write/carry_over.h"
+#include "fs/store/write/record_sink.h"
+#include "fs/store/write/store_writer.h"
+#include "fs/store/write/writer_core.h"
 
 namespace cairn {
 namespace {
@@ -353,9 +357,13 @@ bool Ingest::is_ciphertext(std::uint64_t offset, std::uint64_t size) const {
 
 }  // namespace
 
-Result<IngestReport> ingest_disk(RecordSink& sink, const ChunkNamer& namer, std::uint32_t chunk_size,
-                                 ImageReader& image, const IngestOptions& options, CarryOver* carry_over) {
-  return Ingest(sink, namer, chunk_size, image, options, carry_over).run();
+Result<IngestReport> ingest_disk(StoreWriter& writer, ImageReader& image, const IngestOptions& options) {
+  WriterCore& core = writer.core();
+  const std::uint32_t chunk_size = core.store.document.chunk_size;
+  std::optional<CarryOver> carry_over;
+  if (options.base) carry_over.emplace(*options.base->source, options.base->map, image.size(), chunk_size);
+  return Ingest(core.sink, core.store.keys.namer(), chunk_size, image, options, carry_over ? &*carry_over : nullptr)
+      .run();
 }
 
 }  // namespace cairn

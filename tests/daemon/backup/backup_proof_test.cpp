@@ -96,7 +96,7 @@ TEST_F(BackupProof, IsInThePointWithItsKeys) {
   JobContext job;
   const auto result = value_of(back_up(256 * kMiB, job));
   EXPECT_EQ(result.at("proof"), "proved");
-  const RecoveryPoint point = value_of(store_->load_point(*PointName::parse(result.at("name").get<std::string>())));
+  const RecoveryPoint point = value_of(store_->points().load(*PointName::parse(result.at("name").get<std::string>())));
   EXPECT_EQ(point.proof.state, "proved");
   EXPECT_THAT(point.proof.volumes, SizeIs(1));
   ASSERT_THAT(point.disks, SizeIs(1));
@@ -111,7 +111,7 @@ TEST_F(BackupProof, AKeyThatDoesNotOpenEndsTheReading) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::bek_does_not_open) << refused.error().message();
   EXPECT_LT(read_bytes_, kTiB);
-  EXPECT_TRUE(value_of(store_->list_stored_points()).empty());
+  EXPECT_TRUE(value_of(store_->points().list_stored()).empty());
 }
 
 TEST_F(BackupProof, AJobThatIsStoppedTakesNoPoint) {
@@ -123,7 +123,7 @@ TEST_F(BackupProof, AJobThatIsStoppedTakesNoPoint) {
   const auto refused = back_up(64 * kTiB, job);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::cancelled) << refused.error().message();
-  EXPECT_TRUE(value_of(store_->list_stored_points()).empty());
+  EXPECT_TRUE(value_of(store_->points().list_stored()).empty());
 }
 
 }  // namespace

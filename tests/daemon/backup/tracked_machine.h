@@ -88,7 +88,7 @@ class TrackedMachine : public ::testing::Test {
   static std::string note_of(const nlohmann::json& row) { return row.value("note", ""); }
 
   RecoveryPoint newest(const std::string& machine = "web") {
-    return value_of(store_->load_point(value_of(store_->find_point(machine + "@latest"))));
+    return value_of(store_->points().load(value_of(store_->points().find(machine + "@latest"))));
   }
   // The disk of the newest point, byte for byte; sparse parts are compared as extents of zeros would be.
   [[nodiscard]] bool point_equals(const std::filesystem::path& file, const std::string& machine = "web") {

@@ -8,6 +8,9 @@
 
 #include "config/base/log.h"
 #include "fs/store/point/point_file.h"
+#include "fs/store/verify/rebuild_index.h"
+#include "fs/store/write/point_lifecycle.h"
+#include "fs/store/write/store_writer.h"
 #include "tests/daemon/backup/tracked_machine.h"
 
 namespace cairn::testing {
@@ -180,10 +183,10 @@ TEST_F(TrackingFallBack, AnotherStoreHasItsOwnRecordAndClone) {
 
 TEST_F(TrackingFallBack, ThePointBeforeIsGone) {
   const PointName newest_point = newest().name;
-  expect_ok(value_of(store_->begin_writing("test"))->remove_point(newest_point));
+  expect_ok(remove_point(*value_of(begin_writing(*store_, "test")), newest_point));
   expect_fall_back("which is not in the store any more");
-  for (const PointName& point : value_of(store_->list_points()))
-    expect_ok(value_of(store_->begin_writing("test"))->remove_point(point));
+  for (const PointName& point : value_of(store_->points().list()))
+    expect_ok(remove_point(*value_of(begin_writing(*store_, "test")), point));
   expect_fall_back("no recovery point any more");
 }
 
@@ -198,9 +201,9 @@ TEST_F(TrackingFallBack, SomebodyElseMadeANewerPoint) {
 TEST_F(TrackingFallBack, ThePointBeforeIsNotTheOneThatItWas) {
   const PointName name = newest().name;
   RecoveryPoint changed = newest();
-  expect_ok(value_of(store_->begin_writing("test"))->remove_point(name));
+  expect_ok(remove_point(*value_of(begin_writing(*store_, "test")), name));
   changed.warnings.emplace_back("another document");
-  expect_ok(value_of(store_->begin_writing("test"))->commit(changed));
+  expect_ok(value_of(begin_writing(*store_, "test"))->commit(changed));
   expect_fall_back("is not as it was when the clone was kept");
 }
 
@@ -222,10 +225,10 @@ TEST_F(TrackingFallBack, ThePointBeforeHasNoSuchDiskOrAnotherSize) {
     point.disks[0].map.size = size;
     clock_.advance(std::chrono::seconds(5));
     point.name.time = clock_.now();
-    expect_ok(value_of(store_->begin_writing("test"))->commit(point));
+    expect_ok(value_of(begin_writing(*store_, "test"))->commit(point));
     change_record([&](TrackingRecord& record) {
       record.point = point.name.text();
-      record.point_hash = value_of(store_->point_hash(point.name));
+      record.point_hash = value_of(store_->points().hash_of(point.name));
     });
   };
   pretend("boot", kSize);
@@ -246,7 +249,7 @@ TEST_F(TrackingFallBack, TheStoreLostPacks) {
 }
 
 TEST_F(TrackingFallBack, TheIndexWasMadeAnew) {
-  value_of(store_->rebuild_index());
+  value_of(rebuild_index(*store_));
   expect_fall_back("its index was made anew");
 }
 
@@ -442,7 +445,7 @@ TEST_F(TrackingFallBack, AMissedChangeIsReportedLoudlyAndTrackingStaysOff) {
   const RecoveryPoint forged = value_of(take_backup(*store_, other, "web", clock_.now()));
   change_record([&](TrackingRecord& record) {
     record.point = forged.name.text();
-    record.point_hash = value_of(store_->point_hash(forged.name));
+    record.point_hash = value_of(store_->points().hash_of(forged.name));
   });
   // Built on it by tracking: wrong as well.
   back_up();

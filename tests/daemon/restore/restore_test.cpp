@@ -135,7 +135,7 @@ TEST_F(RestoreTest, CancellingWithRequestsUnderWayLeavesNothing) {
 
 TEST_F(RestoreTest, DamageIsReportedWithItsChunkAndLeavesNothing) {
   const RestoreTask task = back_up();
-  const auto reader = store_->open_disk(value_of(store_->load_point(task.point)).disks[0].map, "vm/root");
+  const auto reader = store_->open_disk(value_of(store_->points().load(task.point)).disks[0].map, "vm/root");
   const auto names = value_of(reader->chunk_names(0, reader->chunk_count()));
   for (const auto& entry : fs::recursive_directory_iterator(place_.path() / "packs")) {
     if (!entry.is_regular_file()) continue;

@@ -7,6 +7,8 @@
 #include "config/base/units.h"
 #include "daemon/queue/job.h"
 #include "daemon/restore/restore.h"
+#include "fs/store/write/ingest.h"
+#include "fs/store/write/store_writer.h"
 #include "tests/fs/store/verify/damaged_store.h"
 #include "tests/support/sandbox.h"
 
@@ -204,10 +206,10 @@ TEST_F(SalvageTest, ALostDiskDoesNotKeepTheOthersBack) {
   MemoryImage other(kMiB);
   other.fill_random(0, kChunk, 2);
   {
-    const auto writer = value_of(store_->begin_writing("test"));
+    const auto writer = value_of(begin_writing(*store_, "test"));
     point_.name = {"vm", test_time()};
-    point_.disks.push_back({"data", value_of(writer->ingest(other, {})).map, {}, {}});
-    point_.disks.push_back({"root", value_of(writer->ingest(image, {})).map, {}, {}});
+    point_.disks.push_back({"data", value_of(ingest_disk(*writer, other, {})).map, {}, {}});
+    point_.disks.push_back({"root", value_of(ingest_disk(*writer, image, {})).map, {}, {}});
     expect_ok(writer->commit(point_));
   }
   flip_chunk(0);  // of the first disk

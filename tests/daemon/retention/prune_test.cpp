@@ -13,6 +13,9 @@
 #include "daemon/queue/job.h"
 #include "daemon/service/engine.h"
 #include "daemon/service/local_service.h"
+#include "fs/store/create_store.h"
+#include "fs/store/store_state.h"
+#include "fs/store/write/writer_core.h"
 #include "tests/daemon/manual_clock.h"
 #include "tests/support/temporary_store.h"
 
@@ -40,7 +43,7 @@ class PruneJob : public testing::Test {
     NewKeySlot slot;
     slot.label = "test";
     slot.secret = SecretBytes::copy_of(as_bytes(std::string(32, 'k')));
-    expect_ok(Store::create(directory_.path() / "store", {}, {&slot, 1}));
+    expect_ok(create_store(directory_.path() / "store", {}, {&slot, 1}));
     settings_.file = directory_.path() / "cairn.yaml";
     settings_.store.path = directory_.path() / "store";
     settings_.store.key.key_file = key;
@@ -171,8 +174,8 @@ TEST_F(PruneJob, RemovesForGoodWhenTheTimeHasCome) {
   const json job = prune();
   EXPECT_EQ(job["result"]["totals"]["purged"], 1);
   EXPECT_THAT(names(PointsListed::deleted), SizeIs(0));
-  EXPECT_THAT(value_of(engine_->store().list_stored_points()), SizeIs(2));
-  EXPECT_THAT(value_of(engine_->store().tombstones()), SizeIs(1)) << "the point after it names it";
+  EXPECT_THAT(value_of(engine_->store().points().list_stored()), SizeIs(2));
+  EXPECT_THAT(value_of(engine_->store().points().tombstones()), SizeIs(1)) << "the point after it names it";
 }
 
 TEST_F(PruneJob, WithSoftDeleteOffCollectsAtOnceAfterTheBackup) {
@@ -183,7 +186,7 @@ TEST_F(PruneJob, WithSoftDeleteOffCollectsAtOnceAfterTheBackup) {
   const json job = back_up();
   EXPECT_EQ(job["result"]["totals"]["purged"], 1);
   EXPECT_TRUE(job["result"]["collection"].is_object());
-  EXPECT_THAT(value_of(engine_->store().list_stored_points()), SizeIs(2));
+  EXPECT_THAT(value_of(engine_->store().points().list_stored()), SizeIs(2));
 }
 
 TEST_F(PruneJob, DoesNotRemoveWhatIsBeingRead) {
@@ -193,9 +196,9 @@ TEST_F(PruneJob, DoesNotRemoveWhatIsBeingRead) {
   back_up_days(3);
   settings_.policies["default"].retention.daily = 2;
   engine_->replace_settings(settings_);
-  const PointName oldest = value_of(engine_->store().list_points()).front();
+  const PointName oldest = value_of(engine_->store().points().list()).front();
   {
-    const auto hold = value_of(engine_->store().hold_point(oldest));
+    const auto hold = value_of(engine_->store().points().hold(oldest));
     const json job = prune();
     EXPECT_EQ(job["state"], "Completed");
     EXPECT_EQ(job["result"]["totals"]["purged"], 0);
@@ -203,6 +206,30 @@ TEST_F(PruneJob, DoesNotRemoveWhatIsBeingRead) {
     EXPECT_THAT(names(), SizeIs(3));
   }
   EXPECT_EQ(prune()["result"]["totals"]["purged"], 1);
+}
+
+TEST_F(PruneJob, BesideARepairItRemovesPointsAndSaysWhyNoSpaceComesBack) {
+  settings_.policies["default"].soft_delete.reset();
+  settings_.policies["default"].retention.daily = 30;
+  open();
+  back_up_days(3);
+  settings_.policies["default"].retention.daily = 2;
+  engine_->replace_settings(settings_);
+  {
+    // What a repair does, from its beginning to its end.
+    const auto core = value_of(writer_core_of(engine_->store().state(), "repair"));
+    auto repair = core->collecting.take("a repair", "repair", "the store");
+    ASSERT_TRUE(repair) << repair.error().message();
+    const json job = prune();
+    EXPECT_EQ(job["state"], "CompletedWithWarnings") << job["error"].dump();
+    EXPECT_THAT(job["warnings"].dump(), HasSubstr("a repair is under way"));
+    EXPECT_EQ(job["result"]["collection"]["error"]["name"], "collection-blocked") << job["result"].dump();
+    EXPECT_EQ(job["result"]["totals"]["purged"], 1);
+    EXPECT_THAT(value_of(engine_->store().points().list_stored()), SizeIs(2));
+  }
+  const json after = prune();
+  EXPECT_EQ(after["state"], "Completed");
+  EXPECT_TRUE(after["result"]["collection"].contains("freed_bytes"));
 }
 
 TEST_F(PruneJob, AClockThatJumpedRemovesNothingAndFailsNoBackup) {
@@ -297,7 +324,7 @@ TEST_F(PruneJob, RemovesProtectionsThatAreOver) {
   (void)value_of(service().protect_point({"web@latest", false, clock_.now() + hours(1)}));
   pass(hours(2));
   prune();
-  EXPECT_THAT(value_of(engine_->store().list_protected_points()), SizeIs(0));
+  EXPECT_THAT(value_of(engine_->store().points().list_protected()), SizeIs(0));
 }
 
 TEST_F(PruneJob, WithSoftDeleteOffDeletingIsForGood) {
@@ -307,7 +334,7 @@ TEST_F(PruneJob, WithSoftDeleteOffDeletingIsForGood) {
   const json gone = value_of(service().delete_point(names()[0]));
   EXPECT_EQ(gone["purged"], true);
   EXPECT_EQ(gone["purge_after"], nullptr);
-  EXPECT_THAT(value_of(engine_->store().list_stored_points()), SizeIs(1));
+  EXPECT_THAT(value_of(engine_->store().points().list_stored()), SizeIs(1));
 }
 
 TEST_F(PruneJob, LeavesMachinesAloneThatAreNotInTheSettings) {
@@ -353,7 +380,7 @@ TEST_F(PruneJob, KeepsTheClockWithoutWritingItAtEveryLook) {
   EXPECT_EQ(before.st_ino, after.st_ino);
   pass(std::chrono::minutes(1));
   back_up();
-  EXPECT_EQ(value_of(engine_->store().clock_record())->last.now, clock_.now());
+  EXPECT_EQ(value_of(engine_->store().points().clock_record())->last.now, clock_.now());
 }
 
 TEST_F(PruneJob, OnlyOneByHandAtATime) {

@@ -21,6 +21,7 @@
 #include "daemon/queue/journal.h"
 #include "daemon/restore/restore.h"
 #include "daemon/service/engine.h"
+#include "fs/store/create_store.h"
 #include "tests/daemon/manual_clock.h"
 #include "tests/support/memory_image.h"
 #include "tests/support/temporary_store.h"
@@ -48,7 +49,7 @@ class LocalServiceTest : public testing::Test {
     }
     ASSERT_EQ(chmod(key_file.c_str(), 0600), 0);
     StoreParameters parameters;
-    expect_ok(Store::create(path("store"), parameters, {&slot, 1}));
+    expect_ok(create_store(path("store"), parameters, {&slot, 1}));
     settings_.file = path("cairn.yaml");
     settings_.store.path = path("store");
     settings_.store.key.key_file = key_file;
@@ -178,7 +179,7 @@ TEST_F(LocalServiceTest, TheDefinitionIsKeptAndAMissingOneIsAWarning) {
   std::ofstream(path("web.xml")) << "<domain/>";
   const auto engine = open_engine();
   EXPECT_EQ(back_up(engine->service(), "web")["state"], "Completed");
-  EXPECT_EQ(value_of(engine->store().load_point(value_of(engine->store().find_point("web@latest")))).definition,
+  EXPECT_EQ(value_of(engine->store().points().load(value_of(engine->store().points().find("web@latest")))).definition,
             "<domain/>");
   fs::remove(path("web.xml"));
   EXPECT_EQ(back_up(engine->service(), "web")["state"], "CompletedWithWarnings");
@@ -249,7 +250,7 @@ TEST_F(LocalServiceTest, ACancelledOrFailedRestoreLeavesNothing) {
   const auto engine = open_engine();
   back_up(engine->service(), "web");
   RestoreTask task;
-  task.point = value_of(engine->store().find_point("web@latest"));
+  task.point = value_of(engine->store().points().find("web@latest"));
   task.to = path("out");
   std::stop_source stop;
   stop.request_stop();
@@ -287,7 +288,7 @@ TEST_F(LocalServiceTest, ACancelledBackupMakesNoPoint) {
     return image;
   };
   EXPECT_EQ(run_backup(settings_.machines["web"], inputs, job).error().code, ErrorCode::cancelled);
-  EXPECT_TRUE(value_of(engine->store().list_points()).empty());
+  EXPECT_TRUE(value_of(engine->store().points().list()).empty());
 }
 
 TEST_F(LocalServiceTest, OpensAllDisksBeforeItReadsTheFirst) {
@@ -332,7 +333,7 @@ TEST_F(LocalServiceTest, ARestoredFileHasNoNameUntilItIsWhole) {
   for (const bool force : {false, true}) {
     std::ofstream(path("out") / "old.img") << "x";
     RestoreTask task;
-    task.point = value_of(engine->store().find_point("web@latest"));
+    task.point = value_of(engine->store().points().find("web@latest"));
     task.to = path("out");
     task.disk = "root";
     task.force = force;

@@ -24,6 +24,9 @@
 #include "config/base/unique_fd.h"
 #include "config/base/units.h"
 #include "fs/mount/mount_point.h"
+#include "fs/store/write/ingest.h"
+#include "fs/store/write/point_lifecycle.h"
+#include "fs/store/write/store_writer.h"
 #include "tests/support/memory_image.h"
 #include "tests/support/sandbox.h"
 #include "tests/support/temporary_store.h"
@@ -117,7 +120,7 @@ TEST_F(Session, ShowsDisksAsTheyWereBackedUp) {
   EXPECT_EQ(facts.st_nlink, 4U);
   EXPECT_EQ(filesystem::read_symlink(mount_ / "web-01" / "latest"), compact_time(test_time()));
   std::ifstream document(mount_ / "web-01" / "latest" / "recovery-point.json");
-  EXPECT_EQ(nlohmann::json::parse(document), to_json(value_of(store_->load_point(made.name))));
+  EXPECT_EQ(nlohmann::json::parse(document), to_json(value_of(store_->points().load(made.name))));
   struct statvfs usage{};
   ASSERT_EQ(statvfs(mount_.c_str(), &usage), 0);
   EXPECT_NE(usage.f_flag & ST_RDONLY, 0U);
@@ -127,8 +130,8 @@ TEST_F(Session, ShowsDisksAsTheyWereBackedUp) {
 TEST_F(Session, ShowsDefinitionsAndHeaders) {
   MemoryImage image = small_image();
   {
-    const auto writer = value_of(store_->begin_writing("test"));
-    const MapRecord map = value_of(writer->ingest(image, {})).map;
+    const auto writer = value_of(begin_writing(*store_, "test"));
+    const MapRecord map = value_of(ingest_disk(*writer, image, {})).map;
     RecoveryPoint made;
     made.name = {"web-01", test_time()};
     made.definition = "<domain type='kvm'/>\n";
@@ -280,7 +283,7 @@ TEST_F(Session, PointsComeAndGoWithoutRemounting) {
 
   const UniqueFd held(open(disk().c_str(), O_RDONLY | O_CLOEXEC));
   ASSERT_TRUE(held);
-  expect_ok(value_of(store_->begin_writing("test"))->remove_point({"web-01", test_time()}));
+  expect_ok(remove_point(*value_of(begin_writing(*store_, "test")), {"web-01", test_time()}));
   EXPECT_TRUE(happens([&] { return access(point().c_str(), F_OK) != 0 && errno == ENOENT; }));
   EXPECT_THAT(names_in(mount_ / "web-01"), Not(Contains(compact_time(test_time()))));
   Buffer bytes(4096);
@@ -290,7 +293,7 @@ TEST_F(Session, PointsComeAndGoWithoutRemounting) {
   struct stat facts{};
   EXPECT_EQ(fstat(held.get(), &facts), 0);
 
-  expect_ok(value_of(store_->begin_writing("test"))->remove_point({"web-01", test_time(60)}));
+  expect_ok(remove_point(*value_of(begin_writing(*store_, "test")), {"web-01", test_time(60)}));
   EXPECT_TRUE(happens([&] { return names_in(mount_).size() == 2; }));
   EXPECT_TRUE(happens([&] { return access((mount_ / "web-01").c_str(), F_OK) != 0; }));
 }
@@ -305,7 +308,7 @@ TEST_F(Session, RefreshShowsNewPointsAtOnce) {
   backup(image, 60);
   session_->refresh();
   EXPECT_EQ(filesystem::read_symlink(mount_ / "web-01" / "latest"), compact_time(test_time(60)));
-  expect_ok(value_of(store_->begin_writing("test"))->remove_point({"web-01", test_time()}));
+  expect_ok(remove_point(*value_of(begin_writing(*store_, "test")), {"web-01", test_time()}));
   session_->refresh();
   EXPECT_NE(access(point().c_str(), F_OK), 0);
 }

@@ -10,6 +10,9 @@
 #include "config/base/units.h"
 #include "fs/io/local_backend.h"
 #include "fs/store/index/index.h"
+#include "fs/store/verify/rebuild_index.h"
+#include "fs/store/write/ingest.h"
+#include "fs/store/write/store_writer.h"
 #include "tests/fs/store/stored_disk.h"
 #include "tests/support/memory_backend.h"
 #include "tests/support/memory_image.h"
@@ -56,11 +59,11 @@ class Scene {
   // next backup succeeds.
   void check(bool reported, bool index_lost) {
     const auto store = place_.open();
-    if (index_lost) value_of(store->rebuild_index());
+    if (index_lost) value_of(rebuild_index(*store));
     {
-      value_of(store->begin_writing("recovery"));
+      value_of(begin_writing(*store, "recovery"));
     }  // as the daemon's next backup does
-    const auto points = value_of(store->list_points());
+    const auto points = value_of(store->points().list());
     ASSERT_GE(points.size(), reported ? 2U : 1U);
     ASSERT_LE(points.size(), 2U);
     expect_same(*store, points[0], first_);
@@ -109,15 +112,15 @@ TEST(WriterFailure, StaysAFailureForEveryoneWhoSharesTheWriter) {
   const auto backend =
       std::make_shared<FaultyBackend>(std::make_shared<LocalBackend>(place.path()), UINT64_MAX, CutAt::before_effect);
   const auto store = value_of(Store::open(place.path(), backend, TemporaryStore::key()));
-  const auto writer = value_of(store->begin_writing("test"));
+  const auto writer = value_of(begin_writing(*store, "test"));
   backend->cut_now();
   MemoryImage image(64 * kMiB);
   image.fill_random(0, 64 * kMiB, 1);
   // Packs are written beside the reading: on a busy machine it is the flush that learns of the failure.
-  EXPECT_FALSE(writer->ingest(image, {}) && writer->flush());
+  EXPECT_FALSE(ingest_disk(*writer, image, {}) && writer->flush());
   MemoryImage other(kMiB);
   other.fill_random(0, kMiB, 2);
-  EXPECT_FALSE(writer->ingest(other, {}) && writer->flush());
+  EXPECT_FALSE(ingest_disk(*writer, other, {}) && writer->flush());
   RecoveryPoint point;
   point.name = {"vm", test_time()};
   EXPECT_FALSE(writer->commit(point));

@@ -8,7 +8,9 @@
 #include <fstream>
 
 #include "config/base/units.h"
+#include "fs/store/create_store.h"
 #include "fs/store/index/index.h"
+#include "fs/store/verify/rebuild_index.h"
 #include "tests/support/memory_image.h"
 #include "tests/support/temporary_store.h"
 
@@ -66,7 +68,7 @@ class Golden : public testing::TestWithParam<GoldenStore> {
     StoreParameters parameters;
     parameters.chunk_size = kMinChunkSize;
     parameters.algorithm = GetParam().algorithm;
-    expect_ok(Store::create(path, parameters, {&slot, 1}));
+    expect_ok(create_store(path, parameters, {&slot, 1}));
     const auto store = value_of(Store::open(path, {KeySlotType::key_file, golden_key(), "golden key"}));
     MemoryImage image = golden_image(GetParam().version);
     value_of(take_backup(*store, image, "golden", test_time()));
@@ -81,10 +83,10 @@ TEST_P(Golden, StillOpensAndReadsTheSame) {
   std::filesystem::copy(kGolden / name(), path, std::filesystem::copy_options::recursive);
   const auto store = value_of(Store::open(path, {KeySlotType::key_file, golden_key(), "golden key"}));
   EXPECT_EQ(store->info().algorithm, GetParam().algorithm);
-  const RebuildReport report = value_of(store->rebuild_index());
+  const RebuildReport report = value_of(rebuild_index(*store));
   EXPECT_EQ(report.packs, 1U);
   EXPECT_EQ(report.records, GetParam().version == 1 ? 3U : 4U);
-  const RecoveryPoint point = value_of(store->load_point({"golden", test_time()}));
+  const RecoveryPoint point = value_of(store->points().load({"golden", test_time()}));
   ASSERT_EQ(point.disks.size(), 1U);
   const MemoryImage image = golden_image(GetParam().version);
   Buffer bytes(image.size());
@@ -98,7 +100,7 @@ TEST_P(Golden, NamesChunksTheSame) {
   const auto path = directory.path() / "store";
   std::filesystem::copy(kGolden / name(), path, std::filesystem::copy_options::recursive);
   const auto store = value_of(Store::open(path, {KeySlotType::key_file, golden_key(), "golden key"}));
-  value_of(store->rebuild_index());
+  value_of(rebuild_index(*store));
   MemoryImage image = golden_image(GetParam().version);
   EXPECT_EQ(value_of(take_backup(*store, image, "golden", test_time(1))).new_bytes, 0U);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "fs/store/store.h"
+#include "fs/store/create_store.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,6 +13,10 @@
 #include "config/base/units.h"
 #include "fs/io/local_backend.h"
 #include "fs/store/index/index.h"
+#include "fs/store/verify/rebuild_index.h"
+#include "fs/store/write/ingest.h"
+#include "fs/store/write/point_lifecycle.h"
+#include "fs/store/write/store_writer.h"
 #include "tests/fs/store/stored_disk.h"
 #include "tests/support/memory_image.h"
 #include "tests/support/temporary_store.h"
@@ -42,7 +47,7 @@ TEST(Store, GivesBackWhatWasStored) {
   EXPECT_EQ(read_all(*store, point.disks[0].map), image.content(0, image.size()));
 
   const auto again = place.open();
-  const RecoveryPoint loaded = value_of(again->load_point(point.name));
+  const RecoveryPoint loaded = value_of(again->points().load(point.name));
   EXPECT_EQ(read_all(*again, loaded.disks[0].map), image.content(0, image.size()));
 }
 
@@ -126,13 +131,13 @@ TEST(Store, CompressesPlainDataButNotCiphertext) {
   EXPECT_LT(point.stored_bytes, kMiB / 2);
   EXPECT_EQ(read_all(*store, point.disks[0].map), words);
 
-  const auto writer = value_of(store->begin_writing("test"));
+  const auto writer = value_of(begin_writing(*store, "test"));
   MemoryImage same(kMiB);
   std::reverse(words.begin(), words.end());
   same.write(0, words);
   IngestOptions options;
   options.ciphertext = {{0, kMiB}};
-  EXPECT_GT(value_of(writer->ingest(same, options)).stored_bytes, kMiB);
+  EXPECT_GT(value_of(ingest_disk(*writer, same, options)).stored_bytes, kMiB);
 }
 
 TEST(Store, ReusesWhatACancelledBackupStored) {
@@ -141,7 +146,7 @@ TEST(Store, ReusesWhatACancelledBackupStored) {
   image.fill_random(0, 40 * kMiB, 1);
   {
     const auto store = place.open();
-    const auto writer = value_of(store->begin_writing("test"));
+    const auto writer = value_of(begin_writing(*store, "test"));
     std::stop_source stop;
     IngestOptions options;
     options.workers = 2;
@@ -150,13 +155,13 @@ TEST(Store, ReusesWhatACancelledBackupStored) {
       if (offset >= 20 * kMiB) stop.request_stop();
       return {};
     };
-    const auto outcome = writer->ingest(image, options);
+    const auto outcome = ingest_disk(*writer, image, options);
     ASSERT_FALSE(outcome);
     EXPECT_EQ(outcome.error().code, ErrorCode::cancelled);
   }
   image.before_read = nullptr;
   const auto store = place.open();
-  EXPECT_THAT(value_of(store->list_points()), IsEmpty());
+  EXPECT_THAT(value_of(store->points().list()), IsEmpty());
   const RecoveryPoint point = value_of(take_backup(*store, image, "vm", test_time()));
   EXPECT_LE(point.new_bytes, (20 + 8) * kMiB);  // at most the 8 blocks that were on their way are stored anew
   EXPECT_EQ(read_all(*store, point.disks[0].map), image.content(0, image.size()));
@@ -213,9 +218,9 @@ TEST(Store, RebuildsTheIndexFromThePacksAlone) {
   const auto reader = fresh->open_disk(point.disks[0].map, "test");
   Buffer bytes(10);
   EXPECT_EQ(reader->read(0, bytes).error().code, ErrorCode::index_missing);
-  EXPECT_EQ(fresh->begin_writing("test").error().code, ErrorCode::index_missing);
+  EXPECT_EQ(begin_writing(*fresh, "test").error().code, ErrorCode::index_missing);
 
-  const RebuildReport report = value_of(fresh->rebuild_index());
+  const RebuildReport report = value_of(rebuild_index(*fresh));
   EXPECT_EQ(report.packs, files_in(place.path() / "packs").size());
   EXPECT_THAT(report.damaged_packs, IsEmpty());
   EXPECT_EQ(read_all(*fresh, point.disks[0].map), image.content(0, image.size()));
@@ -239,9 +244,9 @@ TEST(Store, AGarbledOrShortenedIndexIsDamagedAndCanBeRebuilt) {
   for (const std::uintmax_t size : {std::uintmax_t{0}, std::uintmax_t{100}, std::filesystem::file_size(data) / 2}) {
     std::filesystem::resize_file(data, size);
     const auto store = place.open();
-    EXPECT_EQ(store->begin_writing("test").error().code, ErrorCode::index_damaged) << size;
-    EXPECT_EQ(value_of(store->rebuild_index()).damaged_packs.size(), 0U);
-    value_of(store->begin_writing("test"));
+    EXPECT_EQ(begin_writing(*store, "test").error().code, ErrorCode::index_damaged) << size;
+    EXPECT_EQ(value_of(rebuild_index(*store)).damaged_packs.size(), 0U);
+    value_of(begin_writing(*store, "test"));
   }
 }
 
@@ -277,16 +282,16 @@ TEST(Store, ADamagedPointIsDistinctAndAloneAffected) {
   const auto file = place.path() / "points" / first.name.text();
   for (const std::uint64_t offset : {0U, 9U, 13U, 20U, 40U, 100U}) {
     flip_byte(file, offset);
-    const auto loaded = store->load_point(first.name);
+    const auto loaded = store->points().load(first.name);
     ASSERT_FALSE(loaded) << offset;
     EXPECT_TRUE(loaded.error().code == ErrorCode::point_damaged || loaded.error().code == ErrorCode::store_too_new)
         << offset;
     flip_byte(file, offset);
   }
-  EXPECT_TRUE(store->load_point(second.name));
+  EXPECT_TRUE(store->points().load(second.name));
   // Under another's name it is not accepted either.
   std::filesystem::rename(place.path() / "points" / second.name.text(), file);
-  EXPECT_EQ(store->load_point(first.name).error().code, ErrorCode::point_damaged);
+  EXPECT_EQ(store->points().load(first.name).error().code, ErrorCode::point_damaged);
 }
 
 TEST(Store, EachPointNamesThePreviousOneByItsHash) {
@@ -314,13 +319,13 @@ TEST(Store, LocksOutASecondWriterAndSaysWhoHasIt) {
   const TemporaryStore place;
   const auto store = place.open();
   const auto other = place.open();
-  const auto writer = value_of(store->begin_writing("backup"));
-  EXPECT_TRUE(store->begin_writing("backup"));  // the lock is the store's, and each has a writer of its own
-  const auto refused = other->begin_writing("backup");
+  const auto writer = value_of(begin_writing(*store, "backup"));
+  EXPECT_TRUE(begin_writing(*store, "backup"));  // the lock is the store's, and each has a writer of its own
+  const auto refused = begin_writing(*other, "backup");
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::store_locked);
   EXPECT_THAT(refused.error().message(), HasSubstr("backup (pid " + std::to_string(getpid())));
-  EXPECT_TRUE(other->list_points());
+  EXPECT_TRUE(other->points().list());
 }
 
 TEST(Store, TheLockIsFreeWhenTheWriterIsGone) {
@@ -328,9 +333,9 @@ TEST(Store, TheLockIsFreeWhenTheWriterIsGone) {
   const auto store = place.open();
   const auto other = place.open();
   {
-    value_of(store->begin_writing("backup"));
+    value_of(begin_writing(*store, "backup"));
   }
-  EXPECT_TRUE(other->begin_writing("backup"));
+  EXPECT_TRUE(begin_writing(*other, "backup"));
 }
 
 TEST(Store, WritersOfOneStoreShareTheLockFromManyThreads) {
@@ -351,7 +356,7 @@ TEST(Store, WritersOfOneStoreShareTheLockFromManyThreads) {
     });
   threads.clear();
   EXPECT_EQ(failures, 0);
-  EXPECT_THAT(value_of(store->list_points()), SizeIs(20));
+  EXPECT_THAT(value_of(store->points().list()), SizeIs(20));
 }
 
 TEST(Store, RefusesAWrongKey) {
@@ -401,12 +406,12 @@ TEST(Store, IsNotMadeWhereSomethingIs) {
   slot.label = "test";
   slot.secret = SecretBytes::random(32);
   std::ofstream(directory.path() / "precious.txt") << "mine";
-  EXPECT_EQ(Store::create(directory.path(), {}, {&slot, 1}).error().code, ErrorCode::store_exists);
+  EXPECT_EQ(create_store(directory.path(), {}, {&slot, 1}).error().code, ErrorCode::store_exists);
   EXPECT_THAT(files_in(directory.path()), SizeIs(1));
-  EXPECT_EQ(Store::create(directory.path() / "a" / "b", {}, {&slot, 1}).error().code, ErrorCode::target_missing);
+  EXPECT_EQ(create_store(directory.path() / "a" / "b", {}, {&slot, 1}).error().code, ErrorCode::target_missing);
   StoreParameters odd;
   odd.chunk_size = 100'000;
-  EXPECT_EQ(Store::create(directory.path() / "a", odd, {&slot, 1}).error().code, ErrorCode::used_wrongly);
+  EXPECT_EQ(create_store(directory.path() / "a", odd, {&slot, 1}).error().code, ErrorCode::used_wrongly);
 }
 
 TEST(Store, KeysAreAddedAndRemovedButNeverTheLast) {
@@ -417,14 +422,14 @@ TEST(Store, KeysAreAddedAndRemovedButNeverTheLast) {
   recovery.type = KeySlotType::recovery;
   recovery.label = "paper";
   recovery.recovery_public = pair.public_half;
-  expect_ok(store->add_key_slot(recovery));
-  EXPECT_EQ(store->add_key_slot(recovery).error().code, ErrorCode::key_slot_exists);
+  expect_ok(store->keys().add_slot(recovery));
+  EXPECT_EQ(store->keys().add_slot(recovery).error().code, ErrorCode::key_slot_exists);
   UnlockKey paper{KeySlotType::recovery, SecretBytes::copy_of(pair.secret.reveal()), "paper"};
   EXPECT_TRUE(Store::open(place.path(), paper));
-  EXPECT_EQ(store->remove_key_slot("nobody").error().code, ErrorCode::no_such_key_slot);
-  expect_ok(store->remove_key_slot("test"));
+  EXPECT_EQ(store->keys().remove_slot("nobody").error().code, ErrorCode::no_such_key_slot);
+  expect_ok(store->keys().remove_slot("test"));
   EXPECT_EQ(Store::open(place.path(), TemporaryStore::key()).error().code, ErrorCode::wrong_key);
-  EXPECT_EQ(store->remove_key_slot("paper").error().code, ErrorCode::last_key_slot);
+  EXPECT_EQ(store->keys().remove_slot("paper").error().code, ErrorCode::last_key_slot);
   EXPECT_TRUE(Store::open(place.path(), paper));
 }
 
@@ -434,14 +439,14 @@ TEST(Store, FindsPointsByNamePrefixAndLatest) {
   MemoryImage image(0);
   const auto first = value_of(take_backup(*store, image, "web-01", test_time()));
   const auto second = value_of(take_backup(*store, image, "web-01", test_time(86400)));
-  EXPECT_EQ(value_of(store->find_point("web-01@latest")), second.name);
-  EXPECT_EQ(value_of(store->find_point(first.name.text())), first.name);
-  EXPECT_EQ(value_of(store->find_point("web-01@" + first.name.stamp().substr(0, 8))), first.name);
-  EXPECT_EQ(store->find_point("web-01@20").error().code, ErrorCode::ambiguous_point);
-  EXPECT_EQ(store->find_point("web-01@1999").error().code, ErrorCode::no_such_point);
-  EXPECT_THAT(store->find_point("wbe-01@latest").error().message(), HasSubstr("did you mean web-01"));
+  EXPECT_EQ(value_of(store->points().find("web-01@latest")), second.name);
+  EXPECT_EQ(value_of(store->points().find(first.name.text())), first.name);
+  EXPECT_EQ(value_of(store->points().find("web-01@" + first.name.stamp().substr(0, 8))), first.name);
+  EXPECT_EQ(store->points().find("web-01@20").error().code, ErrorCode::ambiguous_point);
+  EXPECT_EQ(store->points().find("web-01@1999").error().code, ErrorCode::no_such_point);
+  EXPECT_THAT(store->points().find("wbe-01@latest").error().message(), HasSubstr("did you mean web-01"));
   for (const char* wrong : {"", "web-01", "@latest", "web-01@"})
-    EXPECT_EQ(store->find_point(wrong).error().code, ErrorCode::used_wrongly) << wrong;
+    EXPECT_EQ(store->points().find(wrong).error().code, ErrorCode::used_wrongly) << wrong;
 }
 
 TEST(Store, APointThatWasRemovedIsGone) {
@@ -449,11 +454,11 @@ TEST(Store, APointThatWasRemovedIsGone) {
   const auto store = place.open();
   MemoryImage image(0);
   const auto point = value_of(take_backup(*store, image, "vm", test_time()));
-  const auto writer = value_of(store->begin_writing("test"));
-  expect_ok(writer->remove_point(point.name));
-  EXPECT_EQ(writer->remove_point(point.name).error().code, ErrorCode::point_missing);
-  EXPECT_THAT(value_of(store->list_points()), IsEmpty());
-  EXPECT_EQ(store->load_point(point.name).error().code, ErrorCode::point_missing);
+  const auto writer = value_of(begin_writing(*store, "test"));
+  expect_ok(remove_point(*writer, point.name));
+  EXPECT_EQ(remove_point(*writer, point.name).error().code, ErrorCode::point_missing);
+  EXPECT_THAT(value_of(store->points().list()), IsEmpty());
+  EXPECT_EQ(store->points().load(point.name).error().code, ErrorCode::point_missing);
 }
 
 TEST(Store, PassesOverFilesThatAreNotItsOwn) {
@@ -462,19 +467,19 @@ TEST(Store, PassesOverFilesThatAreNotItsOwn) {
   MemoryImage image(kMiB);
   image.fill_random(0, kMiB, 1);
   const auto point = value_of(take_backup(*store, image, "web..01", test_time()));
-  const std::uint64_t packs = value_of(store->usage()).packs;
+  const std::uint64_t packs = value_of(count_usage(*store)).packs;
   std::filesystem::create_directory(place.path() / "packs" / "zz");
   for (const char* stray :
        {"packs/zz/x..y", "packs/README", "points/..hidden", "points/a..b@20261121T020000Z", "points/x"})
     std::ofstream(place.path() / stray) << "not ours";
   const auto again = place.open();
-  EXPECT_EQ(value_of(again->usage()).packs, packs);
-  EXPECT_EQ(value_of(again->rebuild_index()).packs, packs);
-  value_of(again->begin_writing("test"));
-  EXPECT_THAT(value_of(again->list_points()), SizeIs(2));  // the damaged one is named, not hidden
-  EXPECT_EQ(again->load_point({"a..b", *parse_compact_time("20261121T020000Z")}).error().code,
+  EXPECT_EQ(value_of(count_usage(*again)).packs, packs);
+  EXPECT_EQ(value_of(rebuild_index(*again)).packs, packs);
+  value_of(begin_writing(*again, "test"));
+  EXPECT_THAT(value_of(again->points().list()), SizeIs(2));  // the damaged one is named, not hidden
+  EXPECT_EQ(again->points().load({"a..b", *parse_compact_time("20261121T020000Z")}).error().code,
             ErrorCode::point_damaged);
-  EXPECT_EQ(read_all(*again, value_of(again->load_point(point.name)).disks[0].map), image.content(0, kMiB));
+  EXPECT_EQ(read_all(*again, value_of(again->points().load(point.name)).disks[0].map), image.content(0, kMiB));
 }
 
 TEST(Store, ReadersFollowPacksThatCameAndWent) {

@@ -16,7 +16,7 @@ namespace cairn {
 
 // The first disk of the point equals the image, byte for byte.
 inline void expect_same(Store& store, const PointName& name, const MemoryImage& image) {
-  const RecoveryPoint point = value_of(store.load_point(name));
+  const RecoveryPoint point = value_of(store.points().load(name));
   Buffer bytes(image.size());
   const auto got = store.open_disk(point.disks.at(0).map, name.text())->read(0, bytes);
   ASSERT_TRUE(got) << got.error().message();

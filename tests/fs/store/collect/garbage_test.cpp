@@ -13,6 +13,11 @@
 #include "config/base/log.h"
 #include "config/base/units.h"
 #include "fs/io/local_backend.h"
+#include "fs/store/store.h"
+#include "fs/store/verify/rebuild_index.h"
+#include "fs/store/write/ingest.h"
+#include "fs/store/write/point_lifecycle.h"
+#include "fs/store/write/store_writer.h"
 #include "tests/fs/store/stored_disk.h"
 #include "tests/support/memory_backend.h"
 #include "tests/support/memory_image.h"
@@ -40,9 +45,9 @@ class Collecting : public testing::Test {
   PointName take(MemoryImage& image, const std::string& machine, int seconds) {
     return value_of(take_backup(*store_, image, machine, test_time(seconds))).name;
   }
-  void remove(const PointName& point) { expect_ok(value_of(store_->begin_writing("test"))->remove_point(point)); }
+  void remove(const PointName& point) { expect_ok(remove_point(*value_of(begin_writing(*store_, "test")), point)); }
   Result<CollectReport> collect(const CollectOptions& options = {}) {
-    return value_of(store_->begin_writing("collection"))->collect_garbage(options);
+    return collect_garbage(*value_of(begin_writing(*store_, "collection")), options);
   }
 
   TemporaryStore place_;
@@ -83,9 +88,9 @@ TEST_F(Collecting, GivesBackWhatARemovedPointAloneNeeded) {
   EXPECT_EQ(pack_bytes(place_.path()), alone);
   expect_same(*store_, first, one);
   // The index has forgotten them: what it says is what a new one would say.
-  const std::uint64_t records = value_of(store_->usage()).chunks;
-  value_of(store_->rebuild_index());
-  EXPECT_EQ(value_of(store_->usage()).chunks, records);
+  const std::uint64_t records = value_of(count_usage(*store_)).chunks;
+  value_of(rebuild_index(*store_));
+  EXPECT_EQ(value_of(count_usage(*store_)).chunks, records);
   EXPECT_EQ(value_of(collect()).removed_packs, 0U);
 }
 
@@ -102,14 +107,14 @@ TEST_F(Collecting, RewritesAPackOfWhichLittleIsNeeded) {
   EXPECT_LT(pack_bytes(place_.path()), 3 * kMiB);
   expect_same(*store_, little, part);
   EXPECT_EQ(value_of(collect()).removed_packs, 0U);  // it is done
-  value_of(store_->rebuild_index());
+  value_of(rebuild_index(*store_));
   expect_same(*store_, little, part);
 }
 
 TEST_F(Collecting, LeavesWhatABackupThatRunsHasStored) {
   MemoryImage image = random_image(1);
-  const auto writer = value_of(store_->begin_writing("backup"));
-  const IngestReport stored = value_of(writer->ingest(image, {}));
+  const auto writer = value_of(begin_writing(*store_, "backup"));
+  const IngestReport stored = value_of(ingest_disk(*writer, image, {}));
   expect_ok(writer->flush());  // in packs, in the index, in no point
   const CollectReport report = value_of(collect());
   EXPECT_EQ(report.removed_packs + report.waiting_packs, 0U);
@@ -124,8 +129,8 @@ TEST_F(Collecting, LeavesWhatABackupThatRunsHasStored) {
 TEST_F(Collecting, LeavesWhatABackupThatRunsCountsOn) {
   MemoryImage image = random_image(1);
   remove(take(image, "gone", 0));
-  auto writer = value_of(store_->begin_writing("backup"));
-  const IngestReport stored = value_of(writer->ingest(image, {}));
+  auto writer = value_of(begin_writing(*store_, "backup"));
+  const IngestReport stored = value_of(ingest_disk(*writer, image, {}));
   EXPECT_EQ(stored.new_bytes, 0U);
   const CollectReport first = value_of(collect());
   EXPECT_EQ(first.removed_packs, 0U);
@@ -142,14 +147,14 @@ TEST_F(Collecting, LeavesWhatABackupThatRunsCountsOn) {
   expect_same(*store_, point.name, image);
   value_of(collect());
   expect_same(*store_, point.name, image);
-  value_of(store_->rebuild_index());
+  value_of(rebuild_index(*store_));
   expect_same(*store_, point.name, image);
 }
 
 TEST_F(Collecting, ABackupThatBeginsLaterDoesNotCountOnWhatWaits) {
   MemoryImage image = random_image(1);
   remove(take(image, "gone", 0));
-  auto old_writer = value_of(store_->begin_writing("a long backup"));
+  auto old_writer = value_of(begin_writing(*store_, "a long backup"));
   EXPECT_GT(value_of(collect()).waiting_packs, 0U);
   const PointName later = take(image, "vm", 1);
   expect_same(*store_, later, image);
@@ -164,7 +169,7 @@ TEST_F(Collecting, AfterARestartNobodyIsWaitedFor) {
   const PointName kept = take(other, "kept", 0);
   remove(take(image, "gone", 0));
   {
-    const auto writer = value_of(store_->begin_writing("a backup that dies"));
+    const auto writer = value_of(begin_writing(*store_, "a backup that dies"));
     EXPECT_GT(value_of(collect()).waiting_packs, 0U);
   }
   store_ = place_.open();
@@ -219,7 +224,7 @@ TEST_F(Collecting, ReadersGoOnThroughRewriting) {
   const auto other_process = place_.open();  // has packs of its own open
   for (Store* store : {store_.get(), other_process.get()})
     readers.emplace_back([&, store] {
-      const RecoveryPoint point = value_of(store->load_point(kept));
+      const RecoveryPoint point = value_of(store->points().load(kept));
       while (!stop) {
         Buffer bytes(part.size());
         const auto got = store->open_disk(point.disks.at(0).map, "kept")->read(0, bytes);
@@ -281,27 +286,27 @@ TEST_P(CollectionCrash, EveryCutLeavesWhatIsNeeded) {
       kept = value_of(take_backup(*store, kept_image, "kept", test_time(0))).name;
       const PointName all = value_of(take_backup(*store, whole, "all", test_time(1))).name;
       little = value_of(take_backup(*store, part, "little", test_time(2))).name;
-      expect_ok(value_of(store->begin_writing("test"))->remove_point(all));
+      expect_ok(remove_point(*value_of(begin_writing(*store, "test")), all));
     }
     {
       const auto backend =
           std::make_shared<FaultyBackend>(std::make_shared<LocalBackend>(place.path()), cut, GetParam());
       const auto store = Store::open(place.path(), backend, TemporaryStore::key());
       if (store) {
-        const auto writer = (*store)->begin_writing("collection");
-        if (writer) static_cast<void>((*writer)->collect_garbage({}).has_value());
+        const auto writer = begin_writing(**store, "collection");
+        if (writer) static_cast<void>(collect_garbage(**writer, {}).has_value());
       }
       finished = backend->calls() <= cut;
     }
     const auto store = place.open();
     expect_same(*store, kept, kept_image);
     expect_same(*store, little, part);
-    const CollectReport again = value_of(value_of(store->begin_writing("collection"))->collect_garbage({}));
+    const CollectReport again = value_of(collect_garbage(*value_of(begin_writing(*store, "collection")), {}));
     EXPECT_EQ(again.waiting_packs, 0U);
     EXPECT_LT(pack_bytes(place.path()), kDisk + 3 * kMiB);
     expect_same(*store, kept, kept_image);
     expect_same(*store, little, part);
-    value_of(store->rebuild_index());
+    value_of(rebuild_index(*store));
     expect_same(*store, little, part);
     if (testing::Test::HasFailure()) break;
   }

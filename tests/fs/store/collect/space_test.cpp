@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 
 #include "config/base/units.h"
+#include "fs/store/write/point_lifecycle.h"
+#include "fs/store/write/store_writer.h"
 #include "tests/support/memory_image.h"
 #include "tests/support/temporary_store.h"
 
@@ -72,12 +74,12 @@ TEST_F(Space, TellsBeforehandWhatAPruneFrees) {
   take("kept", 1, 10, 5, 0);
   const PointName due = take("due", 2, 20, 5, 1);
   const PointName gone = take("gone", 3, 7, 5, 2);
-  expect_ok(value_of(store_->begin_writing("test"))->remove_point(gone));
+  expect_ok(remove_point(*value_of(begin_writing(*store_, "test")), gone));
   const SpaceReport report = measure({due});
   EXPECT_EQ(report.points, 1U);
   EXPECT_GT(report.reclaimable, 27 * kSealed);
-  expect_ok(value_of(store_->begin_writing("test"))->remove_point(due));
-  const CollectReport freed = value_of(value_of(store_->begin_writing("test"))->collect_garbage({}));
+  expect_ok(remove_point(*value_of(begin_writing(*store_, "test")), due));
+  const CollectReport freed = value_of(collect_garbage(*value_of(begin_writing(*store_, "test")), {}));
   EXPECT_EQ(report.next_prune_frees, freed.freed_bytes);
   EXPECT_LT(measure().reclaimable, 8192U);
 }

@@ -119,7 +119,7 @@ TEST_F(PackReading, ADiskIsReadInPartsAsAWhole) {
   image.fill_random(7ULL * kChunk + 100, 5ULL * kChunk, 2);
   image.fill_random(20ULL * kChunk, 3000, 3);
   const PointName name = value_of(take_backup(*store, image, "vm", test_time())).name;
-  const auto disk = store->open_disk(value_of(store->load_point(name)).disks.at(0).map, "vm/root");
+  const auto disk = store->open_disk(value_of(store->points().load(name)).disks.at(0).map, "vm/root");
   std::mt19937_64 random(2);
   for (int round = 0; round < 500; ++round) {
     const std::uint64_t offset = random() % image.size();

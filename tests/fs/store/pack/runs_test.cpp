@@ -172,7 +172,7 @@ TEST(FetchAll, GivesAChunkThatIsAskedForTwiceTwice) {
   const auto names = value_of(reader->chunk_names(5, 1));
   const ChunkName twice[] = {names[0], names[0]};
   std::vector<std::size_t> got;
-  store->fetch_all(RecordKind::chunk, twice, [&](std::size_t i, Result<SharedBuffer> outcome) {
+  store->chunks().fetch_all(RecordKind::chunk, twice, [&](std::size_t i, Result<SharedBuffer> outcome) {
     ASSERT_TRUE(outcome);
     EXPECT_EQ((*outcome)->size(), kMinChunkSize);
     got.push_back(i);
@@ -223,13 +223,13 @@ TEST(FetchAll, AMissingPackFailsItsChunksAlone) {
   const auto hear = [&](std::size_t i, Result<SharedBuffer> outcome) {
     outcomes[i] = outcome ? ErrorCode::internal : outcome.error().code;
   };
-  store->fetch_all(RecordKind::chunk, asked, hear);
+  store->chunks().fetch_all(RecordKind::chunk, asked, hear);
   EXPECT_THAT(outcomes, ElementsAre(std::pair(0, ErrorCode::internal), std::pair(1, ErrorCode::chunk_missing),
                                     std::pair(2, ErrorCode::internal)));
   for (const auto& pack : t.packs) std::filesystem::remove(pack);
   const auto again = t.open();
   outcomes.clear();
-  again->fetch_all(RecordKind::chunk, asked, hear);
+  again->chunks().fetch_all(RecordKind::chunk, asked, hear);
   EXPECT_THAT(outcomes, ElementsAre(std::pair(0, ErrorCode::object_missing), std::pair(1, ErrorCode::chunk_missing),
                                     std::pair(2, ErrorCode::object_missing)));
 }

@@ -13,6 +13,8 @@
 #include "fs/store/point/mark_files.h"
 #include "fs/store/store_state.h"
 #include "fs/store/verify/verify_points.h"
+#include "fs/store/write/point_lifecycle.h"
+#include "fs/store/write/store_writer.h"
 #include "tests/fs/store/stored_disk.h"
 #include "tests/support/memory_backend.h"
 #include "tests/support/temporary_store.h"
@@ -64,7 +66,7 @@ class PointMarks : public testing::Test {
   void TearDown() override { redirect_log(nullptr); }
 
   static void commit(Store& store, const PointName& name, std::optional<UtcTime> immutable_until = {}) {
-    const auto writer = value_of(store.begin_writing("test"));
+    const auto writer = value_of(begin_writing(store, "test"));
     RecoveryPoint point;
     point.name = name;
     point.immutable_until = immutable_until;
@@ -75,20 +77,20 @@ class PointMarks : public testing::Test {
   }
   static Deletion deletion(const PointName& name) { return {name, kNow, kNow + days(14), "by hand"}; }
   static Result<void> remove(Store& store, const PointName& name) {
-    return value_of(store.begin_writing("test"))->delete_point(deletion(name), kNow);
+    return delete_point(*value_of(begin_writing(store, "test")), deletion(name), kNow);
   }
   static Result<void> purge(Store& store, const PointName& name) {
-    return value_of(store.begin_writing("test"))->purge_point(name, "test", kNow, kNow);
+    return purge_point(*value_of(begin_writing(store, "test")), name, "test", kNow, kNow);
   }
   // From the newest point back: each predecessor is there, or a tombstone with the hash that is named stands for it.
   // Empty: explained.
   static std::string gap_in(Store& store) {
     std::map<std::string, Tombstone> stones;
-    for (const Tombstone& stone : value_of(store.tombstones())) stones[stone.point.text()] = stone;
+    for (const Tombstone& stone : value_of(store.points().tombstones())) stones[stone.point.text()] = stone;
     std::set<std::string> there;
-    for (const PointName& name : value_of(store.list_stored_points())) there.insert(name.text());
+    for (const PointName& name : value_of(store.points().list_stored())) there.insert(name.text());
     for (const std::string& start : there) {
-      const RecoveryPoint point = value_of(store.load_point(*PointName::parse(start)));
+      const RecoveryPoint point = value_of(store.points().load(*PointName::parse(start)));
       std::string name = point.previous_name;
       std::string hash = point.previous;
       while (!name.empty() && !there.contains(name)) {
@@ -98,7 +100,7 @@ class PointMarks : public testing::Test {
         hash = stone->second.previous;
         name = stone->second.previous_name;
       }
-      if (!name.empty() && value_of(store.point_hash(*PointName::parse(name))) != hash)
+      if (!name.empty() && value_of(store.points().hash_of(*PointName::parse(name))) != hash)
         return start + " finds another " + name;
     }
     const PointsFound found = value_of(look_at_points(store, {}, false));
@@ -113,25 +115,25 @@ TEST_F(PointMarks, ADeletedPointIsHiddenAndComesBack) {
   const auto store = place_.open();
   commit_days(*store, 3);
   expect_ok(remove(*store, vm(1)));
-  EXPECT_THAT(value_of(store->list_points()), ElementsAre(vm(0), vm(2)));
-  EXPECT_THAT(value_of(store->list_stored_points()), SizeIs(3));
-  EXPECT_THAT(value_of(store->list_deleted_points()), ElementsAre(vm(1)));
-  const Deletion found = value_of(store->deletion_of(vm(1)));
+  EXPECT_THAT(value_of(store->points().list()), ElementsAre(vm(0), vm(2)));
+  EXPECT_THAT(value_of(store->points().list_stored()), SizeIs(3));
+  EXPECT_THAT(value_of(store->points().list_deleted()), ElementsAre(vm(1)));
+  const Deletion found = value_of(store->points().deletion_of(vm(1)));
   EXPECT_EQ(found.purge_after, kNow + days(14));
   EXPECT_EQ(found.because, "by hand");
-  EXPECT_TRUE(store->load_point(vm(1))) << "hidden, but it can be read";
-  const auto lookup = store->find_point(vm(1).text());
+  EXPECT_TRUE(store->points().load(vm(1))) << "hidden, but it can be read";
+  const auto lookup = store->points().find(vm(1).text());
   ASSERT_FALSE(lookup);
   EXPECT_EQ(lookup.error().code, ErrorCode::point_deleted);
   EXPECT_THAT(lookup.error().message(), HasSubstr(iso_time(kNow + days(14))));
-  EXPECT_EQ(value_of(store->find_deleted_point("vm@latest")), vm(1));
+  EXPECT_EQ(value_of(store->points().find_deleted("vm@latest")), vm(1));
 
-  const auto writer = value_of(store->begin_writing("test"));
-  expect_ok(writer->undelete_point(vm(1)));
-  EXPECT_THAT(value_of(store->list_points()), SizeIs(3));
-  EXPECT_EQ(writer->undelete_point(vm(1)).error().code, ErrorCode::point_not_deleted);
-  EXPECT_EQ(store->deletion_of(vm(1)).error().code, ErrorCode::point_not_deleted);
-  EXPECT_EQ(store->find_deleted_point(vm(1).text()).error().code, ErrorCode::point_not_deleted);
+  const auto writer = value_of(begin_writing(*store, "test"));
+  expect_ok(undelete_point(*writer, vm(1)));
+  EXPECT_THAT(value_of(store->points().list()), SizeIs(3));
+  EXPECT_EQ(undelete_point(*writer, vm(1)).error().code, ErrorCode::point_not_deleted);
+  EXPECT_EQ(store->points().deletion_of(vm(1)).error().code, ErrorCode::point_not_deleted);
+  EXPECT_EQ(store->points().find_deleted(vm(1).text()).error().code, ErrorCode::point_not_deleted);
   EXPECT_EQ(remove(*store, vm(9)).error().code, ErrorCode::point_missing);
 }
 
@@ -141,8 +143,8 @@ TEST_F(PointMarks, DeletingAgainDoesNotPutOffTheEnd) {
   expect_ok(remove(*store, vm(0)));
   Deletion later = deletion(vm(0));
   later.purge_after += days(30);
-  expect_ok(value_of(store->begin_writing("test"))->delete_point(later, kNow));
-  EXPECT_EQ(value_of(store->deletion_of(vm(0))).purge_after, kNow + days(14));
+  expect_ok(delete_point(*value_of(begin_writing(*store, "test")), later, kNow));
+  EXPECT_EQ(value_of(store->points().deletion_of(vm(0))).purge_after, kNow + days(14));
 }
 
 TEST_F(PointMarks, TheTokenChangesWithEveryMark) {
@@ -151,63 +153,63 @@ TEST_F(PointMarks, TheTokenChangesWithEveryMark) {
   ASSERT_TRUE(memory->put("store.json", value_of(backend->get("store.json", 1 << 20)), IfExists::fail));
   const auto store = value_of(Store::open(place_.path(), memory, TemporaryStore::key()));
   commit_days(*store, 2);
-  const auto before = value_of(store->points_token());
+  const auto before = value_of(store->points().change_token());
   expect_ok(remove(*store, vm(0)));
-  const auto deleted = value_of(store->points_token());
+  const auto deleted = value_of(store->points().change_token());
   EXPECT_NE(before, deleted);
-  expect_ok(value_of(store->begin_writing("test"))->undelete_point(vm(0)));
-  EXPECT_NE(value_of(store->points_token()), deleted);
+  expect_ok(undelete_point(*value_of(begin_writing(*store, "test")), vm(0)));
+  EXPECT_NE(value_of(store->points().change_token()), deleted);
 }
 
 TEST_F(PointMarks, AnImmutablePointStaysUntilTheTrustedTime) {
   const auto store = place_.open();
   commit(*store, vm(0), kNow + days(1));
   commit(*store, vm(1), kNow);
-  const auto writer = value_of(store->begin_writing("test"));
+  const auto writer = value_of(begin_writing(*store, "test"));
   for (const auto& refused :
-       {writer->delete_point(deletion(vm(0)), kNow), writer->purge_point(vm(0), "x", kNow, kNow)}) {
+       {delete_point(*writer, deletion(vm(0)), kNow), purge_point(*writer, vm(0), "x", kNow, kNow)}) {
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().code, ErrorCode::point_immutable);
     EXPECT_THAT(refused.error().message(), HasSubstr(iso_time(kNow + days(1))));
   }
   // The clock may say what it likes: the trusted time counts.
-  EXPECT_EQ(writer->purge_point(vm(0), "x", kNow + days(9), kNow).error().code, ErrorCode::point_immutable);
-  expect_ok(writer->delete_point(deletion(vm(1)), kNow));
-  expect_ok(writer->purge_point(vm(0), "x", kNow + days(1), kNow + days(1)));
-  EXPECT_EQ(value_of(store->load_point(vm(1))).immutable_until, kNow);
+  EXPECT_EQ(purge_point(*writer, vm(0), "x", kNow + days(9), kNow).error().code, ErrorCode::point_immutable);
+  expect_ok(delete_point(*writer, deletion(vm(1)), kNow));
+  expect_ok(purge_point(*writer, vm(0), "x", kNow + days(1), kNow + days(1)));
+  EXPECT_EQ(value_of(store->points().load(vm(1))).immutable_until, kNow);
 }
 
 TEST_F(PointMarks, AProtectedPointStaysUntilItsEnd) {
   const auto store = place_.open();
   commit_days(*store, 3);
-  const auto writer = value_of(store->begin_writing("test"));
-  expect_ok(writer->protect_point({vm(0), kNow, std::nullopt}));
-  expect_ok(writer->protect_point({vm(1), kNow, kNow + days(1)}));
+  const auto writer = value_of(begin_writing(*store, "test"));
+  expect_ok(protect_point(*writer, {vm(0), kNow, std::nullopt}));
+  expect_ok(protect_point(*writer, {vm(1), kNow, kNow + days(1)}));
   EXPECT_EQ(remove(*store, vm(0)).error().code, ErrorCode::point_protected);
   EXPECT_EQ(purge(*store, vm(1)).error().code, ErrorCode::point_protected);
-  EXPECT_THAT(value_of(store->list_protected_points()), ElementsAre(vm(0), vm(1)));
-  EXPECT_EQ(value_of(store->protection_of(vm(1)))->until, kNow + days(1));
-  EXPECT_FALSE(value_of(store->protection_of(vm(2))));
-  expect_ok(writer->delete_point(deletion(vm(1)), kNow + days(1)));  // it is over by then
-  expect_ok(writer->unprotect_point(vm(0)));
-  expect_ok(writer->unprotect_point(vm(0)));
+  EXPECT_THAT(value_of(store->points().list_protected()), ElementsAre(vm(0), vm(1)));
+  EXPECT_EQ(value_of(store->points().protection_of(vm(1)))->until, kNow + days(1));
+  EXPECT_FALSE(value_of(store->points().protection_of(vm(2))));
+  expect_ok(delete_point(*writer, deletion(vm(1)), kNow + days(1)));  // it is over by then
+  expect_ok(unprotect_point(*writer, vm(0)));
+  expect_ok(unprotect_point(*writer, vm(0)));
   expect_ok(remove(*store, vm(0)));
-  EXPECT_EQ(writer->protect_point({vm(0), kNow, {}}).error().code, ErrorCode::point_deleted);
-  EXPECT_EQ(writer->protect_point({vm(9), kNow, {}}).error().code, ErrorCode::point_missing);
+  EXPECT_EQ(protect_point(*writer, {vm(0), kNow, {}}).error().code, ErrorCode::point_deleted);
+  EXPECT_EQ(protect_point(*writer, {vm(9), kNow, {}}).error().code, ErrorCode::point_missing);
 }
 
 TEST_F(PointMarks, APurgedPointIsExplained) {
   const auto store = place_.open();
   commit_days(*store, 3);
-  const std::string hash = value_of(store->point_hash(vm(1)));
+  const std::string hash = value_of(store->points().hash_of(vm(1)));
   expect_ok(purge(*store, vm(1)));
-  EXPECT_THAT(value_of(store->list_stored_points()), ElementsAre(vm(0), vm(2)));
-  const auto stones = value_of(store->tombstones());
+  EXPECT_THAT(value_of(store->points().list_stored()), ElementsAre(vm(0), vm(2)));
+  const auto stones = value_of(store->points().tombstones());
   ASSERT_THAT(stones, SizeIs(1));
   EXPECT_EQ(stones[0].point, vm(1));
   EXPECT_EQ(stones[0].hash, hash);
   EXPECT_EQ(stones[0].previous_name, vm(0).text());
-  EXPECT_EQ(stones[0].previous, value_of(store->point_hash(vm(0))));
+  EXPECT_EQ(stones[0].previous, value_of(store->points().hash_of(vm(0))));
   EXPECT_EQ(stones[0].because, "test");
   EXPECT_EQ(gap_in(*store), "");
   expect_ok(purge(*store, vm(1)));  // done already
@@ -223,10 +225,10 @@ TEST_F(PointMarks, TombstonesStayFewWhateverTheOrder) {
       expect_ok(purge(*store, vm(day)));
       EXPECT_EQ(gap_in(*store), "") << day;
     }
-    EXPECT_THAT(value_of(store->tombstones()), SizeIs(1)) << "one explains the gap below a point";
+    EXPECT_THAT(value_of(store->points().tombstones()), SizeIs(1)) << "one explains the gap below a point";
     expect_ok(purge(*store, vm(5)));
     EXPECT_EQ(gap_in(*store), "");
-    EXPECT_THAT(value_of(store->tombstones()), IsEmpty()) << "nothing needs an explanation any more";
+    EXPECT_THAT(value_of(store->points().tombstones()), IsEmpty()) << "nothing needs an explanation any more";
   }
 }
 
@@ -239,7 +241,7 @@ TEST_F(PointMarks, ATombstoneThatTwoPointsNeedStays) {
   expect_ok(purge(*store, vm(3)));
   EXPECT_EQ(gap_in(*store), "");
   expect_ok(purge(*store, vm(5)));
-  EXPECT_THAT(value_of(store->tombstones()), IsEmpty());
+  EXPECT_THAT(value_of(store->points().tombstones()), IsEmpty());
 }
 
 TEST_F(PointMarks, TheNextBackupNamesAHiddenPredecessorAndIsExplainedWhenItGoes) {
@@ -247,20 +249,20 @@ TEST_F(PointMarks, TheNextBackupNamesAHiddenPredecessorAndIsExplainedWhenItGoes)
   commit_days(*store, 2);
   expect_ok(remove(*store, vm(1)));
   commit(*store, vm(2));
-  EXPECT_EQ(value_of(store->load_point(vm(2))).previous_name, vm(1).text());
+  EXPECT_EQ(value_of(store->points().load(vm(2))).previous_name, vm(1).text());
   expect_ok(purge(*store, vm(1)));
   EXPECT_EQ(gap_in(*store), "");
-  EXPECT_THAT(value_of(store->list_deleted_points()), IsEmpty());
+  EXPECT_THAT(value_of(store->points().list_deleted()), IsEmpty());
 }
 
 TEST_F(PointMarks, APointThatIsHeldIsNotRemoved) {
   const auto store = place_.open();
   commit_days(*store, 2);
   {
-    const auto hold = value_of(store->hold_point(vm(0)));
+    const auto hold = value_of(store->points().hold(vm(0)));
     EXPECT_EQ(purge(*store, vm(0)).error().code, ErrorCode::point_in_use);
-    EXPECT_THAT(value_of(store->list_points()), SizeIs(2));
-    EXPECT_THAT(value_of(store->tombstones()), IsEmpty());
+    EXPECT_THAT(value_of(store->points().list()), SizeIs(2));
+    EXPECT_THAT(value_of(store->points().tombstones()), IsEmpty());
     EXPECT_FALSE(std::filesystem::exists(place_.path() / "purged" / vm(0).text()));
   }
   expect_ok(purge(*store, vm(0)));
@@ -275,7 +277,7 @@ TEST_F(PointMarks, ADamagedPointCanGoAndItsAbsenceIsExplained) {
   }
   expect_ok(remove(*store, vm(1)));
   expect_ok(purge(*store, vm(1)));
-  const auto stones = value_of(store->tombstones());
+  const auto stones = value_of(store->points().tombstones());
   ASSERT_THAT(stones, SizeIs(1));
   EXPECT_EQ(stones[0].hash, "") << "the damaged file's hash is not what its successor names";
   EXPECT_EQ(stones[0].previous_name, vm(0).text());
@@ -286,11 +288,11 @@ TEST_F(PointMarks, AMarkThatIsDamagedIsNamedAndHidesNothingElse) {
   commit_days(*store, 3);
   expect_ok(remove(*store, vm(1)));
   std::ofstream(place_.path() / "deleted" / vm(1).text()) << "rubbish";
-  EXPECT_THAT(value_of(store->list_points()), ElementsAre(vm(0), vm(2)));
-  EXPECT_EQ(store->deletion_of(vm(1)).error().code, ErrorCode::store_damaged);
-  EXPECT_EQ(store->find_point(vm(1).text()).error().code, ErrorCode::point_deleted);
-  expect_ok(value_of(store->begin_writing("test"))->undelete_point(vm(1)));
-  EXPECT_THAT(value_of(store->list_points()), SizeIs(3));
+  EXPECT_THAT(value_of(store->points().list()), ElementsAre(vm(0), vm(2)));
+  EXPECT_EQ(store->points().deletion_of(vm(1)).error().code, ErrorCode::store_damaged);
+  EXPECT_EQ(store->points().find(vm(1).text()).error().code, ErrorCode::point_deleted);
+  expect_ok(undelete_point(*value_of(begin_writing(*store, "test")), vm(1)));
+  EXPECT_THAT(value_of(store->points().list()), SizeIs(3));
 }
 
 TEST_F(PointMarks, AMarkOfOnePointIsNoneOfAnother) {
@@ -298,7 +300,7 @@ TEST_F(PointMarks, AMarkOfOnePointIsNoneOfAnother) {
   commit_days(*store, 3);
   expect_ok(remove(*store, vm(1)));
   std::filesystem::copy(place_.path() / "deleted" / vm(1).text(), place_.path() / "deleted" / vm(0).text());
-  EXPECT_EQ(store->deletion_of(vm(0)).error().code, ErrorCode::store_damaged);
+  EXPECT_EQ(store->points().deletion_of(vm(0)).error().code, ErrorCode::store_damaged);
 }
 
 TEST_F(PointMarks, ANewPointUnderTheNameOfADeletedOneIsThere) {
@@ -306,9 +308,9 @@ TEST_F(PointMarks, ANewPointUnderTheNameOfADeletedOneIsThere) {
   commit_days(*store, 2);
   expect_ok(remove(*store, vm(1)));
   std::filesystem::remove(place_.path() / "points" / vm(1).text());  // by something else than Cairn
-  EXPECT_THAT(value_of(store->list_deleted_points()), IsEmpty());
+  EXPECT_THAT(value_of(store->points().list_deleted()), IsEmpty());
   commit(*store, vm(1));
-  EXPECT_THAT(value_of(store->list_points()), ElementsAre(vm(0), vm(1)));
+  EXPECT_THAT(value_of(store->points().list()), ElementsAre(vm(0), vm(1)));
 }
 
 TEST_F(PointMarks, AFullDiskDoesNotKeepADeletedPointFromGoing) {
@@ -321,18 +323,18 @@ TEST_F(PointMarks, AFullDiskDoesNotKeepADeletedPointFromGoing) {
   const auto store = value_of(Store::open(place_.path(), full, TemporaryStore::key()));
   full->room_by_removing = 0;  // nothing comes free even by removing
   expect_ok(purge(*store, vm(1)));
-  EXPECT_THAT(value_of(store->list_stored_points()), ElementsAre(vm(0), vm(2)));
+  EXPECT_THAT(value_of(store->points().list_stored()), ElementsAre(vm(0), vm(2)));
   EXPECT_EQ(gap_in(*store), "") << "the deletion explains it meanwhile";
   EXPECT_TRUE(std::filesystem::exists(place_.path() / "deleted" / vm(1).text()));
   // There is room again.
   full->room = 100;
-  expect_ok(value_of(store->begin_writing("test"))->settle_marks());
+  expect_ok(settle_marks(*value_of(begin_writing(*store, "test"))));
   EXPECT_FALSE(std::filesystem::exists(place_.path() / "deleted" / vm(1).text()));
   EXPECT_EQ(gap_in(*store), "");
   // One that is not deleted has no such witness: it stays.
   full->room = 0;
   EXPECT_EQ(purge(*store, vm(0)).error().code, ErrorCode::no_space);
-  EXPECT_THAT(value_of(store->list_points()), ElementsAre(vm(0), vm(2)));
+  EXPECT_THAT(value_of(store->points().list()), ElementsAre(vm(0), vm(2)));
 }
 
 TEST_F(PointMarks, RemovingFirstGivesTheTombstoneItsRoom) {
@@ -354,12 +356,12 @@ TEST_F(PointMarks, TheNewestPointIsRecordedAndItsPredecessorAgainWhenItGoes) {
   const auto store = place_.open();
   commit_days(*store, 3);
   const auto newest = [&]() -> std::string {
-    const auto found = value_of(StoreAccess::of(*store).marks().newest("vm"));
+    const auto found = value_of(store->points().marks().newest("vm"));
     if (!found) return "none";
     std::string text;
     for (const NewestPoints::Entry& entry : found->points) {
       text += (text.empty() ? "" : " ") + entry.point;
-      if (entry.hash != value_of(store->point_hash(*PointName::parse(entry.point)))) text += " with another hash";
+      if (entry.hash != value_of(store->points().hash_of(*PointName::parse(entry.point)))) text += " with another hash";
     }
     return text;
   };
@@ -368,12 +370,12 @@ TEST_F(PointMarks, TheNewestPointIsRecordedAndItsPredecessorAgainWhenItGoes) {
   EXPECT_EQ(newest(), vm(2).text()) << "hidden, it is still there";
   expect_ok(purge(*store, vm(2)));
   EXPECT_EQ(newest(), vm(1).text());
-  EXPECT_THAT(value_of(store->tombstones()), IsEmpty()) << "nobody needs it any more";
+  EXPECT_THAT(value_of(store->points().tombstones()), IsEmpty()) << "nobody needs it any more";
   expect_ok(purge(*store, vm(0)));
   EXPECT_EQ(newest(), vm(1).text());
   expect_ok(purge(*store, vm(1)));
   EXPECT_EQ(newest(), "none");
-  EXPECT_THAT(value_of(StoreAccess::of(*store).marks().machines_with_newest()), IsEmpty());
+  EXPECT_THAT(value_of(store->points().marks().machines_with_newest()), IsEmpty());
 }
 
 TEST_F(PointMarks, APointThatAClockPutBeforeAnotherIsRecordedBesideIt) {
@@ -392,7 +394,7 @@ TEST_F(PointMarks, APointThatAClockPutBeforeAnotherIsRecordedBesideIt) {
 TEST_F(PointMarks, TheLossOfTheNewestPointShowsBeforeAndAfterTheNextBackup) {
   const auto store = place_.open();
   commit_days(*store, 3);
-  const std::string hash = value_of(store->point_hash(vm(2)));
+  const std::string hash = value_of(store->points().hash_of(vm(2)));
   std::filesystem::remove(place_.path() / "points" / vm(2).text());
   const auto gaps = [&] { return value_of(look_at_points(*store, {}, false)).gaps; };
   EXPECT_THAT(gaps(), ElementsAre(PointGap{"newest/vm", vm(2).text(), hash, kPointFileMissing}));
@@ -411,7 +413,7 @@ TEST_F(PointMarks, ARecordOfTheNewestPointThatIsDamagedIsNamedAndTheNextBackupMe
   EXPECT_THAT(value_of(look_at_points(*store, {}, false)).documents, ElementsAre(HasSubstr("newest/vm")));
   // Meanwhile no tombstone goes: it may be the one that is recorded.
   expect_ok(purge(*store, vm(1)));
-  EXPECT_THAT(value_of(store->tombstones()), SizeIs(1));
+  EXPECT_THAT(value_of(store->points().tombstones()), SizeIs(1));
   commit(*store, vm(2));
   EXPECT_THAT(value_of(look_at_points(*store, {}, false)).documents, IsEmpty());
   EXPECT_THAT(value_of(look_at_points(*store, {}, false)).gaps, IsEmpty());
@@ -455,15 +457,15 @@ TEST_P(MarksCrash, EveryCutLeavesTheChainExplainedAndTheNextCallMendsIt) {
       Scene::commit_days(*store, 6);
     }
     const auto life = [](Store& store) -> Result<void> {
-      CAIRN_TRY(const auto writer, store.begin_writing("test"));
-      CAIRN_CHECK(writer->delete_point(Scene::deletion(vm(1)), kNow));
-      CAIRN_CHECK(writer->delete_point(Scene::deletion(vm(2)), kNow));
-      CAIRN_CHECK(writer->undelete_point(vm(2)));
-      CAIRN_CHECK(writer->protect_point({vm(4), kNow, kNow + days(1)}));
-      CAIRN_CHECK(writer->purge_point(vm(1), "deleted", kNow, kNow));
-      CAIRN_CHECK(writer->purge_point(vm(2), "retention", kNow, kNow));
-      CAIRN_CHECK(writer->purge_point(vm(0), "retention", kNow, kNow));
-      return writer->purge_point(vm(4), "retention", kNow + days(2), kNow + days(2));
+      CAIRN_TRY(const auto writer, begin_writing(store, "test"));
+      CAIRN_CHECK(delete_point(*writer, Scene::deletion(vm(1)), kNow));
+      CAIRN_CHECK(delete_point(*writer, Scene::deletion(vm(2)), kNow));
+      CAIRN_CHECK(undelete_point(*writer, vm(2)));
+      CAIRN_CHECK(protect_point(*writer, {vm(4), kNow, kNow + days(1)}));
+      CAIRN_CHECK(purge_point(*writer, vm(1), "deleted", kNow, kNow));
+      CAIRN_CHECK(purge_point(*writer, vm(2), "retention", kNow, kNow));
+      CAIRN_CHECK(purge_point(*writer, vm(0), "retention", kNow, kNow));
+      return purge_point(*writer, vm(4), "retention", kNow + days(2), kNow + days(2));
     };
     const auto backend =
         std::make_shared<FaultyBackend>(std::make_shared<LocalBackend>(scene.place_.path()), cut, GetParam());
@@ -473,21 +475,21 @@ TEST_P(MarksCrash, EveryCutLeavesTheChainExplainedAndTheNextCallMendsIt) {
     }
     const auto store = scene.place_.open();
     EXPECT_EQ(Scene::gap_in(*store), "");
-    for (const PointName& kept : {vm(3), vm(5)}) EXPECT_THAT(value_of(store->list_points()), testing::Contains(kept));
+    for (const PointName& kept : {vm(3), vm(5)}) EXPECT_THAT(value_of(store->points().list()), testing::Contains(kept));
     // The same again comes to the same end.
     {
-      const auto writer = value_of(store->begin_writing("test"));
-      expect_ok(writer->settle_marks());
+      const auto writer = value_of(begin_writing(*store, "test"));
+      expect_ok(settle_marks(*writer));
       EXPECT_EQ(Scene::gap_in(*store), "");
-      const auto stored = value_of(store->list_stored_points());
+      const auto stored = value_of(store->points().list_stored());
       for (const PointName& name : {vm(1), vm(2), vm(0), vm(4)})
         if (std::ranges::binary_search(stored, name))
-          expect_ok(writer->purge_point(name, "retention", kNow + days(2), kNow + days(2)));
-      expect_ok(writer->settle_marks());
+          expect_ok(purge_point(*writer, name, "retention", kNow + days(2), kNow + days(2)));
+      expect_ok(settle_marks(*writer));
     }
     EXPECT_EQ(Scene::gap_in(*store), "");
-    EXPECT_THAT(value_of(store->list_points()), ElementsAre(vm(3), vm(5)));
-    EXPECT_THAT(value_of(store->tombstones()), SizeIs(2)) << "below 3, and between 3 and 5";
+    EXPECT_THAT(value_of(store->points().list()), ElementsAre(vm(3), vm(5)));
+    EXPECT_THAT(value_of(store->points().tombstones()), SizeIs(2)) << "below 3, and between 3 and 5";
     for (const char* folder : {"deleted", "protected"}) {
       const auto path = scene.place_.path() / folder;
       EXPECT_TRUE(!std::filesystem::exists(path) || std::filesystem::is_empty(path)) << folder;

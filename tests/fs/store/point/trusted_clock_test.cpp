@@ -7,6 +7,8 @@
 
 #include <fstream>
 
+#include "fs/store/write/point_lifecycle.h"
+#include "fs/store/write/store_writer.h"
 #include "tests/support/temporary_store.h"
 
 namespace cairn {
@@ -132,26 +134,27 @@ TEST(TrustedClock, IsReadFromTheKernel) {
 TEST(TrustedClock, IsKeptInTheStoreAndADamagedRecordIsNoReasonToBelieve) {
   const TemporaryStore place;
   const auto store = place.open();
-  EXPECT_FALSE(value_of(store->clock_record()));
+  EXPECT_FALSE(value_of(store->points().clock_record()));
   ClockRecord kept = record(minutes(7));
   kept.accepted_points = kStart + days(3);
-  expect_ok(value_of(store->begin_writing("test"))->keep_clock(kept));
-  const ClockRecord found = *value_of(store->clock_record());
+  expect_ok(keep_clock(*value_of(begin_writing(*store, "test")), kept));
+  const ClockRecord found = *value_of(store->points().clock_record());
   EXPECT_EQ(found.last.now, kStart);
   EXPECT_EQ(found.last.boot_id, "boot-1");
   EXPECT_EQ(found.last.since_boot, kUp);
   EXPECT_EQ(found.doubtful, minutes(7));
   EXPECT_EQ(found.accepted_points, kStart + days(3));
-  EXPECT_EQ(value_of(store->check_clock(reading(hours(1), hours(1)), false)).trusted, kStart + hours(1) - minutes(7));
+  EXPECT_EQ(value_of(store->points().check_clock(reading(hours(1), hours(1)), false)).trusted,
+            kStart + hours(1) - minutes(7));
 
   std::ofstream(place.path() / "clock") << "rubbish";
-  EXPECT_EQ(store->clock_record().error().code, ErrorCode::store_damaged);
-  const auto refused = store->check_clock(reading(hours(1), hours(1)), false);
+  EXPECT_EQ(store->points().clock_record().error().code, ErrorCode::store_damaged);
+  const auto refused = store->points().check_clock(reading(hours(1), hours(1)), false);
   EXPECT_EQ(code(refused), ErrorCode::clock_jumped);
   EXPECT_THAT(refused.error().message(), HasSubstr("cannot be read"));
-  const ClockVerdict accepted = value_of(store->check_clock(reading(hours(1), hours(1)), true));
-  expect_ok(value_of(store->begin_writing("test"))->keep_clock(accepted.record));
-  EXPECT_TRUE(store->check_clock(reading(hours(2), hours(2)), false));
+  const ClockVerdict accepted = value_of(store->points().check_clock(reading(hours(1), hours(1)), true));
+  expect_ok(keep_clock(*value_of(begin_writing(*store, "test")), accepted.record));
+  EXPECT_TRUE(store->points().check_clock(reading(hours(2), hours(2)), false));
 }
 
 }  // namespace

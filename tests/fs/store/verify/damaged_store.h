@@ -18,10 +18,10 @@
 namespace cairn {
 
 inline std::vector<PackRow> packs_of(Store& store) {
-  return value_of(value_of(StoreAccess::of(store).index())->packs());
+  return value_of(value_of(store.index().get())->packs());
 }
 inline Index::Located located(Store& store, const ChunkName& name) {
-  const auto found = value_of(value_of(StoreAccess::of(store).index())->locate(name));
+  const auto found = value_of(value_of(store.index().get())->locate(name));
   if (!found) throw std::runtime_error("the index does not know the chunk");
   return *found;
 }
@@ -44,7 +44,7 @@ inline PackRecord record_of_node(Store& store, const RecoveryPoint& point, unsig
   ChunkName name = map.root;
   for (unsigned at = geometry.root_level(); at > level; --at) {
     const std::uint64_t here = index / (MapGeometry::span(at) / MapGeometry::span(level));
-    const auto bytes = value_of(store.fetch(RecordKind::node, name));
+    const auto bytes = value_of(store.chunks().fetch(RecordKind::node, name));
     const MapNode node = value_of(decode_node(bytes->view(), at, geometry.name_count(at, here), "test"));
     name = node.names[index / (MapGeometry::span(at - 1) / MapGeometry::span(level)) % kNodeNames];
   }
@@ -55,7 +55,7 @@ inline PackRecord record_of_node(Store& store, const RecoveryPoint& point, unsig
 inline std::vector<ByteRange> readable_ranges_missing(Store& store, const RecoveryPoint& point,
                                                       const MemoryImage& image) {
   std::vector<ByteRange> missing;
-  StoreAccess::of(store).packs.clear();
+  store.state().packs.clear();
   const auto disk = store.open_disk(point.disks[0].map, "test");
   for (std::uint64_t i = 0; i < disk->chunk_count(); ++i) {
     const std::uint64_t offset = i * disk->chunk_size();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Repair: what is damaged is mended from what is intact, and nothing is made worse.
 #include "fs/store/verify/repair.h"
+#include "fs/store/verify/rebuild_index.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "config/base/units.h"
+#include "fs/store/write/store_writer.h"
 #include "tests/fs/store/verify/damaged_store.h"
 
 namespace cairn {
@@ -84,7 +86,7 @@ TEST_F(RepairTest, AMissingPackThatAWriterHasForgottenComesBackAsRecords) {
   const auto replica = copy_store();
   std::filesystem::remove(pack_of_chunk(*store_, point_, 7));
   store_ = place_.open();
-  (void)value_of(store_->begin_writing("test"));
+  (void)value_of(begin_writing(*store_, "test"));
   const RepairReport report = repair(replica);
   EXPECT_GT(report.found_records, 0U);
   expect_whole();
@@ -97,7 +99,7 @@ TEST_F(RepairTest, RecordsComeFromOtherPacksOfTheReplica) {
   std::filesystem::remove_all(replica / "index");
   {
     const auto other = value_of(Store::open(replica, TemporaryStore::key()));
-    (void)value_of(other->rebuild_index());
+    (void)value_of(rebuild_index(*other));
     (void)value_of(take_backup(*other, image_, "other", test_time(60)));
   }
   damage_chunk(7);
@@ -111,7 +113,7 @@ TEST_F(RepairTest, RecordsComeFromOtherPacksOfTheReplica) {
 }
 
 TEST_F(RepairTest, WithoutACopyWhatIsGoodIsSavedAndTheRestStaysKnown) {
-  const std::string epoch = value_of(value_of(store_->begin_writing("test"))->epoch());
+  const std::string epoch = value_of(value_of(begin_writing(*store_, "test"))->epoch());
   damage_chunk(7);
   const RepairReport report = repair();
   EXPECT_THAT(report.packs_cleared, SizeIs(1));
@@ -122,7 +124,7 @@ TEST_F(RepairTest, WithoutACopyWhatIsGoodIsSavedAndTheRestStaysKnown) {
   EXPECT_EQ(readable_ranges_missing(*store_, point_, image_), lost);
   EXPECT_THAT(report.after.damage.packs, IsEmpty());
   EXPECT_THAT(files_in(place_.path() / "aside"), SizeIs(1));
-  EXPECT_NE(value_of(value_of(store_->begin_writing("test"))->epoch()), epoch);
+  EXPECT_NE(value_of(value_of(begin_writing(*store_, "test"))->epoch()), epoch);
   // The next backup meets the chunk in the image: the older point heals.
   (void)value_of(take_backup(*store_, image_, "vm", test_time(60)));
   EXPECT_TRUE(value_of(refresh_damage(*store_)));
@@ -239,7 +241,7 @@ TEST_F(RepairTest, ANewIndexReadsWhatIsGoodAndNotWhatIsKnownAsDamaged) {
     options.data_percent = 100;
     ASSERT_FALSE(value_of(verify_store(*opened, options)).clean());
     (void)value_of(take_backup(*opened, image, "vm", test_time(60)));  // stores it anew
-    (void)value_of(opened->rebuild_index());
+    (void)value_of(rebuild_index(*opened));
     EXPECT_THAT(readable_ranges_missing(*opened, point, image), IsEmpty());
   }
 }

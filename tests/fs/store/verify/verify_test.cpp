@@ -10,6 +10,8 @@
 
 #include "config/base/units.h"
 #include "fs/io/local_backend.h"
+#include "fs/store/write/point_lifecycle.h"
+#include "fs/store/write/store_writer.h"
 #include "tests/fs/store/verify/damaged_store.h"
 
 namespace cairn {
@@ -172,7 +174,7 @@ TEST(Verify, AnotherFileUnderAPredecessorsNameIsAGap) {
   image.fill_random(0, 1000, 1);
   (void)value_of(take_backup(*store, image, "vm", test_time(0)));
   (void)value_of(take_backup(*store, image, "vm", test_time(1)));
-  expect_ok(value_of(store->begin_writing("test"))->remove_point({"vm", test_time(0)}));
+  expect_ok(remove_point(*value_of(begin_writing(*store, "test")), {"vm", test_time(0)}));
   (void)value_of(take_backup(*store, image, "vm", test_time(0)));
   const VerifyReport report = verify(*store, 0);
   ASSERT_THAT(report.damage.gaps, SizeIs(1));
@@ -253,7 +255,7 @@ TEST(Verify, ReportsWithoutRecordingWhileSomebodyElseWrites) {
   flip_byte(pack_of_chunk(*store, point, 1), record_of_chunk(*store, point, 1).place.offset);
   const auto other = place.open();
   {
-    const auto lock = value_of(other->begin_writing("somebody else"));
+    const auto lock = value_of(begin_writing(*other, "somebody else"));
     const VerifyReport report = verify(*store);
     EXPECT_THAT(report.damage.points, SizeIs(1));
     EXPECT_FALSE(report.recorded);
@@ -270,10 +272,10 @@ TEST(Verify, ADamagedChunkIsStoredAnewAndOlderPointsHeal) {
   MemoryImage image(10 * kMiB);
   image.fill_random(0, 10 * kMiB, 1);
   const RecoveryPoint point = value_of(take_backup(*store, image, "vm", test_time()));
-  const std::string epoch = value_of(value_of(store->begin_writing("test"))->epoch());
+  const std::string epoch = value_of(value_of(begin_writing(*store, "test"))->epoch());
   flip_byte(pack_of_chunk(*store, point, 5), record_of_chunk(*store, point, 5).place.offset + 9);
   ASSERT_FALSE(verify(*store).clean());
-  EXPECT_NE(value_of(value_of(store->begin_writing("test"))->epoch()), epoch);  // tracked backups read all once
+  EXPECT_NE(value_of(value_of(begin_writing(*store, "test"))->epoch()), epoch);  // tracked backups read all once
   EXPECT_FALSE(value_of(refresh_damage(*store)));
   (void)value_of(take_backup(*store, image, "vm", test_time(60)));
   EXPECT_TRUE(value_of(refresh_damage(*store)));
@@ -327,17 +329,17 @@ TEST(StoreDocument, AKeyThatWasRemovedOpensNeitherThroughAnOldCopy) {
   second.label = "second";
   second.secret = SecretBytes::copy_of(std::array<std::uint8_t, 32>{9, 9});
   const UnlockKey key{KeySlotType::key_file, SecretBytes::copy_of(std::array<std::uint8_t, 32>{9, 9}), "second"};
-  expect_ok(store->add_key_slot(second));
+  expect_ok(store->keys().add_slot(second));
   const auto old_copy = place.path() / "old";
   std::filesystem::copy_file(place.path() / "store.json.copy", old_copy);
   ASSERT_TRUE(Store::open(place.path(), key).has_value());
-  expect_ok(store->remove_key_slot("second"));
+  expect_ok(store->keys().remove_slot("second"));
   EXPECT_FALSE(Store::open(place.path(), key).has_value());
   // Also when the copy is one that was forgotten: an authentic store.json without the slot says no.
   std::filesystem::rename(old_copy, place.path() / "store.json.copy");
   EXPECT_EQ(Store::open(place.path(), key).error().code, ErrorCode::wrong_key);
   // And the next writer puts the copy right.
-  (void)value_of(store->begin_writing("test"));
+  (void)value_of(begin_writing(*store, "test"));
   std::filesystem::remove(place.path() / "store.json");
   EXPECT_FALSE(Store::open(place.path(), key).has_value());
   EXPECT_TRUE(Store::open(place.path(), TemporaryStore::key()).has_value());

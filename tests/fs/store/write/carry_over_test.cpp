@@ -2,6 +2,7 @@
 // Taking names over from an earlier point: the map must be the one that reading everything gives, and nothing may be
 // read that need not be.
 #include "fs/store/write/carry_over.h"
+#include "fs/store/verify/rebuild_index.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,6 +12,8 @@
 
 #include "config/base/units.h"
 #include "fs/store/map/map_diff.h"
+#include "fs/store/write/ingest.h"
+#include "fs/store/write/store_writer.h"
 #include "tests/support/memory_image.h"
 #include "tests/support/temporary_store.h"
 
@@ -79,10 +82,10 @@ class CarryOverTest : public ::testing::Test {
   std::unique_ptr<Store> store_ = directory_.open();
 
   IngestReport ingest(ImageReader& image, std::optional<IngestBase> base = {}) {
-    const auto writer = value_of(store_->begin_writing("test"));
+    const auto writer = value_of(begin_writing(*store_, "test"));
     IngestOptions options;
     options.base = std::move(base);
-    IngestReport report = value_of(writer->ingest(image, options));
+    IngestReport report = value_of(ingest_disk(*writer, image, options));
     expect_ok(writer->flush());
     return report;
   }
@@ -119,7 +122,7 @@ class CarryOverTest : public ::testing::Test {
     }
     return same;
   }
-  IngestBase base_of(const IngestReport& report) { return {store_.get(), report.map}; }
+  IngestBase base_of(const IngestReport& report) { return {&store_->chunks(), report.map}; }
 };
 
 TEST_F(CarryOverTest, OneChangedChunkOfALargeDiskIsAllThatIsRead) {
@@ -276,24 +279,24 @@ TEST_F(CarryOverTest, ABaseThatCannotBeReadIsToldApart) {
   ChunkImage now = before;
   now.content[5] = 7777;
   now.as_before = truth(before, now, nullptr);
-  const auto writer = value_of(store_->begin_writing("test"));
+  const auto writer = value_of(begin_writing(*store_, "test"));
   IngestOptions options;
   options.base = IngestBase{&broken, first.map};
-  const auto outcome = writer->ingest(now, options);
+  const auto outcome = ingest_disk(*writer, now, options);
   ASSERT_FALSE(outcome);
   EXPECT_EQ(outcome.error().code, ErrorCode::tracking_base_lost);
   EXPECT_THAT(outcome.error().message(), ::testing::HasSubstr("on purpose"));
   // The writer goes on: the same disk, all of it read.
   now.as_before.clear();
   options.base.reset();
-  EXPECT_TRUE(writer->ingest(now, options));
+  EXPECT_TRUE(ingest_disk(*writer, now, options));
 }
 
 TEST_F(CarryOverTest, AMissingPackBeginsANewEpoch) {
   ChunkImage image(10ULL * kChunk);
   image.content = {{0, 1}, {3, 2}};
   ingest(image);
-  const auto epoch = [&] { return value_of(value_of(store_->begin_writing("test"))->epoch()); };
+  const auto epoch = [&] { return value_of(value_of(begin_writing(*store_, "test"))->epoch()); };
   const std::string before = epoch();
   EXPECT_FALSE(before.empty());
   EXPECT_EQ(epoch(), before);
@@ -309,7 +312,7 @@ TEST_F(CarryOverTest, AMissingPackBeginsANewEpoch) {
   const std::string after = epoch();
   EXPECT_NE(after, before);
   EXPECT_EQ(epoch(), after);
-  value_of(store_->rebuild_index());
+  value_of(rebuild_index(*store_));
   EXPECT_NE(epoch(), after);
 }
 
@@ -322,7 +325,7 @@ TEST_F(CarryOverTest, MapsAreComparedByWhatDiffers) {
   other.content[5000] = 6;
   const auto differences = [&](const MapRecord& a, const MapRecord& b) {
     std::vector<ByteRange> ranges;
-    expect_ok(visit_differences(*store_, a, b, kChunk, [&](ByteRange range) -> Result<void> {
+    expect_ok(visit_differences(store_->chunks(), a, b, kChunk, [&](ByteRange range) -> Result<void> {
       ranges.push_back(range);
       return {};
     }));

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "fs/store/point_catalog.h"
+
+#include <algorithm>
+
+#include "fs/store/point/point_file.h"
+
+namespace cairn {
+
+// Marks are listed before points: a point that is purged meanwhile must not be seen as one that is not deleted.
+Result<std::vector<PointName>> PointCatalog::list() {
+  CAIRN_TRY(const auto deleted, marks().names_in(kDeletedPrefix));
+  CAIRN_TRY(const auto stored, list_stored());
+  std::vector<PointName> names;
+  std::ranges::set_difference(stored, deleted, std::back_inserter(names));
+  return names;
+}
+
+Result<std::vector<PointName>> PointCatalog::list_stored() {
+  return marks().names_in(kPointsPrefix);
+}
+
+Result<std::vector<PointName>> PointCatalog::list_deleted() {
+  CAIRN_TRY(const auto deleted, marks().names_in(kDeletedPrefix));
+  CAIRN_TRY(const auto stored, list_stored());
+  std::vector<PointName> names;
+  std::ranges::set_intersection(stored, deleted, std::back_inserter(names));
+  return names;
+}
+
+Result<std::vector<PointName>> PointCatalog::list_protected() {
+  return marks().names_in(kProtectedPrefix);
+}
+
+Result<Deletion> PointCatalog::deletion_of(const PointName& name) {
+  CAIRN_TRY(auto file, marks().deletion(name));
+  if (!file) return fail(ErrorCode::point_not_deleted, "read deletion of", name.text());
+  return std::move(file->deletion);
+}
+
+Result<std::optional<Protection>> PointCatalog::protection_of(const PointName& name) {
+  return marks().protection(name);
+}
+
+Result<std::vector<Tombstone>> PointCatalog::tombstones() {
+  const MarkFiles mark_files = marks();
+  CAIRN_TRY(const auto deleted, mark_files.names_in(kDeletedPrefix));
+  CAIRN_TRY(const auto stored, list_stored());
+  CAIRN_TRY(auto names, mark_files.names_in(kPurgedPrefix));
+  std::vector<Tombstone> found;
+  // A point that is there is right: its tombstone is that of a purge which was cut short.
+  const auto is_there = [&](const PointName& name) { return std::ranges::binary_search(stored, name); };
+  for (const PointName& name : names) {
+    if (is_there(name)) continue;
+    CAIRN_TRY(auto tombstone, mark_files.tombstone(name));
+    if (tombstone) found.push_back(*std::move(tombstone));
+  }
+  for (const PointName& name : deleted) {
+    if (is_there(name) || std::ranges::binary_search(names, name)) continue;
+    CAIRN_TRY(auto file, mark_files.deletion(name));
+    if (file) found.push_back(std::move(file->facts));
+  }
+  std::ranges::sort(found, {}, &Tombstone::point);
+  return found;
+}
+
+Result<std::optional<std::uint64_t>> PointCatalog::change_token() {
+  CAIRN_TRY(const auto points, backend_.change_token(kPointsPrefix));
+  CAIRN_TRY(const auto deleted, backend_.change_token(kDeletedPrefix));
+  if (!points || !deleted) return std::optional<std::uint64_t>();
+  // Both may change by the same step, so they are not simply added.
+  return std::optional(*points * 0x9e37'79b9'7f4a'7c15U + *deleted);
+}
+
+Result<std::optional<ClockRecord>> PointCatalog::clock_record() {
+  return marks().clock();
+}
+
+Result<ClockVerdict> PointCatalog::check_clock(const ClockReading& reading, bool accept) {
+  auto record = clock_record();
+  if (!record && record.error().code == ErrorCode::store_damaged) {
+    if (!accept)
+      return fail(ErrorCode::clock_jumped, "trust", "the clock",
+                  "what it said last cannot be read: " + record.error().message());
+    record = std::optional<ClockRecord>();
+  }
+  if (!record) return pass_on(std::move(record).error());
+  CAIRN_TRY(const auto points, list_stored());
+  std::optional<UtcTime> newest;
+  for (const PointName& point : points) newest = std::max(newest, std::optional(point.time));
+  return judge_clock(*record, reading, newest, accept);
+}
+
+Result<Buffer> PointCatalog::read_file(const PointName& name) {
+  auto bytes = backend_.get(point_object(name), kMaxPointBytes);
+  if (!bytes && bytes.error().code == ErrorCode::object_missing)
+    return fail(ErrorCode::point_missing, "read recovery point", name.text());
+  if (!bytes && bytes.error().code == ErrorCode::store_damaged)
+    return fail(ErrorCode::point_damaged, "read recovery point", name.text(), "its file is too large to be one");
+  return bytes;
+}
+
+Result<std::unique_ptr<ObjectHold>> PointCatalog::hold(const PointName& name) {
+  auto hold = backend_.hold(point_object(name));
+  if (!hold && hold.error().code == ErrorCode::object_missing)
+    return fail(ErrorCode::point_missing, "hold recovery point", name.text());
+  return hold;
+}
+
+Result<RecoveryPoint> PointCatalog::load(const PointName& name) {
+  CAIRN_TRY(const Buffer bytes, read_file(name));
+  return open_point(bytes, name, seal_.keys, seal_.store, backend_.location() + "/" + point_object(name));
+}
+
+Result<std::string> PointCatalog::hash_of(const PointName& name) {
+  CAIRN_TRY(const Buffer bytes, read_file(name));
+  return Blake3::hex_of(bytes);
+}
+
+}  // namespace cairn

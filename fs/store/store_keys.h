@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// StoreKeys: who can open a store (its key slots), and who can open what is in escrow in its points. Any thread.
+#pragma once
+
+#include <filesystem>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/base/result.h"
+#include "crypto/escrow.h"
+#include "crypto/key_ring.h"
+#include "crypto/key_slots.h"
+#include "crypto/secret_bytes.h"
+#include "fs/io/backend.h"
+#include "fs/store/store_document.h"
+
+namespace cairn {
+
+class StoreKeys {
+ public:
+  // `document`: as it was opened. `backend` and `keys` must outlive this.
+  StoreKeys(Backend& backend, std::filesystem::path directory, StoreDocument document, SecretBytes master_key,
+            const KeyRing& keys)
+      : backend_(backend),
+        directory_(std::move(directory)),
+        master_key_(std::move(master_key)),
+        keys_(keys),
+        document_(std::move(document)) {}
+
+  [[nodiscard]] Result<std::vector<KeySlotFactsRow>> slots();
+  // Errors: key_slot_exists (label), store_locked.
+  Result<void> add_slot(const NewKeySlot& slot);
+  // Errors: no_such_key_slot, last_key_slot, store_locked.
+  Result<void> remove_slot(std::string_view id_or_label);
+
+  // Whoever may open what is in escrow in the points: the master key's own pair first, then the recovery keys.
+  [[nodiscard]] std::vector<EscrowOwner> escrow_owners();
+  // The master key's own pair.
+  [[nodiscard]] const EscrowKeys& escrow_keys() const;
+  // Hex; see KeyRing::fingerprint.
+  [[nodiscard]] std::string fingerprint(const SecretBytes& volume_key) const;
+
+ private:
+  // Another process may have changed the slots. Errors: store_missing, not_a_store, store_too_new, store_damaged.
+  Result<void> reload();
+
+  Backend& backend_;
+  const std::filesystem::path directory_;
+  const SecretBytes master_key_;
+  const KeyRing& keys_;
+  std::mutex mutex_;
+  StoreDocument document_;  // slots guarded by mutex_; the rest is constant
+};
+
+}  // namespace cairn
