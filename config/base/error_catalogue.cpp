@@ -479,10 +479,9 @@ constexpr CatalogueEntry kCatalogue[] = {
      "that, and it is not reported again.",
      "put its file back from a copy of the store", EIO},
     {collection_blocked, "collection-blocked", "space cannot be reclaimed for the moment",
-     "A repair, a verification or another garbage collection has the packs: the next prune reclaims the space. Or a "
-     "recovery point, or a node of its disk map, cannot be read: what lies below it is not known, so nothing that "
+     "A recovery point, or a node of its disk map, cannot be read: what lies below it is not known, so nothing that "
      "could belong to it is removed. Points are removed as ever; only their space is not given back.",
-     "Damage: `cairn verify --repair --from COPY`. When it cannot be repaired: delete that point, or give up what is "
+     "`cairn verify --repair --from COPY`. When it cannot be repaired: delete that point, or give up what is "
      "damaged with `cairn prune --accept-damage`.",
      "repair it with \"cairn verify --repair\"", EIO},
     {damage_known, "damage-known", "the store has damage that is not mended",

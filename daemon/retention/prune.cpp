@@ -239,6 +239,11 @@ class Prune {
       collection_ = to_json(*report);
       return {};
     }
+    // Nothing for anybody to do: the space comes back with the next prune.
+    if (report.error().code == ErrorCode::job_conflict) {
+      collection_ = {{"skipped", report.error().message()}};
+      return {};
+    }
     if (report.error().code != ErrorCode::collection_blocked) return pass_on(report.error());
     job_.warn(report.error().message());
     collection_ = {{"error", cairn::to_json(report.error())}};

@@ -42,8 +42,9 @@ struct CollectReport {
   std::uint64_t memory_bytes = 0;    // of the marks
 };
 
-// One at a time, and none beside a repair. Errors: collection_blocked (damage hides what is needed; or another
-// collection or a repair is under way: says which), cancelled, no_space, io_error, those of the index.
+// One at a time, and none beside a repair. Errors: collection_blocked (damage hides what is needed),
+// job_conflict (another collection or a repair is under way: says which), cancelled, no_space, io_error, those of the
+// index.
 Result<CollectReport> collect_garbage(StoreWriter& writer, const CollectOptions& options);
 // Whether packs wait for a garbage collection that could not remove them yet. Errors: those of the index.
 Result<bool> garbage_waiting(Store& store);

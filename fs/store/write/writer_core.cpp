@@ -81,7 +81,7 @@ CollectingLock::Held::~Held() {
 Result<CollectingLock::Held> CollectingLock::take(const char* holder, const char* doing, const std::string& store) {
   const std::lock_guard lock(mutex_);
   if (!holder_.empty())
-    return fail(ErrorCode::collection_blocked, doing, store, holder_ + " is under way", "try again when it has ended");
+    return fail(ErrorCode::job_conflict, doing, store, holder_ + " is under way", "try again when it has ended");
   holder_ = holder;
   return Held(this);
 }

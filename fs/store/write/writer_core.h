@@ -30,7 +30,7 @@ class CollectingLock {
     CollectingLock* of_;
   };
   // `holder` is what others are told: "a repair". The lock must outlive what it gives.
-  // Errors: collection_blocked, which says who has it. `doing`, `store`: for that error.
+  // Errors: job_conflict, which says who has it. `doing`, `store`: for that error.
   Result<Held> take(const char* holder, const char* doing, const std::string& store);
 
  private:
