@@ -531,6 +531,9 @@ const CatalogueEntry& catalogue_entry(ErrorCode code) {
 }
 
 const CatalogueEntry* find_catalogue_entry(std::string_view name) {
+  // What two errors were called before: scripts and notes may still say so.
+  if (name == "machine-busy") name = "job-conflict";
+  if (name == "point-exists") name = "object-exists";
   for (const CatalogueEntry& entry : kCatalogue)
     if (entry.name == name) return &entry;
   return nullptr;

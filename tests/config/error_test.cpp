@@ -75,6 +75,8 @@ TEST(ErrorCatalogue, NamesAreUniqueKebabCase) {
     EXPECT_THAT(std::string(entry.name), testing::MatchesRegex("[a-z]+(-[a-z0-9]+)*"));
   }
   EXPECT_EQ(find_catalogue_entry("no-such-name"), nullptr);
+  EXPECT_EQ(find_catalogue_entry("machine-busy"), &catalogue_entry(ErrorCode::job_conflict)) << "its former name";
+  EXPECT_EQ(find_catalogue_entry("point-exists"), &catalogue_entry(ErrorCode::object_exists));
   EXPECT_EQ(find_catalogue_entry(""), nullptr);
 }
 
