@@ -2,14 +2,20 @@
 // cairn points: the recovery points, or all about one. Documents: daemon/API.md "Point row", fs/store/FORMAT.md.
 #include <algorithm>
 
+#include "daemon/cli/commands/render.h"
+#include "daemon/cli/grammar/command_spec.h"
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/table.h"
-#include "daemon/cli/work/commands.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/service/service.h"
 
 namespace cairn::cli {
 namespace {
+
+struct PointsCommand {
+  std::string what;  // empty, a machine, or MACHINE@POINT
+  bool deleted = false;
+};
 
 std::uint64_t size_of_disks(const nlohmann::json& row) {
   std::uint64_t size = 0;
@@ -52,6 +58,31 @@ std::string volume_line(const nlohmann::json& volume) {
   if (const std::string uuid = text_of(volume, "uuid"); !uuid.empty()) line += ", UUID " + uuid;
   if (const std::string damage = text_of(volume, "damage"); !damage.empty()) line += ", header damaged: " + damage;
   return printable(line);
+}
+
+Result<void> check(PointsCommand& command, const GlobalOptions&) {
+  if (command.deleted && command.what.find('@') != std::string::npos)
+    return misuse("list deleted recovery points", "a single point is named", "name its machine, or none");
+  return {};
+}
+
+Result<ExitCode> run(Context& context, const PointsCommand& command) {
+  CAIRN_TRY(Service* const service, context.service());
+  if (command.what.find('@') != std::string::npos) {
+    CAIRN_TRY(const nlohmann::json document, service->point(command.what));
+    CAIRN_CHECK(context.output().answer(document, render_point(document)));
+    return ExitCode::done;
+  }
+  std::optional<std::string> machine;
+  if (!command.what.empty()) machine = command.what;
+  CAIRN_TRY(const nlohmann::json rows,
+            service->points(machine, command.deleted ? PointsListed::deleted : PointsListed::present));
+  const std::string none = command.deleted ? "no recovery points are deleted\n"
+                                           : "no recovery points yet; \"cairn backup MACHINE\" makes one\n";
+  CAIRN_CHECK(context.output().answer(rows, rows.empty() ? none : render_points(rows, system_clock().now())));
+  bool damaged = false;
+  for (const auto& row : rows) damaged = damaged || member(row, "error").is_object();
+  return damaged ? ExitCode::warnings : ExitCode::done;
 }
 
 }  // namespace
@@ -137,23 +168,19 @@ std::string render_point(const nlohmann::json& document) {
   return text;
 }
 
-Result<ExitCode> run(Context& context, const PointsCommand& command) {
-  CAIRN_TRY(Service* const service, context.service());
-  if (command.what.find('@') != std::string::npos) {
-    CAIRN_TRY(const nlohmann::json document, service->point(command.what));
-    CAIRN_CHECK(context.output().answer(document, render_point(document)));
-    return ExitCode::done;
-  }
-  std::optional<std::string> machine;
-  if (!command.what.empty()) machine = command.what;
-  CAIRN_TRY(const nlohmann::json rows,
-            service->points(machine, command.deleted ? PointsListed::deleted : PointsListed::present));
-  const std::string none = command.deleted ? "no recovery points are deleted\n"
-                                           : "no recovery points yet; \"cairn backup MACHINE\" makes one\n";
-  CAIRN_CHECK(context.output().answer(rows, rows.empty() ? none : render_points(rows, system_clock().now())));
-  bool damaged = false;
-  for (const auto& row : rows) damaged = damaged || member(row, "error").is_object();
-  return damaged ? ExitCode::warnings : ExitCode::done;
+CommandSpec points_command() {
+  CommandSpec spec;
+  spec.words = "points";
+  spec.summary = "List recovery points, or show one";
+  spec.examples = {"cairn points", "cairn points web-01", "cairn points web-01@latest", "cairn points --deleted",
+                   "cairn points web-01 --json | jq -r '.[].point'"};
+  spec.options = {
+      flag("--deleted", "Those that are deleted and can be brought back", &PointsCommand::deleted),
+      value("machine", "MACHINE", "A machine, or MACHINE@POINT for all about one point", &PointsCommand::what,
+            Completes::machines_or_points),
+  };
+  set_action<PointsCommand>(spec, run, check);
+  return spec;
 }
 
 }  // namespace cairn::cli
