@@ -5,6 +5,7 @@
 function __cairn_complete
     set -l typed (commandline -ct)
     set -l words (commandline -opc)
+    type -q $words[1]; or return
     set -l found ($words[1] __complete $words[2..-1] "$typed" 2>/dev/null)
     if test (count $found) -gt 0
         printf '%s\n' $found

@@ -6,7 +6,7 @@
 _cairn() {
   local -a found
   local answer
-  answer=$("${words[1]/#\~/$HOME}" __complete "${(@Q)words[2,CURRENT-1]}" "$PREFIX" 2>/dev/null)
+  answer=$("${words[1]/#\~/$HOME}" __complete "${(@Q)words[2,CURRENT-1]}" "${(Q)PREFIX}" 2>/dev/null)
   found=("${(@f)answer}")
   if [[ -z $answer ]]; then
     _files
