@@ -39,7 +39,7 @@ std::string proof_line(const nlohmann::json& proof) {
 }
 
 // What keeps it besides the retention rule: "protected", "immutable until 2026-12-21".
-std::string marks_text(const nlohmann::json& row) {
+std::string kept_text(const nlohmann::json& row) {
   std::string text;
   if (const nlohmann::json& protection = member(row, "protected"); protection.is_object()) {
     text = "protected";
@@ -90,12 +90,12 @@ Result<ExitCode> run(Context& context, const PointsCommand& command) {
 std::string render_points(const nlohmann::json& rows, UtcTime now) {
   if (rows.empty()) return "no recovery points yet; \"cairn backup MACHINE\" makes one\n";
   // Columns that say something of a few points only are there when they do.
-  const bool marked = std::ranges::any_of(rows, [&](const auto& row) { return !marks_text(row).empty(); });
+  const bool any_kept = std::ranges::any_of(rows, [&](const auto& row) { return !kept_text(row).empty(); });
   const bool deleted = std::ranges::any_of(rows, [](const auto& row) { return member(row, "deleted").is_object(); });
   std::vector<Table::Column> columns{
       {"POINT"},       {"TIME"}, {"AGE", Align::right}, {"SIZE", Align::right}, {"NEW", Align::right},
       {"CONSISTENCY"}, {"PROOF"}};
-  if (marked) columns.push_back({"KEPT"});
+  if (any_kept) columns.push_back({"KEPT"});
   if (deleted) {
     columns.push_back({"DELETED"});
     columns.push_back({"UNTIL"});
@@ -115,7 +115,7 @@ std::string render_points(const nlohmann::json& rows, UtcTime now) {
                                    size_of(row, "new_bytes"),
                                    text_of(row, "consistency"),
                                    proof};
-    if (marked) cells.push_back(marks_text(row));
+    if (any_kept) cells.push_back(kept_text(row));
     if (deleted) {
       const nlohmann::json& deletion = member(row, "deleted");
       cells.push_back(time_of(deletion, "time"));

@@ -27,7 +27,7 @@ Result<ExitCode> run(Context& context, const StoreInfoCommand&) {
   const UtcTime now = system_clock().now();
   CAIRN_TRY(auto due, due_points(*store, now));
   CAIRN_TRY(const SpaceReport space, measure_space(*store, {.now = now, .due = std::move(due), .stop = {}}));
-  static_cast<void>(keep_space(*store, space).has_value());  // who may only read is told all the same
+  static_cast<void>(keep_space(*store, space).has_value());  // who may only read gets the answer all the same
   const StoreInfo& info = store->info();
   nlohmann::json ratio;
   if (usage.stored_bytes != 0)

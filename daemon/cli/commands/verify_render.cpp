@@ -109,8 +109,8 @@ std::string render_keyless(const json& report) {
     text += fmt::format("DAMAGED  pack {}: {}\n", text_of(pack, "name"), text_of(pack, "because"));
   for (const auto& problem : member(report, "unreadable"))
     if (problem.is_string()) text += "UNREAD   " + problem.get<std::string>() + "\n";
-  for (const auto& stranger : member(report, "strangers"))
-    if (stranger.is_string()) text += "note: " + stranger.get<std::string>() + " is no pack\n";
+  for (const auto& unexpected : member(report, "strangers"))
+    if (unexpected.is_string()) text += "note: " + unexpected.get<std::string>() + " is no pack\n";
   text += fmt::format("{}: {}, {}\n", flag_of(report, "clean") ? "every pack is what its name says" : "checked",
                       count_of(number_of(report, "packs_read"), "pack"), read_text(report));
   return printable(text, Lines::keep);
