@@ -88,7 +88,7 @@ CommandSpec restore_command() {
       value("point", "MACHINE@POINT", "The recovery point", &RestoreCommand::point, Completes::points).required(),
       value("--to", "DIR", "An existing directory to write to", &RestoreCommand::to, Completes::files),
       value("--disk", "NAME", "Only this disk", &RestoreCommand::disk),
-      flag("--force", "Replace existing files; with --in-place also a header of another volume",
+      flag("--force", "Replace existing files; with --in-place: although something else is on DEVICE",
            &RestoreCommand::force),
       flag("--salvage", "Write zeros for what is damaged, instead of giving up", &RestoreCommand::salvage),
       flag("--header-only", "Only the headers of the encrypted volumes", &RestoreCommand::header_only),
