@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // cairnd: the daemon's command line. One of the four doors where exceptions of libraries are caught.
 #include <fmt/core.h>
+#include <getopt.h>
 #include <sys/stat.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -38,21 +38,52 @@ int report(const Result<void>& result, const std::string& settings_file) {
   return static_cast<int>(to_exit_code(result.error()));
 }
 
+constexpr const char* kHelp =
+    "Backs up the encrypted disks of virtual machines on schedule and mounts the recovery points.\n"
+    "Usage: cairnd [OPTIONS]\n"
+    "\n"
+    "Options:\n"
+    "  -h,--help         Show this help\n"
+    "  --config FILE     The settings file (default: {})\n"
+    "  --check           Read the settings and unlock the store, then end\n"
+    "  --verbose         Log more\n"
+    "  --version         Show the version\n"
+    "\n"
+    "Signals: HUP reads the settings again, TERM and INT stop.\n"
+    "Example: cairnd --config /etc/cairn/cairn.yaml\n";
+
 int run(int argc, char** argv) {
-  CLI::App app{"Backs up the encrypted disks of virtual machines on schedule and mounts the recovery points."};
-  app.footer(
-      "Signals: HUP reads the settings again, TERM and INT stop.\nExample: cairnd --config /etc/cairn/cairn.yaml");
+  enum : int { config_file = 1, check_only, log_more, show_version };
+  static constexpr option kOptions[] = {{"help", no_argument, nullptr, 'h'},
+                                        {"config", required_argument, nullptr, config_file},
+                                        {"check", no_argument, nullptr, check_only},
+                                        {"verbose", no_argument, nullptr, log_more},
+                                        {"version", no_argument, nullptr, show_version},
+                                        {}};
   std::string settings_file = kDefaultSettingsPath;
   bool check = false;
   bool verbose = false;
-  app.add_option("--config", settings_file, "the settings file")->type_name("FILE")->capture_default_str();
-  app.add_flag("--check", check, "read the settings and unlock the store, then end");
-  app.add_flag("--verbose", verbose, "log more");
-  app.set_version_flag("--version", "cairnd " CAIRN_VERSION);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? static_cast<int>(ExitCode::done) : static_cast<int>(ExitCode::used_wrongly);
+  for (int found; (found = ::getopt_long(argc, argv, "h", kOptions, nullptr)) != -1;) {
+    if (found == 'h') {
+      fmt::print(fmt::runtime(kHelp), kDefaultSettingsPath);
+      return static_cast<int>(ExitCode::done);
+    }
+    if (found == show_version) {
+      fmt::print("cairnd {}\n", CAIRN_VERSION);
+      return static_cast<int>(ExitCode::done);
+    }
+    if (found == config_file)
+      settings_file = ::optarg;
+    else if (found == check_only)
+      check = true;
+    else if (found == log_more)
+      verbose = true;
+    else
+      return static_cast<int>(ExitCode::used_wrongly);  // getopt_long has said why
+  }
+  if (::optind < argc) {
+    std::fprintf(stderr, "cairnd: one word too many: \"%s\"; see \"cairnd --help\"\n", argv[::optind]);
+    return static_cast<int>(ExitCode::used_wrongly);
   }
   set_up_log(verbose ? LogLevel::debug : LogLevel::info, stderr_is_journal());
   // Nothing that this process makes is for others, unless it says so itself.

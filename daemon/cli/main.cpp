@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// cairn: the command line. Design: one grammar (arguments.cpp), one file a command, one document a command.
+// cairn: the command line. Design: one file a command (commands/registry.cpp lists them), one document a command.
 #include <string>
 #include <vector>
 
 #include "crypto/secret_bytes.h"
-#include "daemon/cli/work/commands.h"
+#include "daemon/cli/run.h"
 
 int main(int argc, char** argv) {
   cairn::harden_process();

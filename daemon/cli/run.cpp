@@ -1,35 +1,31 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The command line from its words to its exit code.
+#include "daemon/cli/run.h"
+
 #include <cstdlib>
 #include <exception>
 #include <new>
 
 #include "config/base/log.h"
 #include "crypto/secret_bytes.h"
-#include "daemon/cli/work/commands.h"
+#include "daemon/cli/commands/registry.h"
+#include "daemon/cli/grammar/parser.h"
 #include "daemon/cli/work/context.h"
 
 namespace cairn::cli {
-namespace {
-
-// Only a mount that goes into the background forks; it starts the crypto library in its child's memory just the same.
-Result<ExitCode> run_parsed(Context& context, const Command& command) {
-  start_crypto();
-  return std::visit([&](const auto& what) { return run(context, what); }, command);
-}
-
-}  // namespace
-
 ExitCode run_command_line(const std::vector<std::string>& words) {
   // What matters to the user is in the answer. Only a mount, which goes on when it has answered, logs.
   static std::string discarded;
   redirect_log(&discarded);
   Output early(asks_for_json(words) ? Format::json : Format::text);
   try {
-    const auto arguments = parse_arguments(words, std::getenv("CAIRN_CONFIG"));
-    if (!arguments) return early.fail_with(arguments.error());
-    Context context(arguments->globals);
-    const auto done = run_parsed(context, arguments->command);
+    const auto parsed = parse_words(all_commands(), words, std::getenv("CAIRN_CONFIG"));
+    if (!parsed) return early.fail_with(parsed.error());
+    Context context(parsed->globals);
+    // Only a mount that goes into the background forks; it starts the crypto library in its child's memory just the
+    // same.
+    start_crypto();
+    const auto done = parsed->command->run(context, parsed->values);
     if (!done) return context.output().fail_with(done.error());
     return *done;
   } catch (const std::bad_alloc&) {

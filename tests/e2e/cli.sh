@@ -77,7 +77,7 @@ for name in $names; do cairn explain "$name" >"$stdout" 2>&1 && [ "$(wc -l <"$st
 equal "explain has words for every error of the catalogue" "${silent:-none}" none
 
 # Completion: sourced into a bash as bash-completion does it.
-completion=$(find "$repo/daemon" -name '*completion*' -type f ! -name '*.build' | head -n 1)
+completion=$(find "$repo/daemon" -name 'completion.bash' -type f | head -n 1)
 if [ -z "$completion" ]; then not_ok "there is a bash completion"; else
   check "the completion parses" bash -n "$completion"
   answers=$(bash -c ". '$completion'
@@ -93,7 +93,8 @@ fi
 if have meson; then
   check "meson install" env DESTDIR="$work/root" meson install -C "$CAIRN_BUILD" --no-rebuild --quiet
   installed=$(cd "$work/root" 2>/dev/null && find . -type f | sort)
-  for wanted in /bin/cairn /cairnd cairn.yaml cairnd.service bash-completion/completions/cairn; do
+  for wanted in /bin/cairn /cairnd cairn.yaml cairnd.service bash-completion/completions/cairn zsh/site-functions/_cairn \
+    fish/vendor_completions.d/cairn.fish man1/cairn.1; do
     contains "installs $wanted" "$installed" "$wanted"
   done
   docs=$(sed -n 's#^Documentation=file://##p' "$(find "$work/root" -name cairnd.service | head -n 1)")

@@ -97,7 +97,7 @@ printf x >"$work/store/store.json"
 refuses "a lost pack, point and store.json are found" damage-found cairn verify
 refuses "without a copy they cannot all be mended" not-repaired cairn verify --repair
 exits "with one they are" 0 cairn verify --repair --from "$work/replica"
-contains "and it says what it did" "$(cat "$stdout")" "MENDED"
+contains "and it says what it did" "$(cat "$stdout")" "REPAIRED"
 mount_points
 check "the disk is whole" cmp "$work/first.img" "$(disk web "$first")"
 umount_points

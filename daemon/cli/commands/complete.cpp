@@ -8,14 +8,19 @@
 
 #include "crypto/unlock_key.h"
 #include "daemon/api/remote_service.h"
+#include "daemon/cli/commands/registry.h"
+#include "daemon/cli/grammar/completion.h"
 #include "daemon/cli/text/documents.h"
-#include "daemon/cli/work/commands.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/service/service.h"
 #include "fs/store/store.h"
 
 namespace cairn::cli {
 namespace {
+
+struct CompleteCommand {
+  std::vector<std::string> words;  // after "cairn"; the last one is being typed
+};
 
 std::vector<std::string> point_names(const Settings& settings, PointsListed listed) {
   std::vector<std::string> names;
@@ -36,11 +41,9 @@ std::vector<std::string> point_names(const Settings& settings, PointsListed list
   return names;
 }
 
-}  // namespace
-
 Result<ExitCode> run(Context& context, const CompleteCommand& command) {
-  using Kind = Completion::Kind;
-  const Completion completion = completion_of(command.words);
+  using Kind = Completes;
+  const Completion completion = completion_of(all_commands(), command.words);
   std::vector<std::string> found = completion.words;
   const std::string typed = command.words.empty() ? std::string() : command.words.back();
   const auto offer = [&](const std::string& name) {
@@ -75,6 +78,19 @@ Result<ExitCode> run(Context& context, const CompleteCommand& command) {
   for (const std::string& name : found) text += name + "\n";
   CAIRN_CHECK(context.output().answer(found, text));
   return ExitCode::done;
+}
+
+}  // namespace
+
+CommandSpec complete_command() {
+  CommandSpec spec;
+  spec.words = "__complete";
+  spec.summary = "What can stand where the last word stands, one a line";
+  spec.examples = {"cairn __complete restore web"};
+  spec.options = {value("words", "WORD", "Words after \"cairn\"", &CompleteCommand::words)};
+  spec.hidden = true;
+  set_action<CompleteCommand>(spec, run);
+  return spec;
 }
 
 }  // namespace cairn::cli

@@ -15,9 +15,10 @@
 #include "config/base/unique_fd.h"
 #include "crypto/key_slots.h"
 #include "crypto/volume/volume.h"
+#include "daemon/cli/commands/render.h"
+#include "daemon/cli/grammar/command_spec.h"
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/table.h"
-#include "daemon/cli/work/commands.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/keys/machine_keys.h"
 #include "daemon/keys/vault_set.h"
@@ -30,10 +31,12 @@
 namespace cairn::cli {
 namespace {
 
+struct ConfigCheckCommand {};
+
 nlohmann::json good(const char* check, const std::string& object, const std::string& detail) {
   return {{"check", check}, {"object", object}, {"state", "ok"}, {"detail", detail}, {"error", nullptr}};
 }
-// Worth knowing, and nothing to mend: the exit code does not change.
+// Worth knowing, and nothing to repair: the exit code does not change.
 nlohmann::json remark(const char* check, const std::string& object, const std::string& detail) {
   return {{"check", check}, {"object", object}, {"state", "note"}, {"detail", detail}, {"error", nullptr}};
 }
@@ -206,20 +209,6 @@ nlohmann::json problems_in(const std::filesystem::path& file) {
   return rows;
 }
 
-}  // namespace
-
-std::string render_config_check(const nlohmann::json& document) {
-  std::string text = "settings " + printable(text_of(document, "settings")) + ": read without problems\n";
-  for (const auto& check : member(document, "checks")) {
-    const std::string state = text_of(check, "state");
-    std::string line = state + std::string(state.size() < 9 ? 9 - state.size() : 1, ' ') + text_of(check, "check") +
-                       " " + text_of(check, "object") + ": " + text_of(check, "detail");
-    if (const std::string name = text_of(member(check, "error"), "name"); !name.empty()) line += " [" + name + "]";
-    text += printable(line) + "\n";
-  }
-  return text;
-}
-
 Result<ExitCode> run(Context& context, const ConfigCheckCommand&) {
   const auto settings = context.settings();
   if (!settings) {
@@ -258,6 +247,32 @@ Result<ExitCode> run(Context& context, const ConfigCheckCommand&) {
     }
   }
   return ExitCode::failed;
+}
+
+}  // namespace
+
+std::string render_config_check(const nlohmann::json& document) {
+  std::string text = "settings " + printable(text_of(document, "settings")) + ": read without problems\n";
+  for (const auto& check : member(document, "checks")) {
+    const std::string state = text_of(check, "state");
+    std::string line = state + std::string(state.size() < 9 ? 9 - state.size() : 1, ' ') + text_of(check, "check") +
+                       " " + text_of(check, "object") + ": " + text_of(check, "detail");
+    if (const std::string name = text_of(member(check, "error"), "name"); !name.empty()) line += " [" + name + "]";
+    text += printable(line) + "\n";
+  }
+  return text;
+}
+
+CommandSpec config_check_command() {
+  CommandSpec spec;
+  spec.words = "config check";
+  spec.summary = "Check settings, disks, store and mount point, without changing anything";
+  spec.examples = {"cairn config check", "cairn --config ./cairn.yaml config check --json"};
+  spec.notes =
+      "Key vaults and their rights are checked too, and that the keys open the disks. A line is ok, note, warning or\n"
+      "error; a note does not change the exit code.";
+  set_action<ConfigCheckCommand>(spec, run);
+  return spec;
 }
 
 }  // namespace cairn::cli

@@ -8,15 +8,25 @@
 
 #include <fmt/format.h>
 
+#include "daemon/cli/commands/render.h"
+#include "daemon/cli/grammar/command_spec.h"
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/prompt.h"
 #include "daemon/cli/text/table.h"
-#include "daemon/cli/work/commands.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/service/service.h"
 
 namespace cairn::cli {
 namespace {
+
+struct DeleteCommand {
+  std::vector<std::string> points;
+  bool yes = false;
+};
+
+struct UndeleteCommand {
+  std::vector<std::string> points;
+};
 
 Result<ExitCode> for_each(Context& context, const std::vector<std::string>& points,
                           const std::function<Result<nlohmann::json>(const std::string&)>& call) {
@@ -37,6 +47,24 @@ Result<ExitCode> for_each(Context& context, const std::vector<std::string>& poin
   return to_exit_code(*failed);
 }
 
+Result<ExitCode> run(Context& context, const DeleteCommand& command) {
+  if (!command.yes) {
+    std::string names;
+    for (const std::string& point : command.points) names += (names.empty() ? "" : ", ") + printable(point);
+    if (!is_terminal(STDIN_FILENO))
+      return fail(ErrorCode::used_wrongly, "delete", names, "there is no terminal to ask on", "give --yes");
+    if (!confirm("Delete " + names + "?"))
+      return fail(ErrorCode::cancelled, "delete", names, "the answer was no", "answer y, or give --yes");
+  }
+  CAIRN_TRY(Service* const service, context.service());
+  return for_each(context, command.points, [&](const std::string& point) { return service->delete_point(point); });
+}
+
+Result<ExitCode> run(Context& context, const UndeleteCommand& command) {
+  CAIRN_TRY(Service* const service, context.service());
+  return for_each(context, command.points, [&](const std::string& point) { return service->undelete_point(point); });
+}
+
 }  // namespace
 
 std::string render_deletions(const nlohmann::json& document) {
@@ -54,22 +82,33 @@ std::string render_deletions(const nlohmann::json& document) {
   return text;
 }
 
-Result<ExitCode> run(Context& context, const DeleteCommand& command) {
-  if (!command.yes) {
-    std::string names;
-    for (const std::string& point : command.points) names += (names.empty() ? "" : ", ") + printable(point);
-    if (!is_terminal(STDIN_FILENO))
-      return fail(ErrorCode::used_wrongly, "delete", names, "there is no terminal to ask on", "give --yes");
-    if (!confirm("Delete " + names + "?"))
-      return fail(ErrorCode::cancelled, "delete", names, "the answer was no", "answer y, or give --yes");
-  }
-  CAIRN_TRY(Service* const service, context.service());
-  return for_each(context, command.points, [&](const std::string& point) { return service->delete_point(point); });
+CommandSpec delete_command() {
+  CommandSpec spec;
+  spec.words = "delete";
+  spec.summary = "Delete recovery points; they can be brought back for a while";
+  spec.examples = {"cairn delete web-01@20261121T020000Z", "cairn delete web-01@20261121T02 web-01@20261120T02 --yes"};
+  spec.notes =
+      "A deleted point is hidden. \"cairn undelete\" brings it back until the policy's soft_delete has passed;\n"
+      "then a prune removes it for good. With soft_delete: off it is removed at once.\n"
+      "Points that are immutable or protected are not deleted. Without a terminal to ask on, --yes is needed.";
+  spec.options = {
+      value("points", "MACHINE@POINT", "Recovery points", &DeleteCommand::points, Completes::points).required(),
+      flag("--yes", "Do not ask", &DeleteCommand::yes),
+  };
+  set_action<DeleteCommand>(spec, run);
+  return spec;
 }
 
-Result<ExitCode> run(Context& context, const UndeleteCommand& command) {
-  CAIRN_TRY(Service* const service, context.service());
-  return for_each(context, command.points, [&](const std::string& point) { return service->undelete_point(point); });
+CommandSpec undelete_command() {
+  CommandSpec spec;
+  spec.words = "undelete";
+  spec.summary = "Bring deleted recovery points back";
+  spec.examples = {"cairn points --deleted", "cairn undelete web-01@20261121T020000Z"};
+  spec.options = {
+      value("points", "MACHINE@POINT", "Deleted recovery points", &UndeleteCommand::points, Completes::deleted_points)
+          .required()};
+  set_action<UndeleteCommand>(spec, run);
+  return spec;
 }
 
 }  // namespace cairn::cli

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// cairn explain, version, help: what needs neither settings nor store.
+// cairn explain: needs neither settings nor store. Document: {"name","title","detail","resolution"}, or a list of them.
+#include "daemon/cli/commands/render.h"
+#include "daemon/cli/grammar/command_spec.h"
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/table.h"
-#include "daemon/cli/work/commands.h"
 #include "daemon/cli/work/context.h"
 
 namespace cairn::cli {
 namespace {
+
+struct ExplainCommand {
+  std::string name;  // empty: list
+};
 
 nlohmann::json document_of(const CatalogueEntry& entry) {
   return {{"name", entry.name}, {"title", entry.title}, {"detail", entry.detail}, {"resolution", entry.resolution}};
@@ -24,19 +29,6 @@ std::string wrapped(const std::string& text, std::size_t columns) {
     at = end + 1;
   }
   return line.empty() ? all : all + line + "\n";
-}
-
-}  // namespace
-
-std::string render_explanation(const nlohmann::json& document) {
-  return text_of(document, "name") + ": " + text_of(document, "title") + "\n\n" +
-         wrapped(text_of(document, "detail"), 80) + "\nWhat to do:\n" + wrapped(text_of(document, "resolution"), 80);
-}
-
-std::string render_explanations(const nlohmann::json& rows) {
-  Table table({{"ERROR"}, {"MEANING"}});
-  for (const auto& row : rows) table.add({text_of(row, "name"), text_of(row, "title")});
-  return table.text();
 }
 
 Result<ExitCode> run(Context& context, const ExplainCommand& command) {
@@ -62,14 +54,28 @@ Result<ExitCode> run(Context& context, const ExplainCommand& command) {
   return ExitCode::done;
 }
 
-Result<ExitCode> run(Context& context, const VersionCommand&) {
-  CAIRN_CHECK(context.output().answer({{"version", CAIRN_VERSION}}, "cairn " CAIRN_VERSION "\n"));
-  return ExitCode::done;
+}  // namespace
+
+std::string render_explanation(const nlohmann::json& document) {
+  return text_of(document, "name") + ": " + text_of(document, "title") + "\n\n" +
+         wrapped(text_of(document, "detail"), 80) + "\nWhat to do:\n" + wrapped(text_of(document, "resolution"), 80);
 }
 
-Result<ExitCode> run(Context& context, const HelpCommand& command) {
-  CAIRN_CHECK(context.output().answer({{"help", command.text}}, command.text));
-  return ExitCode::done;
+std::string render_explanations(const nlohmann::json& rows) {
+  Table table({{"ERROR"}, {"MEANING"}});
+  for (const auto& row : rows) table.add({text_of(row, "name"), text_of(row, "title")});
+  return table.text();
+}
+
+CommandSpec explain_command() {
+  CommandSpec spec;
+  spec.words = "explain";
+  spec.summary = "Explain an error by its name, or list all errors";
+  spec.examples = {"cairn explain store-locked", "cairn explain"};
+  spec.options = {value("error", "ERROR", "Name of an error, as in square brackets", &ExplainCommand::name,
+                        Completes::error_names)};
+  set_action<ExplainCommand>(spec, run);
+  return spec;
 }
 
 }  // namespace cairn::cli

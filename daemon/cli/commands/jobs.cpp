@@ -1,14 +1,26 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // cairn jobs: lists, shows and cancels jobs. Documents: daemon/API.md "Job".
+#include "daemon/api/api_requests.h"
+#include "daemon/cli/commands/render.h"
+#include "daemon/cli/grammar/command_spec.h"
+#include "daemon/cli/grammar/option_values.h"
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/table.h"
-#include "daemon/cli/work/commands.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/cli/work/finish_jobs.h"
 #include "daemon/service/service.h"
 
 namespace cairn::cli {
 namespace {
+
+struct JobsCommand {
+  std::string id;  // empty: list
+  std::size_t limit = 20;
+};
+
+struct JobsCancelCommand {
+  std::string id;
+};
 
 std::string took_of(const nlohmann::json& job) {
   if (const nlohmann::json& took = member(member(job, "result"), "duration_ms"); took.is_number())
@@ -25,6 +37,25 @@ std::string outcome_of(const nlohmann::json& job) {
   const nlohmann::json& warnings = member(job, "warnings");
   if (warnings.is_array() && !warnings.empty()) return count_of(warnings.size(), "warning");
   return {};
+}
+
+Result<ExitCode> run(Context& context, const JobsCommand& command) {
+  CAIRN_TRY(Service* const service, context.service());
+  if (!command.id.empty()) {
+    CAIRN_TRY(const nlohmann::json job, service->job(command.id));
+    CAIRN_CHECK(context.output().answer(job, render_job(job)));
+    return ExitCode::done;
+  }
+  CAIRN_TRY(const nlohmann::json rows, service->jobs(command.limit));
+  CAIRN_CHECK(context.output().answer(rows, render_jobs(rows)));
+  return ExitCode::done;
+}
+
+Result<ExitCode> run(Context& context, const JobsCancelCommand& command) {
+  CAIRN_TRY(Service* const service, context.service());
+  CAIRN_TRY(const nlohmann::json job, service->cancel_job(command.id));
+  CAIRN_CHECK(context.output().answer(job, render_job(job)));
+  return ExitCode::done;
 }
 
 }  // namespace
@@ -75,23 +106,29 @@ std::string render_job(const nlohmann::json& job) {
   return text;
 }
 
-Result<ExitCode> run(Context& context, const JobsCommand& command) {
-  CAIRN_TRY(Service* const service, context.service());
-  if (!command.id.empty()) {
-    CAIRN_TRY(const nlohmann::json job, service->job(command.id));
-    CAIRN_CHECK(context.output().answer(job, render_job(job)));
-    return ExitCode::done;
-  }
-  CAIRN_TRY(const nlohmann::json rows, service->jobs(command.limit));
-  CAIRN_CHECK(context.output().answer(rows, render_jobs(rows)));
-  return ExitCode::done;
+CommandSpec jobs_command() {
+  CommandSpec spec;
+  spec.words = "jobs";
+  spec.summary = "List jobs, show one, or cancel one";
+  spec.examples = {"cairn jobs --limit 5", "cairn jobs 20261121T020000Z-3f9a1c",
+                   "cairn jobs cancel 20261121T020000Z-3f9a1c"};
+  spec.options = {
+      value("job", "JOB-ID", "Show this job", &JobsCommand::id),
+      parsed_value("--limit", "N", "How many are listed, newest first (default: 20, at most 1000)", &JobsCommand::limit,
+                   [](const std::string& text) { return parse_limit(text, kMaxJobsListed, "list jobs"); }),
+  };
+  set_action<JobsCommand>(spec, run);
+  return spec;
 }
 
-Result<ExitCode> run(Context& context, const JobsCancelCommand& command) {
-  CAIRN_TRY(Service* const service, context.service());
-  CAIRN_TRY(const nlohmann::json job, service->cancel_job(command.id));
-  CAIRN_CHECK(context.output().answer(job, render_job(job)));
-  return ExitCode::done;
+CommandSpec jobs_cancel_command() {
+  CommandSpec spec;
+  spec.words = "jobs cancel";
+  spec.summary = "Stop a job at its next safe point";
+  spec.examples = {"cairn jobs cancel 20261121T020000Z-3f9a1c"};
+  spec.options = {value("job", "JOB-ID", "The job", &JobsCancelCommand::id).required()};
+  set_action<JobsCancelCommand>(spec, run);
+  return spec;
 }
 
 }  // namespace cairn::cli

@@ -2,14 +2,17 @@
 // cairn key drill, cairn verify --proof: unlock recovery points with what is in them, in memory only. Document:
 // {"with":"recovery key"|"store key","points":[VERDICT (daemon/keys/point_unlock.h)],"proved":N,"unproved":N,
 // "not_encrypted":N}.
+#include "daemon/cli/commands/key_drill.h"
+
 #include <fmt/core.h>
 
 #include <map>
 #include <set>
 
+#include "daemon/cli/commands/render.h"
+#include "daemon/cli/grammar/command_spec.h"
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/table.h"
-#include "daemon/cli/work/commands.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/keys/point_unlock.h"
 #include "daemon/queue/job_record.h"
@@ -19,6 +22,10 @@ namespace cairn::cli {
 namespace {
 
 using nlohmann::json;
+
+struct KeyDrillCommand {
+  std::string point;  // empty: the newest of every machine
+};
 
 enum class Which { newest, all };
 
@@ -91,6 +98,10 @@ std::string volume_name(const json& point, const json& volume) {
          (partition == 0 ? "" : fmt::format(", partition {}", partition));
 }
 
+Result<ExitCode> run(Context& context, const KeyDrillCommand& command) {
+  return unlock_all(context, command.point, Which::newest);
+}
+
 }  // namespace
 
 std::string render_drill(const json& document) {
@@ -123,12 +134,22 @@ std::string render_drill(const json& document) {
   return printable(text, Lines::keep);
 }
 
-Result<ExitCode> run(Context& context, const KeyDrillCommand& command) {
-  return unlock_all(context, command.point, Which::newest);
+Result<ExitCode> verify_proofs(Context& context, const std::string& what) {
+  return unlock_all(context, what, Which::all);
 }
 
-Result<ExitCode> verify_proofs(Context& context, const VerifyCommand& command) {
-  return unlock_all(context, command.what, Which::all);
+CommandSpec key_drill_command() {
+  CommandSpec spec;
+  spec.words = "key drill";
+  spec.summary = "Rehearse the bad day: unlock disks with nothing but the store";
+  spec.examples = {"cairn --recovery-key recovery-key.txt key drill", "cairn key drill web-01@latest"};
+  spec.notes =
+      "Opens the keys in the recovery point (default: the newest of every machine) and tries them on the\n"
+      "headers in it, in memory only; nothing is left behind. With --recovery-key it is the printed key\n"
+      "that is tried, as on a host without vault and settings (--store DIR).";
+  spec.options = {value("point", "MACHINE@POINT", "The recovery point", &KeyDrillCommand::point, Completes::points)};
+  set_action<KeyDrillCommand>(spec, run);
+  return spec;
 }
 
 }  // namespace cairn::cli

@@ -3,9 +3,9 @@
 // (only with a file): {"of","disk","secret","version","type","to"}.
 #include <unistd.h>
 
+#include "daemon/cli/grammar/command_spec.h"
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/prompt.h"
-#include "daemon/cli/work/commands.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/cli/work/disk_choice.h"
 #include "daemon/cli/work/vault_choice.h"
@@ -14,6 +14,14 @@
 
 namespace cairn::cli {
 namespace {
+
+struct KeyExportCommand {
+  std::string what;    // MACHINE/DISK: from the vault; MACHINE@POINT: from the recovery point
+  std::string disk;    // of MACHINE@POINT; empty: its only encrypted one
+  std::string secret;  // which BEK of the disk, when it has several
+  std::string to;      // a new file or "-"
+  std::string as;
+};
 
 struct Exported {
   std::string disk;
@@ -78,8 +86,6 @@ Result<Exported> from_point(Context& context, const KeyExportCommand& command) {
                   std::move(bek)};
 }
 
-}  // namespace
-
 Result<ExitCode> run(Context& context, const KeyExportCommand& command) {
   const bool to_output = command.to == "-";
   if (to_output && (context.output().format() == Format::json || is_terminal(STDOUT_FILENO)))
@@ -105,6 +111,31 @@ Result<ExitCode> run(Context& context, const KeyExportCommand& command) {
                                                     command.to + "\n  It opens the disk " + exported.disk +
                                                     ": delete the file when you are done.\n"));
   return ExitCode::done;
+}
+
+}  // namespace
+
+CommandSpec key_export_command() {
+  CommandSpec spec;
+  spec.words = "key export";
+  spec.summary = "Hand out the BEK of a disk in the clear, to unlock it";
+  spec.examples = {"cairn key export web-01/root --to - | cryptsetup open --key-file - web-01.img web-01",
+                   "cairn --store /mnt/store --recovery-key paper.txt key export web-01@latest --to key"};
+  spec.notes =
+      "MACHINE/DISK: from the vault of the settings. MACHINE@POINT: from the recovery point, which\n"
+      "needs neither vault nor settings. FILE is new, of mode 0600; - is standard output, which may\n"
+      "not be a terminal.";
+  spec.options = {
+      value("what", "MACHINE/DISK|MACHINE@POINT", "MACHINE/DISK or MACHINE@POINT", &KeyExportCommand::what,
+            Completes::points)
+          .required(),
+      value("--disk", "NAME", "With MACHINE@POINT: whose key", &KeyExportCommand::disk),
+      value("--secret", "VAULT/NAME", "Which bek of the disk, when it has several", &KeyExportCommand::secret),
+      value("--to", "FILE", "A new file; -: standard output", &KeyExportCommand::to, Completes::files).required(),
+      principal_option(&KeyExportCommand::as),
+  };
+  set_action<KeyExportCommand>(spec, run);
+  return spec;
 }
 
 }  // namespace cairn::cli

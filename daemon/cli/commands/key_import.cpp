@@ -9,10 +9,10 @@
 #include "config/base/text.h"
 #include "crypto/key_slots.h"
 #include "crypto/volume/unlock.h"
+#include "daemon/cli/grammar/command_spec.h"
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/prompt.h"
 #include "daemon/cli/text/table.h"
-#include "daemon/cli/work/commands.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/cli/work/disk_choice.h"
 #include "daemon/cli/work/vault_choice.h"
@@ -24,6 +24,14 @@ namespace cairn::cli {
 namespace {
 
 using nlohmann::json;
+
+struct KeyImportCommand {
+  std::string disk;  // MACHINE/DISK
+  std::string from;  // a file or "-"
+  std::string type;  // empty: found out
+  std::string secret;
+  std::string as;
+};
 
 Result<VaultReference> bek_of(const KeyImportCommand& command, const ChosenDisk& disk) {
   const std::vector<VaultReference>& beks = disk.settings->beks;
@@ -101,8 +109,6 @@ class DiskTrial {
   const std::string& object_;
 };
 
-}  // namespace
-
 Result<ExitCode> run(Context& context, const KeyImportCommand& command) {
   CAIRN_TRY(const Settings* const settings, context.settings());
   CAIRN_TRY(const ChosenDisk disk, choose_disk(*settings, command.disk));
@@ -151,6 +157,34 @@ Result<ExitCode> run(Context& context, const KeyImportCommand& command) {
                             facts.volumes.size() == 1 ? "volume" : "volumes", disk.object, secret.text(), version,
                             kek.text(), bek.wrapped.version)));
   return ExitCode::done;
+}
+
+}  // namespace
+
+CommandSpec key_import_command() {
+  CommandSpec spec;
+  spec.words = "key import";
+  spec.summary = "Put the BEK of a disk into its vault, wrapped";
+  spec.examples = {"cairn key import web-01/root --from /root/web-01-root.key",
+                   "cairn key import win-01/c --from 4381F759-C4F8-4DE0-BB61-FC33A831BDA5.BEK",
+                   "cairn key import win-01/c --from -"};
+  spec.notes =
+      "A LUKS key file or passphrase, a BitLocker .BEK file, recovery password or password. It is tried\n"
+      "on the disk first, wrapped by the disk's kek of the settings, and stored as its bek. The BEK\n"
+      "itself is written nowhere. -: standard input, without echo on a terminal.";
+  spec.options = {
+      value("disk", "MACHINE/DISK", "The disk that it opens", &KeyImportCommand::disk).required(),
+      value("--from", "FILE", "A file of mode 0600; -: standard input", &KeyImportCommand::from, Completes::files)
+          .required(),
+      value("--type", "TYPE",
+            "luks-key-file, luks-passphrase, bitlocker-startup-key, bitlocker-recovery-password or\n"
+            "bitlocker-password (default: found out)",
+            &KeyImportCommand::type),
+      value("--secret", "VAULT/NAME", "Which bek of the disk, when it has several", &KeyImportCommand::secret),
+      principal_option(&KeyImportCommand::as),
+  };
+  set_action<KeyImportCommand>(spec, run);
+  return spec;
 }
 
 }  // namespace cairn::cli

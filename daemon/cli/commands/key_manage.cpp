@@ -5,10 +5,11 @@
 // KEK's (rotate: and "rewrapped":[NAME]); list, show: {"keks":[...],"secrets":[...]}; delete: {"deleted":NAME}.
 #include <algorithm>
 
+#include "daemon/cli/commands/render.h"
+#include "daemon/cli/grammar/command_spec.h"
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/prompt.h"
 #include "daemon/cli/text/table.h"
-#include "daemon/cli/work/commands.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/cli/work/vault_choice.h"
 
@@ -16,6 +17,35 @@ namespace cairn::cli {
 namespace {
 
 using nlohmann::json;
+
+// Keys and secrets are named NAME or VAULT/NAME.
+struct KeyCreateCommand {
+  std::string key;
+  std::string as;
+  std::string type;  // empty: X25519, or what the vault makes
+};
+
+struct KeyRotateCommand {
+  std::string key;
+  std::string as;
+  bool keep_wrapped = false;
+};
+
+struct KeyListCommand {
+  std::string vault;  // empty: all
+  std::string as;
+};
+
+struct KeyShowCommand {
+  std::string name;
+  std::string as;
+};
+
+struct KeyDeleteCommand {
+  std::string name;
+  std::string as;
+  bool yes = false;
+};
 
 json version_json(const VersionFacts& version) {
   return {{"version", version.version},
@@ -64,47 +94,28 @@ Result<std::vector<std::string>> wrap_anew(KeyVault& vault, const KekFacts& kek)
   return done;
 }
 
-}  // namespace
-
-std::string render_keys(const json& document) {
-  Table keks({{"KEK"}, {"TYPE"}, {"VERSION"}, {"CREATED"}, {"OLDER", Align::right}});
-  for (const auto& row : member(document, "keks")) {
-    const std::size_t count = member(row, "versions").size();
-    keks.add({text_of(row, "vault") + "/" + text_of(row, "kek"), text_of(row, "type"), newest(row, "version"),
-              count == 0 ? "" : time_of(member(row, "versions").back(), "created"),
-              std::to_string(count == 0 ? 0 : count - 1)});
+// What of that name is in the vault: a KEK, a secret, or both.
+struct Named {
+  std::optional<KekFacts> kek;
+  std::optional<SecretFacts> secret;
+};
+Result<Named> find_named(KeyVault& vault, const VaultReference& what) {
+  Named found;
+  std::vector<std::string> names;
+  CAIRN_TRY(const std::vector<KekFacts> keks, vault.list_keks());
+  for (const KekFacts& kek : keks) {
+    names.push_back(kek.name);
+    if (kek.name == what.name) found.kek = kek;
   }
-  Table beks({{"BEK"}, {"TYPE"}, {"VERSION"}, {"IMPORTED"}, {"WRAPPED BY"}, {"FROM"}});
-  for (const auto& row : member(document, "secrets")) {
-    const json& versions = member(row, "versions");
-    beks.add({text_of(row, "vault") + "/" + text_of(row, "secret"), newest(row, "type"), newest(row, "version"),
-              versions.empty() ? "" : time_of(versions.back(), "created"),
-              newest(row, "kek") + " version " + newest(row, "kek_version"), newest(row, "file_name")});
+  CAIRN_TRY(const std::vector<SecretFacts> secrets, vault.list_secrets());
+  for (const SecretFacts& secret : secrets) {
+    names.push_back(secret.name);
+    if (secret.name == what.name) found.secret = secret;
   }
-  std::string text = member(document, "keks").empty() ? "no KEKs; \"cairn key create NAME\" makes one\n" : keks.text();
-  text += "\n";
-  text += member(document, "secrets").empty()
-              ? "no BEKs; \"cairn key import MACHINE/DISK --from FILE\" puts one into the vault\n"
-              : beks.text();
-  return text;
-}
-
-std::string render_key(const json& document) {
-  std::string text;
-  for (const auto& row : member(document, "keks")) {
-    text += "KEK " + text_of(row, "vault") + "/" + text_of(row, "kek") + ", " + text_of(row, "type") + "\n";
-    for (const auto& version : member(row, "versions"))
-      text += "  version " + text_of(version, "version") + "  " + time_of(version, "created") + "\n";
-  }
-  for (const auto& row : member(document, "secrets")) {
-    text += "BEK " + text_of(row, "vault") + "/" + text_of(row, "secret") + "\n";
-    for (const auto& version : member(row, "versions"))
-      text += "  version " + text_of(version, "version") + "  " + time_of(version, "created") + "  " +
-              text_of(version, "type") + ", wrapped by " + text_of(version, "kek") + " version " +
-              text_of(version, "kek_version") +
-              (text_of(version, "file_name").empty() ? "" : ", from " + text_of(version, "file_name")) + "\n";
-  }
-  return printable(text, Lines::keep);
+  if (found.kek || found.secret) return found;
+  const auto nearest = nearest_name(what.name, names);
+  return fail(ErrorCode::secret_missing, "find key", what.text(), "the vault has no KEK and no BEK of that name",
+              nearest ? "did you mean \"" + *nearest + "\"?" : "see \"cairn key list\"");
 }
 
 Result<ExitCode> run(Context& context, const KeyCreateCommand& command) {
@@ -161,32 +172,6 @@ Result<ExitCode> run(Context& context, const KeyListCommand& command) {
   return ExitCode::done;
 }
 
-// What of that name is in the vault: a KEK, a secret, or both.
-namespace {
-struct Named {
-  std::optional<KekFacts> kek;
-  std::optional<SecretFacts> secret;
-};
-Result<Named> find_named(KeyVault& vault, const VaultReference& what) {
-  Named found;
-  std::vector<std::string> names;
-  CAIRN_TRY(const std::vector<KekFacts> keks, vault.list_keks());
-  for (const KekFacts& kek : keks) {
-    names.push_back(kek.name);
-    if (kek.name == what.name) found.kek = kek;
-  }
-  CAIRN_TRY(const std::vector<SecretFacts> secrets, vault.list_secrets());
-  for (const SecretFacts& secret : secrets) {
-    names.push_back(secret.name);
-    if (secret.name == what.name) found.secret = secret;
-  }
-  if (found.kek || found.secret) return found;
-  const auto nearest = nearest_name(what.name, names);
-  return fail(ErrorCode::secret_missing, "find key", what.text(), "the vault has no KEK and no BEK of that name",
-              nearest ? "did you mean \"" + *nearest + "\"?" : "see \"cairn key list\"");
-}
-}  // namespace
-
 Result<ExitCode> run(Context& context, const KeyShowCommand& command) {
   CAIRN_TRY(const Settings* const settings, context.settings());
   CAIRN_TRY(const VaultReference what, choose_name(*settings, command.name));
@@ -216,6 +201,122 @@ Result<ExitCode> run(Context& context, const KeyDeleteCommand& command) {
     CAIRN_CHECK(vault->delete_secret(what.name));
   CAIRN_CHECK(context.output().answer({{"deleted", what.text()}}, "deleted " + kind + " " + what.text() + "\n"));
   return ExitCode::done;
+}
+
+}  // namespace
+
+std::string render_keys(const json& document) {
+  Table keks({{"KEK"}, {"TYPE"}, {"VERSION"}, {"CREATED"}, {"OLDER", Align::right}});
+  for (const auto& row : member(document, "keks")) {
+    const std::size_t count = member(row, "versions").size();
+    keks.add({text_of(row, "vault") + "/" + text_of(row, "kek"), text_of(row, "type"), newest(row, "version"),
+              count == 0 ? "" : time_of(member(row, "versions").back(), "created"),
+              std::to_string(count == 0 ? 0 : count - 1)});
+  }
+  Table beks({{"BEK"}, {"TYPE"}, {"VERSION"}, {"IMPORTED"}, {"WRAPPED BY"}, {"FROM"}});
+  for (const auto& row : member(document, "secrets")) {
+    const json& versions = member(row, "versions");
+    beks.add({text_of(row, "vault") + "/" + text_of(row, "secret"), newest(row, "type"), newest(row, "version"),
+              versions.empty() ? "" : time_of(versions.back(), "created"),
+              newest(row, "kek") + " version " + newest(row, "kek_version"), newest(row, "file_name")});
+  }
+  std::string text = member(document, "keks").empty() ? "no KEKs; \"cairn key create NAME\" makes one\n" : keks.text();
+  text += "\n";
+  text += member(document, "secrets").empty()
+              ? "no BEKs; \"cairn key import MACHINE/DISK --from FILE\" puts one into the vault\n"
+              : beks.text();
+  return text;
+}
+
+std::string render_key(const json& document) {
+  std::string text;
+  for (const auto& row : member(document, "keks")) {
+    text += "KEK " + text_of(row, "vault") + "/" + text_of(row, "kek") + ", " + text_of(row, "type") + "\n";
+    for (const auto& version : member(row, "versions"))
+      text += "  version " + text_of(version, "version") + "  " + time_of(version, "created") + "\n";
+  }
+  for (const auto& row : member(document, "secrets")) {
+    text += "BEK " + text_of(row, "vault") + "/" + text_of(row, "secret") + "\n";
+    for (const auto& version : member(row, "versions"))
+      text += "  version " + text_of(version, "version") + "  " + time_of(version, "created") + "  " +
+              text_of(version, "type") + ", wrapped by " + text_of(version, "kek") + " version " +
+              text_of(version, "kek_version") +
+              (text_of(version, "file_name").empty() ? "" : ", from " + text_of(version, "file_name")) + "\n";
+  }
+  return printable(text, Lines::keep);
+}
+
+CommandSpec key_create_command() {
+  CommandSpec spec;
+  spec.words = "key create";
+  spec.summary = "Create a KEK in a vault";
+  spec.examples = {"cairn key create backup", "cairn key create main/backup --type RSA-4096"};
+  spec.options = {
+      value("name", "NAME", "NAME, or VAULT/NAME", &KeyCreateCommand::key).required(),
+      value("--type", "TYPE", "X25519, RSA-3072 or RSA-4096 (default: X25519; in an HSM RSA-3072)",
+            &KeyCreateCommand::type),
+      principal_option(&KeyCreateCommand::as),
+  };
+  set_action<KeyCreateCommand>(spec, run);
+  return spec;
+}
+
+CommandSpec key_rotate_command() {
+  CommandSpec spec;
+  spec.words = "key rotate";
+  spec.summary = "Make a new version of a KEK; the old ones stay";
+  spec.examples = {"cairn key rotate main/backup"};
+  spec.notes =
+      "BEKs that the KEK wraps are wrapped anew with the new version. Recovery points keep the versions\n"
+      "that they were taken with.";
+  spec.options = {
+      value("name", "NAME", "NAME, or VAULT/NAME", &KeyRotateCommand::key).required(),
+      flag("--keep-wrapped", "Leave the BEKs wrapped by the versions that wrap them", &KeyRotateCommand::keep_wrapped),
+      principal_option(&KeyRotateCommand::as),
+  };
+  set_action<KeyRotateCommand>(spec, run);
+  return spec;
+}
+
+CommandSpec key_list_command() {
+  CommandSpec spec;
+  spec.words = "key list";
+  spec.summary = "List KEKs and BEKs";
+  spec.examples = {"cairn key list"};
+  spec.options = {
+      value("--vault", "VAULT", "Only this vault", &KeyListCommand::vault),
+      principal_option(&KeyListCommand::as),
+  };
+  set_action<KeyListCommand>(spec, run);
+  return spec;
+}
+
+CommandSpec key_show_command() {
+  CommandSpec spec;
+  spec.words = "key show";
+  spec.summary = "Show what is known about a key or secret, never itself";
+  spec.examples = {"cairn key show main/web-01-root"};
+  spec.options = {
+      value("name", "NAME", "NAME, or VAULT/NAME", &KeyShowCommand::name).required(),
+      principal_option(&KeyShowCommand::as),
+  };
+  set_action<KeyShowCommand>(spec, run);
+  return spec;
+}
+
+CommandSpec key_delete_command() {
+  CommandSpec spec;
+  spec.words = "key delete";
+  spec.summary = "Delete a key or secret from its vault, all versions";
+  spec.examples = {"cairn key delete main/old-web-01-root"};
+  spec.notes = "Recovery points that hold it keep it: \"cairn key restore\" brings it back.";
+  spec.options = {
+      value("name", "NAME", "NAME, or VAULT/NAME", &KeyDeleteCommand::name).required(),
+      flag("--yes", "Do not ask", &KeyDeleteCommand::yes),
+      principal_option(&KeyDeleteCommand::as),
+  };
+  set_action<KeyDeleteCommand>(spec, run);
+  return spec;
 }
 
 }  // namespace cairn::cli

@@ -4,9 +4,10 @@
 #include <algorithm>
 
 #include "crypto/vault/kek_backup.h"
+#include "daemon/cli/commands/render.h"
+#include "daemon/cli/grammar/command_spec.h"
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/table.h"
-#include "daemon/cli/work/commands.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/cli/work/vault_choice.h"
 #include "daemon/keys/point_unlock.h"
@@ -16,6 +17,13 @@ namespace cairn::cli {
 namespace {
 
 using nlohmann::json;
+
+struct KeyRestoreCommand {
+  std::string point;
+  std::string vault;
+  std::string disk;  // empty: all
+  std::string as;
+};
 
 std::string in_words(Restored restored) {
   return restored == Restored::put_back ? "put back" : "was there";
@@ -107,16 +115,6 @@ class KeyRestore {
   json rows_ = json::array();
 };
 
-}  // namespace
-
-std::string render_key_restore(const json& document) {
-  std::string text;
-  for (const auto& row : member(document, "keys"))
-    text += (text_of(row, "kind") == "kek" ? "KEK " : "BEK ") + text_of(document, "vault") + "/" +
-            text_of(row, "name") + " version " + text_of(row, "version") + ": " + text_of(row, "done") + "\n";
-  return printable(text, Lines::keep);
-}
-
 Result<ExitCode> run(Context& context, const KeyRestoreCommand& command) {
   CAIRN_TRY(const Settings* const settings, context.settings());
   CAIRN_TRY(const std::string name, choose_vault(*settings, command.vault));
@@ -136,6 +134,34 @@ Result<ExitCode> run(Context& context, const KeyRestoreCommand& command) {
   const json document{{"point", found.text()}, {"vault", name}, {"keys", std::move(rows)}};
   CAIRN_CHECK(context.output().answer(document, render_key_restore(document)));
   return ExitCode::done;
+}
+
+}  // namespace
+
+std::string render_key_restore(const json& document) {
+  std::string text;
+  for (const auto& row : member(document, "keys"))
+    text += (text_of(row, "kind") == "kek" ? "KEK " : "BEK ") + text_of(document, "vault") + "/" +
+            text_of(row, "name") + " version " + text_of(row, "version") + ": " + text_of(row, "done") + "\n";
+  return printable(text, Lines::keep);
+}
+
+CommandSpec key_restore_command() {
+  CommandSpec spec;
+  spec.words = "key restore";
+  spec.summary = "Put the keys of a recovery point back into a vault";
+  spec.examples = {"cairn key restore web-01@latest --vault main"};
+  spec.notes =
+      "What is missing is put back; what is there and the same stays; what is there and differs\n"
+      "is never overwritten: the command stops there and says what it is.";
+  spec.options = {
+      value("point", "MACHINE@POINT", "The recovery point", &KeyRestoreCommand::point, Completes::points).required(),
+      vault_option(&KeyRestoreCommand::vault),
+      value("--disk", "NAME", "Only the keys of this disk", &KeyRestoreCommand::disk),
+      principal_option(&KeyRestoreCommand::as),
+  };
+  set_action<KeyRestoreCommand>(spec, run);
+  return spec;
 }
 
 }  // namespace cairn::cli

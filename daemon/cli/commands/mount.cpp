@@ -16,7 +16,7 @@
 
 #include "config/base/log.h"
 #include "config/base/unique_fd.h"
-#include "daemon/cli/work/commands.h"
+#include "daemon/cli/grammar/command_spec.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/queue/job_record.h"
 #include "fs/mount/session.h"
@@ -24,6 +24,16 @@
 
 namespace cairn::cli {
 namespace {
+
+struct MountCommand {
+  std::string directory;
+  bool foreground = false;
+  bool allow_other = false;
+};
+
+struct UmountCommand {
+  std::string directory;
+};
 
 constexpr int kEndSignals[] = {SIGINT, SIGTERM, SIGHUP};
 
@@ -149,8 +159,6 @@ Result<ExitCode> mount_in_background(Context& context, const std::filesystem::pa
   return pass_on(error_from_json(error));
 }
 
-}  // namespace
-
 Result<ExitCode> run(Context& context, const MountCommand& command) {
   CAIRN_TRY(const std::filesystem::path path, mount_point_of(command.directory));
   CAIRN_TRY(const Settings* const settings, context.settings());
@@ -177,6 +185,34 @@ Result<ExitCode> run(Context& context, const UmountCommand& command) {
   CAIRN_CHECK(unmount(path));
   CAIRN_CHECK(context.output().answer({{"unmounted", path.string()}}, "unmounted " + path.string() + "\n"));
   return ExitCode::done;
+}
+
+}  // namespace
+
+CommandSpec mount_command() {
+  CommandSpec spec;
+  spec.words = "mount";
+  spec.summary = "Show all recovery points as files below DIR";
+  spec.examples = {"cairn mount /mnt", "cp --sparse=always /mnt/web-01/latest/disks/root.img /var/tmp/",
+                   "cairn umount /mnt"};
+  spec.options = {
+      value("dir", "DIR", "An empty directory", &MountCommand::directory, Completes::files).required(),
+      flag("--foreground", "Stay in the foreground until Ctrl-C or an unmount", &MountCommand::foreground),
+      flag("--allow-other", "Let other users look inside (as mount.allow_other)", &MountCommand::allow_other),
+  };
+  set_action<MountCommand>(spec, run);
+  return spec;
+}
+
+CommandSpec umount_command() {
+  CommandSpec spec;
+  spec.words = "umount";
+  spec.summary = "Take down a mount of recovery points";
+  spec.examples = {"cairn umount /mnt"};
+  spec.options = {
+      value("dir", "DIR", "Where they are mounted", &UmountCommand::directory, Completes::files).required()};
+  set_action<UmountCommand>(spec, run);
+  return spec;
 }
 
 }  // namespace cairn::cli

@@ -2,14 +2,20 @@
 // cairn points: the recovery points, or all about one. Documents: daemon/API.md "Point row", fs/store/FORMAT.md.
 #include <algorithm>
 
+#include "daemon/cli/commands/render.h"
+#include "daemon/cli/grammar/command_spec.h"
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/table.h"
-#include "daemon/cli/work/commands.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/service/service.h"
 
 namespace cairn::cli {
 namespace {
+
+struct PointsCommand {
+  std::string what;  // empty, a machine, or MACHINE@POINT
+  bool deleted = false;
+};
 
 std::uint64_t size_of_disks(const nlohmann::json& row) {
   std::uint64_t size = 0;
@@ -33,7 +39,7 @@ std::string proof_line(const nlohmann::json& proof) {
 }
 
 // What keeps it besides the retention rule: "protected", "immutable until 2026-12-21".
-std::string marks_text(const nlohmann::json& row) {
+std::string kept_text(const nlohmann::json& row) {
   std::string text;
   if (const nlohmann::json& protection = member(row, "protected"); protection.is_object()) {
     text = "protected";
@@ -54,17 +60,42 @@ std::string volume_line(const nlohmann::json& volume) {
   return printable(line);
 }
 
+Result<void> check(PointsCommand& command, const GlobalOptions&) {
+  if (command.deleted && command.what.find('@') != std::string::npos)
+    return misuse("list deleted recovery points", "a single point is named", "name its machine, or none");
+  return {};
+}
+
+Result<ExitCode> run(Context& context, const PointsCommand& command) {
+  CAIRN_TRY(Service* const service, context.service());
+  if (command.what.find('@') != std::string::npos) {
+    CAIRN_TRY(const nlohmann::json document, service->point(command.what));
+    CAIRN_CHECK(context.output().answer(document, render_point(document)));
+    return ExitCode::done;
+  }
+  std::optional<std::string> machine;
+  if (!command.what.empty()) machine = command.what;
+  CAIRN_TRY(const nlohmann::json rows,
+            service->points(machine, command.deleted ? PointsListed::deleted : PointsListed::present));
+  const std::string none = command.deleted ? "no recovery points are deleted\n"
+                                           : "no recovery points yet; \"cairn backup MACHINE\" makes one\n";
+  CAIRN_CHECK(context.output().answer(rows, rows.empty() ? none : render_points(rows, system_clock().now())));
+  bool damaged = false;
+  for (const auto& row : rows) damaged = damaged || member(row, "error").is_object();
+  return damaged ? ExitCode::warnings : ExitCode::done;
+}
+
 }  // namespace
 
 std::string render_points(const nlohmann::json& rows, UtcTime now) {
   if (rows.empty()) return "no recovery points yet; \"cairn backup MACHINE\" makes one\n";
   // Columns that say something of a few points only are there when they do.
-  const bool marked = std::ranges::any_of(rows, [&](const auto& row) { return !marks_text(row).empty(); });
+  const bool any_kept = std::ranges::any_of(rows, [&](const auto& row) { return !kept_text(row).empty(); });
   const bool deleted = std::ranges::any_of(rows, [](const auto& row) { return member(row, "deleted").is_object(); });
   std::vector<Table::Column> columns{
       {"POINT"},       {"TIME"}, {"AGE", Align::right}, {"SIZE", Align::right}, {"NEW", Align::right},
       {"CONSISTENCY"}, {"PROOF"}};
-  if (marked) columns.push_back({"KEPT"});
+  if (any_kept) columns.push_back({"KEPT"});
   if (deleted) {
     columns.push_back({"DELETED"});
     columns.push_back({"UNTIL"});
@@ -84,7 +115,7 @@ std::string render_points(const nlohmann::json& rows, UtcTime now) {
                                    size_of(row, "new_bytes"),
                                    text_of(row, "consistency"),
                                    proof};
-    if (marked) cells.push_back(marks_text(row));
+    if (any_kept) cells.push_back(kept_text(row));
     if (deleted) {
       const nlohmann::json& deletion = member(row, "deleted");
       cells.push_back(time_of(deletion, "time"));
@@ -137,23 +168,19 @@ std::string render_point(const nlohmann::json& document) {
   return text;
 }
 
-Result<ExitCode> run(Context& context, const PointsCommand& command) {
-  CAIRN_TRY(Service* const service, context.service());
-  if (command.what.find('@') != std::string::npos) {
-    CAIRN_TRY(const nlohmann::json document, service->point(command.what));
-    CAIRN_CHECK(context.output().answer(document, render_point(document)));
-    return ExitCode::done;
-  }
-  std::optional<std::string> machine;
-  if (!command.what.empty()) machine = command.what;
-  CAIRN_TRY(const nlohmann::json rows,
-            service->points(machine, command.deleted ? PointsListed::deleted : PointsListed::present));
-  const std::string none = command.deleted ? "no recovery points are deleted\n"
-                                           : "no recovery points yet; \"cairn backup MACHINE\" makes one\n";
-  CAIRN_CHECK(context.output().answer(rows, rows.empty() ? none : render_points(rows, system_clock().now())));
-  bool damaged = false;
-  for (const auto& row : rows) damaged = damaged || member(row, "error").is_object();
-  return damaged ? ExitCode::warnings : ExitCode::done;
+CommandSpec points_command() {
+  CommandSpec spec;
+  spec.words = "points";
+  spec.summary = "List recovery points, or show one";
+  spec.examples = {"cairn points", "cairn points web-01", "cairn points web-01@latest", "cairn points --deleted",
+                   "cairn points web-01 --json | jq -r '.[].point'"};
+  spec.options = {
+      flag("--deleted", "Those that are deleted and can be brought back", &PointsCommand::deleted),
+      value("machine", "MACHINE", "A machine, or MACHINE@POINT for all about one point", &PointsCommand::what,
+            Completes::machines_or_points),
+  };
+  set_action<PointsCommand>(spec, run, check);
+  return spec;
 }
 
 }  // namespace cairn::cli

@@ -3,15 +3,25 @@
 // prune".
 #include <nlohmann/json.hpp>
 
+#include "daemon/cli/commands/render.h"
+#include "daemon/cli/grammar/command_spec.h"
+#include "daemon/cli/grammar/option_values.h"
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/table.h"
-#include "daemon/cli/work/commands.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/cli/work/finish_jobs.h"
 #include "daemon/service/service.h"
 
 namespace cairn::cli {
 namespace {
+
+struct PruneCommand {
+  std::string machine;  // empty: all
+  bool dry_run = false;
+  bool accept_clock = false;
+  bool accept_damage = false;
+  std::uint64_t rate = 0;  // bytes a second; 0: no limit
+};
 
 std::string joined(const nlohmann::json& texts) {
   std::string all;
@@ -43,6 +53,18 @@ std::string collection_text(const nlohmann::json& collection, bool dry_run) {
   return text + "\n";
 }
 
+Result<ExitCode> run(Context& context, const PruneCommand& command) {
+  CAIRN_TRY(Service* const service, context.service());
+  PruneRequest request;
+  if (!command.machine.empty()) request.machine = command.machine;
+  request.dry_run = command.dry_run;
+  request.accept_clock = command.accept_clock;
+  request.accept_damage = command.accept_damage;
+  request.rate = command.rate;
+  CAIRN_TRY(const nlohmann::json started, service->start_prune(request));
+  return finish_jobs(context, {{"jobs", nlohmann::json::array({started})}}, render_prune);
+}
+
 }  // namespace
 
 std::string render_prune(const nlohmann::json& result) {
@@ -72,16 +94,29 @@ std::string render_prune(const nlohmann::json& result) {
   return text + collection_text(member(result, "collection"), dry_run);
 }
 
-Result<ExitCode> run(Context& context, const PruneCommand& command) {
-  CAIRN_TRY(Service* const service, context.service());
-  PruneRequest request;
-  if (!command.machine.empty()) request.machine = command.machine;
-  request.dry_run = command.dry_run;
-  request.accept_clock = command.accept_clock;
-  request.accept_damage = command.accept_damage;
-  request.rate = command.rate;
-  CAIRN_TRY(const nlohmann::json started, service->start_prune(request));
-  return finish_jobs(context, {{"jobs", nlohmann::json::array({started})}});
+CommandSpec prune_command() {
+  CommandSpec spec;
+  spec.words = "prune";
+  spec.summary = "Apply the policies: expire recovery points, and give space back";
+  spec.examples = {"cairn prune --dry-run", "cairn prune web-01", "cairn prune --rate 50MiB"};
+  spec.notes =
+      "A recovery point that the policy's retention rule does not keep is deleted: it is hidden, and \"cairn "
+      "undelete\"\n"
+      "brings it back until soft_delete has passed. Then it is removed for good, and its space is given back.\n"
+      "--dry-run says for every point what would happen to it, and why. Each backup prunes its machine afterwards.\n"
+      "When the clock went back, or far ahead, nothing is removed: set it right, or give --accept-clock.";
+  spec.options = {
+      value("machine", "MACHINE", "Only this machine's points (default: all)", &PruneCommand::machine,
+            Completes::machines),
+      flag("--dry-run", "Say what would be done, and do nothing", &PruneCommand::dry_run),
+      flag("--accept-clock", "The clock is right, whatever the store says about it", &PruneCommand::accept_clock),
+      flag("--accept-damage", "Also remove data that only damaged points or maps could still need",
+           &PruneCommand::accept_damage),
+      parsed_value("--rate", "SIZE", "Read and write at most so many bytes a second (default: no limit)",
+                   &PruneCommand::rate, [](const std::string& text) { return parse_rate(text, "prune"); }),
+  };
+  set_action<PruneCommand>(spec, run);
+  return spec;
 }
 
 }  // namespace cairn::cli

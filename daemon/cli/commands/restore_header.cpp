@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // cairn restore --header-only --in-place DEVICE: a damaged header on a live disk is the commonest loss of all.
 // Document: daemon/restore/restore_header.h.
+#include "daemon/cli/commands/restore_header.h"
+
 #include <fmt/core.h>
 #include <unistd.h>
 
 #include <filesystem>
 
+#include "daemon/cli/commands/render.h"
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/prompt.h"
 #include "daemon/cli/text/table.h"
-#include "daemon/cli/work/commands.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/restore/restore_header.h"
 #include "fs/store/store.h"
@@ -34,16 +36,15 @@ Result<std::string> choose_disk_of(const RecoveryPoint& point, const std::string
   return chosen;
 }
 
-Result<void> ask(const RestoreCommand& command, const PointName& point, const std::string& disk) {
-  if (command.yes) return {};
+Result<void> ask(const HeaderRestore& what, const PointName& point, const std::string& disk) {
+  if (what.yes) return {};
   if (!is_terminal(STDIN_FILENO))
-    return fail(ErrorCode::used_wrongly, "write a header onto", command.in_place, "nobody is there to be asked",
+    return fail(ErrorCode::used_wrongly, "write a header onto", what.device, "nobody is there to be asked",
                 "give --yes to say that this is meant");
   if (confirm(fmt::format("Write the header of {}/{} onto {}? What is there now is saved first.", point.text(), disk,
-                          printable(command.in_place))))
+                          printable(what.device))))
     return {};
-  return fail(ErrorCode::cancelled, "write a header onto", command.in_place, "the answer was no",
-              "answer y, or give --yes");
+  return fail(ErrorCode::cancelled, "write a header onto", what.device, "the answer was no", "answer y, or give --yes");
 }
 
 }  // namespace
@@ -67,19 +68,19 @@ std::string render_header_restore(const nlohmann::json& document) {
   return printable(text, Lines::keep);
 }
 
-Result<ExitCode> restore_header_onto(Context& context, const RestoreCommand& command) {
+Result<ExitCode> restore_header_onto(Context& context, const HeaderRestore& what) {
   CAIRN_TRY(const Settings* const settings, context.settings());
   CAIRN_TRY(const auto store, context.open_store());
-  CAIRN_TRY(const PointName name, store->points().find(command.point));
+  CAIRN_TRY(const PointName name, store->points().find(what.point));
   CAIRN_TRY(const RecoveryPoint point, store->points().load(name));
   HeaderInPlaceTask task;
   task.point = name;
-  CAIRN_TRY(task.disk, choose_disk_of(point, command.disk));
-  task.device = std::filesystem::absolute(command.in_place).lexically_normal();
+  CAIRN_TRY(task.disk, choose_disk_of(point, what.disk));
+  task.device = std::filesystem::absolute(what.device).lexically_normal();
   // Without settings this host has no place of Cairn's: then beside whoever calls.
   task.keep_in = std::filesystem::absolute(settings->state_dir / "replaced-headers");
-  task.force = command.force;
-  CAIRN_CHECK(ask(command, name, task.disk));
+  task.force = what.force;
+  CAIRN_CHECK(ask(what, name, task.disk));
   CAIRN_TRY(const nlohmann::json document, restore_header_in_place(*store, task));
   CAIRN_CHECK(context.output().answer(document, render_header_restore(document)));
   return ExitCode::done;

@@ -3,14 +3,17 @@
 // command adds "warnings", the list that its text begins with.
 #include <fmt/core.h>
 
+#include "daemon/cli/commands/render.h"
+#include "daemon/cli/grammar/command_spec.h"
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/table.h"
-#include "daemon/cli/work/commands.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/service/service.h"
 
 namespace cairn::cli {
 namespace {
+
+struct StatusCommand {};
 
 std::string due(const nlohmann::json& machine, UtcTime now) {
   const auto past = since(machine, "next_run", now);
@@ -44,6 +47,15 @@ std::string last_job(const nlohmann::json& machine) {
   std::string text = text_of(job, "state");
   if (error.is_object()) text += " [" + text_of(error, "name") + "]";
   return text;
+}
+
+Result<ExitCode> run(Context& context, const StatusCommand&) {
+  CAIRN_TRY(Service* const service, context.service());
+  CAIRN_TRY(nlohmann::json document, service->status());
+  const UtcTime now = system_clock().now();
+  document["warnings"] = status_warnings(document, now);
+  CAIRN_CHECK(context.output().answer(document, render_status(document, now)));
+  return ExitCode::done;
 }
 
 }  // namespace
@@ -151,13 +163,14 @@ std::string render_status(const nlohmann::json& document, UtcTime now) {
   return text + "\n" + render_tracking(machines);
 }
 
-Result<ExitCode> run(Context& context, const StatusCommand&) {
-  CAIRN_TRY(Service* const service, context.service());
-  CAIRN_TRY(nlohmann::json document, service->status());
-  const UtcTime now = system_clock().now();
-  document["warnings"] = status_warnings(document, now);
-  CAIRN_CHECK(context.output().answer(document, render_status(document, now)));
-  return ExitCode::done;
+CommandSpec status_command() {
+  CommandSpec spec;
+  spec.words = "status";
+  spec.summary = "Daemon, store, mount and machines at a glance; warnings first";
+  spec.examples = {"cairn status", "cairn status --json | jq -r '.warnings[]'"};
+  spec.notes = "Also how the changes of each disk are tracked, and when the store was verified last.";
+  set_action<StatusCommand>(spec, run);
+  return spec;
 }
 
 }  // namespace cairn::cli

@@ -8,8 +8,9 @@
 #include "config/base/units.h"
 #include "crypto/key_slots.h"
 #include "crypto/unlock_key.h"
+#include "daemon/cli/grammar/command_spec.h"
+#include "daemon/cli/grammar/option_values.h"
 #include "daemon/cli/text/prompt.h"
-#include "daemon/cli/work/commands.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/cli/work/undo.h"
 #include "fs/store/create_store.h"
@@ -17,6 +18,13 @@
 
 namespace cairn::cli {
 namespace {
+
+struct StoreInitCommand {
+  std::optional<std::uint64_t> chunk_size;  // bytes; nothing: the store's default
+  bool create_key_file = false;
+  std::string recovery_key_out;  // a file or "-" (standard output); empty: none asked for
+  std::string label;             // of the slot for the settings' key; empty: "settings"
+};
 
 // create_store() accepts only a directory that is empty or not there yet, so all that is in it now is of this run.
 void remove_new_store(const std::filesystem::path& path, bool with_directory) {
@@ -61,7 +69,11 @@ std::string text_of_init(const Store& store, const std::string& key_file, const 
   return text;
 }
 
-}  // namespace
+Result<std::optional<std::uint64_t>> parse_chunk_size(const std::string& text) {
+  const auto size = parse_size(text);
+  if (size) return size;
+  return misuse("make store", "\"" + text + "\" is no size", "give --chunk-size as a power of two from 64KiB to 4MiB");
+}
 
 Result<ExitCode> run(Context& context, const StoreInitCommand& command) {
   const bool print_recovery = command.recovery_key_out == "-";
@@ -134,6 +146,31 @@ Result<ExitCode> run(Context& context, const StoreInitCommand& command) {
         "on "
         "paper:\n  cairn store keys add --recovery --recovery-key-out FILE");
   return ExitCode::done;
+}
+
+}  // namespace
+
+CommandSpec store_init_command() {
+  CommandSpec spec;
+  spec.words = "store init";
+  spec.summary = "Create the store named in the settings";
+  spec.examples = {"cairn store init --create-key-file --recovery-key-out /root/recovery-key.txt",
+                   "cairn store init --chunk-size 256KiB"};
+  spec.notes =
+      "The store opens with the key that the settings name (store.key_file, store.passphrase_file or\n"
+      "store.passphrase_command). The recovery key opens it too, when that key is lost: print it and\n"
+      "keep it on paper. If anything fails, nothing half-made stays behind.";
+  spec.options = {
+      parsed_value("--chunk-size", "SIZE", "64KiB to 4MiB, a power of two; cannot be changed later",
+                   &StoreInitCommand::chunk_size, parse_chunk_size),
+      flag("--create-key-file", "Make store.key_file when it does not exist", &StoreInitCommand::create_key_file),
+      value("--recovery-key-out", "FILE", "Make a recovery key and write it to FILE (-: standard output)",
+            &StoreInitCommand::recovery_key_out, Completes::files),
+      parsed_value("--label", "LABEL", "Label of the settings' key (default: settings)", &StoreInitCommand::label,
+                   [](const std::string& text) { return parse_label(text, "make store"); }),
+  };
+  set_action<StoreInitCommand>(spec, run);
+  return spec;
 }
 
 }  // namespace cairn::cli

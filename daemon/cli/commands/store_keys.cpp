@@ -9,17 +9,36 @@
 
 #include "crypto/key_slots.h"
 #include "crypto/unlock_key.h"
+#include "daemon/cli/commands/render.h"
+#include "daemon/cli/grammar/command_spec.h"
+#include "daemon/cli/grammar/option_values.h"
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/key_label.h"
 #include "daemon/cli/text/prompt.h"
 #include "daemon/cli/text/table.h"
-#include "daemon/cli/work/commands.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/cli/work/undo.h"
 #include "fs/store/store.h"
 
 namespace cairn::cli {
 namespace {
+
+struct KeysListCommand {};
+
+struct KeysAddCommand {
+  // One of these four.
+  std::string key_file;
+  std::string passphrase_file;
+  bool passphrase = false;  // asked for on the terminal
+  bool recovery = false;
+  std::string recovery_key_out;  // recovery: a file or "-"
+  std::string label;
+};
+
+struct KeysRemoveCommand {
+  std::string slot;  // id or label
+  bool yes = false;
+};
 
 nlohmann::json document_of(const std::vector<KeySlotFactsRow>& slots) {
   nlohmann::json rows = nlohmann::json::array();
@@ -39,35 +58,29 @@ Result<SecretBytes> ask_new_passphrase() {
 
 // All but a recovery key, whose halves are made by the caller.
 Result<NewKeySlot> new_slot(const KeysAddCommand& command) {
-  using From = KeysAddCommand::From;
   NewKeySlot slot;
   slot.label = command.label;
-  KeySettings settings;
-  switch (command.from) {
-    case From::recovery:
-      slot.type = KeySlotType::recovery;
-      if (slot.label.empty()) slot.label = "recovery";
-      return slot;
-    case From::terminal: {
-      slot.type = KeySlotType::passphrase;
-      if (slot.label.empty()) slot.label = "passphrase";
-      CAIRN_TRY(slot.secret, ask_new_passphrase());
-      return slot;
-    }
-    case From::key_file:
-      settings.key_file = std::filesystem::absolute(command.file);
-      break;
-    case From::passphrase_file:
-      settings.passphrase_file = std::filesystem::absolute(command.file);
-      break;
+  if (command.recovery) {
+    slot.type = KeySlotType::recovery;
+    if (slot.label.empty()) slot.label = "recovery";
+    return slot;
   }
+  if (command.passphrase) {
+    slot.type = KeySlotType::passphrase;
+    if (slot.label.empty()) slot.label = "passphrase";
+    CAIRN_TRY(slot.secret, ask_new_passphrase());
+    return slot;
+  }
+  KeySettings settings;
+  const std::string& file = command.key_file.empty() ? command.passphrase_file : command.key_file;
+  (command.key_file.empty() ? settings.passphrase_file : settings.key_file) = std::filesystem::absolute(file);
   // Read exactly as it will be read to unlock.
   CAIRN_TRY(UnlockKey key, read_unlock_key(settings));
   slot.type = key.type;
   slot.secret = std::move(key.secret);
   if (slot.label.empty()) {
-    slot.label = std::filesystem::path(command.file).filename().string();
-    CAIRN_CHECK(check_key_label("add key " + printable(command.file), slot.label));
+    slot.label = std::filesystem::path(file).filename().string();
+    CAIRN_CHECK(check_key_label("add key " + printable(file), slot.label));
   }
   return slot;
 }
@@ -77,13 +90,16 @@ const KeySlotFactsRow* find_slot(const std::vector<KeySlotFactsRow>& slots, cons
   return found == slots.end() ? nullptr : &*found;
 }
 
-}  // namespace
-
-std::string render_key_slots(const nlohmann::json& rows) {
-  Table table({{"ID"}, {"TYPE"}, {"LABEL"}, {"CREATED"}});
-  for (const auto& row : rows)
-    table.add({text_of(row, "id"), text_of(row, "type"), text_of(row, "label"), time_of(row, "created")});
-  return table.text();
+Result<void> check(KeysAddCommand& command, const GlobalOptions&) {
+  const int kinds = (command.key_file.empty() ? 0 : 1) + (command.passphrase_file.empty() ? 0 : 1) +
+                    (command.passphrase ? 1 : 0) + (command.recovery ? 1 : 0);
+  if (kinds != 1)
+    return misuse("add key", kinds == 0 ? "no key is named" : "more than one key is named",
+                  "give one of --key-file FILE, --passphrase-file FILE, --passphrase, --recovery");
+  if (!command.recovery_key_out.empty() && !command.recovery)
+    return misuse("add key", "--recovery-key-out goes with --recovery only");
+  if (command.recovery && command.recovery_key_out.empty()) command.recovery_key_out = "-";
+  return {};
 }
 
 Result<ExitCode> run(Context& context, const KeysListCommand&) {
@@ -95,7 +111,7 @@ Result<ExitCode> run(Context& context, const KeysListCommand&) {
 }
 
 Result<ExitCode> run(Context& context, const KeysAddCommand& command) {
-  const bool recovery = command.from == KeysAddCommand::From::recovery;
+  const bool recovery = command.recovery;
   const bool print_recovery = recovery && command.recovery_key_out == "-";
   if (print_recovery && context.output().format() == Format::json)
     return fail(ErrorCode::used_wrongly, "add key", {}, "a recovery key is never put into a JSON document",
@@ -170,6 +186,63 @@ Result<ExitCode> run(Context& context, const KeysRemoveCommand& command) {
   }
   CAIRN_CHECK(context.output().answer(document, text));
   return locked_out ? ExitCode::warnings : ExitCode::done;
+}
+
+}  // namespace
+
+std::string render_key_slots(const nlohmann::json& rows) {
+  Table table({{"ID"}, {"TYPE"}, {"LABEL"}, {"CREATED"}});
+  for (const auto& row : rows)
+    table.add({text_of(row, "id"), text_of(row, "type"), text_of(row, "label"), time_of(row, "created")});
+  return table.text();
+}
+
+CommandSpec store_keys_list_command() {
+  CommandSpec spec;
+  spec.words = "store keys list";
+  spec.summary = "List the key slots";
+  spec.examples = {"cairn store keys list"};
+  set_action<KeysListCommand>(spec, run);
+  return spec;
+}
+
+CommandSpec store_keys_add_command() {
+  CommandSpec spec;
+  spec.words = "store keys add";
+  spec.summary = "Add a key";
+  spec.examples = {"cairn store keys add --key-file /etc/cairn/second.key --label second",
+                   "cairn store keys add --passphrase --label admin",
+                   "cairn store keys add --recovery --recovery-key-out /root/recovery-key.txt"};
+  spec.options = {
+      value("--key-file", "FILE", "A file with at least 32 random bytes, mode 0600", &KeysAddCommand::key_file,
+            Completes::files),
+      value("--passphrase-file", "FILE", "A file with a passphrase, mode 0600", &KeysAddCommand::passphrase_file,
+            Completes::files),
+      flag("--passphrase", "A passphrase, asked for twice on the terminal", &KeysAddCommand::passphrase),
+      flag("--recovery", "A recovery key to print and keep on paper", &KeysAddCommand::recovery),
+      value("--recovery-key-out", "FILE", "Where the recovery key goes (default -: standard output)",
+            &KeysAddCommand::recovery_key_out, Completes::files),
+      parsed_value("--label", "LABEL", "What the key is called in \"keys list\": 1 to 64 bytes of UTF-8 text",
+                   &KeysAddCommand::label, [](const std::string& text) { return parse_label(text, "add key"); }),
+  };
+  set_action<KeysAddCommand>(spec, run, check);
+  return spec;
+}
+
+CommandSpec store_keys_remove_command() {
+  CommandSpec spec;
+  spec.words = "store keys remove";
+  spec.summary = "Remove a key";
+  spec.examples = {"cairn store keys remove admin", "cairn store keys remove 5f3a9c01 --yes"};
+  spec.notes =
+      "The last key that can open the store cannot be removed. Copies of the store that were made earlier\n"
+      "still open with the removed key.";
+  spec.options = {
+      value("slot", "ID|LABEL", "Id or label, as \"keys list\" shows them", &KeysRemoveCommand::slot).required(),
+      flag("--yes", "Do not ask", &KeysRemoveCommand::yes),
+  };
+  set_action<KeysRemoveCommand>(spec, run);
+  return spec;
 }
 
 }  // namespace cairn::cli

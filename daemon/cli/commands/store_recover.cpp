@@ -11,9 +11,10 @@
 #include <nlohmann/json.hpp>
 
 #include "crypto/unlock_key.h"
+#include "daemon/cli/commands/render.h"
+#include "daemon/cli/grammar/command_spec.h"
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/table.h"
-#include "daemon/cli/work/commands.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/cli/work/finish_jobs.h"
 #include "daemon/queue/job.h"
@@ -27,6 +28,17 @@ namespace {
 
 using nlohmann::json;
 namespace fs = std::filesystem;
+
+// Works on the directory alone: without settings, index and journal, also on read-only media.
+struct StoreRecoverCommand {
+  std::vector<std::string> points;  // MACHINE@POINT; empty: list all
+  std::string to;                   // where to write their disks; empty: list
+  std::string key_file;
+  std::string passphrase_file;
+  std::string work;  // where the index is built; empty: $TMPDIR
+  bool force = false;
+  bool salvage = false;
+};
 
 Result<UnlockKey> key_of(Context& context, const StoreRecoverCommand& command) {
   KeySettings key;
@@ -147,6 +159,26 @@ Result<ExitCode> extract(Context& context, Store& store, const StoreRecoverComma
   return document["warnings"].empty() ? ExitCode::done : ExitCode::warnings;
 }
 
+Result<void> check(StoreRecoverCommand& command, const GlobalOptions& globals) {
+  if (!command.points.empty() && command.to.empty())
+    return misuse("recover", "points are named, and no directory to write them to", "add --to DIR");
+  if (command.points.empty() && !command.to.empty())
+    return misuse("recover", "no point is named", "name MACHINE@POINT; \"cairn store recover\" alone lists them");
+  if (command.points.empty() && command.salvage)
+    return misuse("recover", "--salvage goes with points to extract", "name MACHINE@POINT, and add --to DIR");
+  const int keys = (command.key_file.empty() ? 0 : 1) + (command.passphrase_file.empty() ? 0 : 1) +
+                   (globals.recovery_key.empty() ? 0 : 1);
+  if (keys > 1) return misuse("recover", "more than one key is named");
+  return {};
+}
+
+Result<ExitCode> run(Context& context, const StoreRecoverCommand& command) {
+  CAIRN_TRY(const fs::path directory, context.store_directory());
+  CAIRN_TRY(const UnlockKey key, key_of(context, command));
+  CAIRN_TRY(const auto store, Store::open(directory, key));
+  return command.points.empty() ? list(context, *store) : extract(context, *store, command);
+}
+
 }  // namespace
 
 std::string render_recoverable(const json& document) {
@@ -164,11 +196,33 @@ std::string render_recoverable(const json& document) {
   return table.text();
 }
 
-Result<ExitCode> run(Context& context, const StoreRecoverCommand& command) {
-  CAIRN_TRY(const fs::path directory, context.store_directory());
-  CAIRN_TRY(const UnlockKey key, key_of(context, command));
-  CAIRN_TRY(const auto store, Store::open(directory, key));
-  return command.points.empty() ? list(context, *store) : extract(context, *store, command);
+CommandSpec store_recover_command() {
+  CommandSpec spec;
+  spec.words = "store recover";
+  spec.summary = "List and extract points when only the store's directory is left";
+  spec.examples = {
+      "cairn store recover --store /mnt/store --key-file /root/store.key",
+      "cairn store recover --store /mnt/store --recovery-key paper.txt --to /srv/images web-01@latest",
+      "cairn store recover --store /mnt/store --key-file store.key --to /srv/images --salvage web-01@latest"};
+  spec.notes =
+      "Needs no settings, no index, no journal and no write permission: packs/, points/ and store.json (or\n"
+      "store.json.copy) are enough. Deleted points that are still there are listed too. To extract, an index is built\n"
+      "in $TMPDIR or in --work DIR: about 100 bytes for each chunk. A disk becomes DIR/DISK.img; with several points\n"
+      "DIR/MACHINE@POINT/DISK.img. With --salvage what is damaged becomes zeros and is listed, byte for byte; the\n"
+      "command ends with exit code 3 then. Without it a damaged disk is not extracted.";
+  spec.options = {
+      value("points", "MACHINE@POINT", "The points to extract", &StoreRecoverCommand::points),
+      value("--to", "DIR", "An existing directory", &StoreRecoverCommand::to, Completes::files),
+      value("--key-file", "FILE", "The store's key file", &StoreRecoverCommand::key_file, Completes::files),
+      value("--passphrase-file", "FILE", "A file with the store's passphrase", &StoreRecoverCommand::passphrase_file,
+            Completes::files),
+      value("--work", "DIR", "Where the index is built (default: $TMPDIR, or /tmp)", &StoreRecoverCommand::work,
+            Completes::files),
+      flag("--force", "Replace existing files", &StoreRecoverCommand::force),
+      flag("--salvage", "Zeros for what is damaged, instead of giving up", &StoreRecoverCommand::salvage),
+  };
+  set_action<StoreRecoverCommand>(spec, run, check);
+  return spec;
 }
 
 }  // namespace cairn::cli

@@ -8,9 +8,11 @@
 #include "crypto/key_slots.h"
 #include "crypto/unlock_key.h"
 #include "crypto/vault/open/open_key_vault.h"
+#include "daemon/cli/commands/render.h"
+#include "daemon/cli/grammar/command_spec.h"
+#include "daemon/cli/grammar/option_values.h"
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/table.h"
-#include "daemon/cli/work/commands.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/cli/work/undo.h"
 #include "daemon/cli/work/vault_choice.h"
@@ -20,6 +22,42 @@ namespace cairn::cli {
 namespace {
 
 using nlohmann::json;
+
+// The vault may be left out where the settings declare only one. `as`: the principal; empty: "admin".
+struct VaultInitCommand {
+  std::string vault;
+  std::string as;
+  bool create_key_file = false;
+};
+
+struct VaultListCommand {};
+
+struct VaultPolicyCommand {
+  std::string vault;
+  std::string as;
+};
+
+struct VaultGrantCommand {
+  std::string vault;
+  std::string as;
+  std::string principal;
+  std::vector<std::string> rights;
+  std::string rights_template;
+};
+
+struct VaultRevokeCommand {
+  std::string vault;
+  std::string as;
+  std::string principal;
+  std::vector<std::string> rights;
+  bool all = false;
+};
+
+struct VaultAuditCommand {
+  std::string vault;
+  std::string as;
+  std::size_t limit = 50;
+};
 
 const char* to_string(KeyVaultSettings::Provider provider) {
   switch (provider) {
@@ -88,42 +126,16 @@ json vault_row(const std::string& name, const KeyVaultSettings& settings) {
   return row;
 }
 
-}  // namespace
-
-std::string render_policy(const json& document) {
-  Table table({{"PRINCIPAL"}, {"RIGHTS"}});
-  for (const auto& row : member(document, "principals")) {
-    std::string rights;
-    for (const auto& right : member(row, "rights"))
-      if (right.is_string()) rights += (rights.empty() ? "" : " ") + right.get<std::string>();
-    table.add({text_of(row, "principal"), rights});
-  }
-  return table.text();
+Result<void> check_grant(VaultGrantCommand& command, const GlobalOptions&) {
+  if (command.rights.empty() != command.rights_template.empty()) return {};
+  return misuse("grant rights", command.rights.empty() ? "no rights are named" : "both rights and a template are given",
+                "name rights, or give --template backup|restore|admin");
 }
 
-std::string render_vaults(const json& rows) {
-  if (rows.empty()) return "the settings declare no key vaults\n";
-  Table table({{"VAULT"}, {"PROVIDER"}, {"STATE"}, {"KEYS", Align::right}, {"BEKS", Align::right}, {"WHERE"}});
-  std::string remarks;
-  for (const auto& row : rows) {
-    const auto figure = [&](const char* name) {
-      return member(row, name).is_number() ? std::to_string(number_of(row, name)) : std::string("-");
-    };
-    table.add({text_of(row, "vault"), text_of(row, "provider"), text_of(row, "state"), figure("keys"),
-               figure("secrets"), text_of(row, "path")});
-    const json& error = member(row, "error");
-    if (error.is_object())
-      remarks += "warning: " + printable(text_of(error, "message")) + " [" + text_of(error, "name") + "]\n";
-  }
-  return table.text() + remarks;
-}
-
-std::string render_audit(const json& rows) {
-  Table table({{"NUMBER", Align::right}, {"TIME"}, {"PRINCIPAL"}, {"OPERATION"}, {"OBJECT"}, {"OUTCOME"}, {"DETAIL"}});
-  for (const auto& row : rows)
-    table.add({std::to_string(number_of(row, "number")), time_of(row, "time"), text_of(row, "principal"),
-               text_of(row, "operation"), text_of(row, "object"), text_of(row, "outcome"), text_of(row, "detail")});
-  return table.text();
+Result<void> check_revoke(VaultRevokeCommand& command, const GlobalOptions&) {
+  if (command.rights.empty() == command.all) return {};
+  return misuse("revoke rights", command.all ? "both rights and --all are given" : "no rights are named",
+                "name rights, or give --all");
 }
 
 Result<ExitCode> run(Context& context, const VaultInitCommand& command) {
@@ -241,6 +253,135 @@ Result<ExitCode> run(Context& context, const VaultAuditCommand& command) {
                     {"pid", entry.pid}});
   CAIRN_CHECK(context.output().answer(rows, render_audit(rows)));
   return ExitCode::done;
+}
+
+}  // namespace
+
+std::string render_policy(const json& document) {
+  Table table({{"PRINCIPAL"}, {"RIGHTS"}});
+  for (const auto& row : member(document, "principals")) {
+    std::string rights;
+    for (const auto& right : member(row, "rights"))
+      if (right.is_string()) rights += (rights.empty() ? "" : " ") + right.get<std::string>();
+    table.add({text_of(row, "principal"), rights});
+  }
+  return table.text();
+}
+
+std::string render_vaults(const json& rows) {
+  if (rows.empty()) return "the settings declare no key vaults\n";
+  Table table({{"VAULT"}, {"PROVIDER"}, {"STATE"}, {"KEYS", Align::right}, {"BEKS", Align::right}, {"WHERE"}});
+  std::string remarks;
+  for (const auto& row : rows) {
+    const auto figure = [&](const char* name) {
+      return member(row, name).is_number() ? std::to_string(number_of(row, name)) : std::string("-");
+    };
+    table.add({text_of(row, "vault"), text_of(row, "provider"), text_of(row, "state"), figure("keys"),
+               figure("secrets"), text_of(row, "path")});
+    const json& error = member(row, "error");
+    if (error.is_object())
+      remarks += "warning: " + printable(text_of(error, "message")) + " [" + text_of(error, "name") + "]\n";
+  }
+  return table.text() + remarks;
+}
+
+std::string render_audit(const json& rows) {
+  Table table({{"NUMBER", Align::right}, {"TIME"}, {"PRINCIPAL"}, {"OPERATION"}, {"OBJECT"}, {"OUTCOME"}, {"DETAIL"}});
+  for (const auto& row : rows)
+    table.add({std::to_string(number_of(row, "number")), time_of(row, "time"), text_of(row, "principal"),
+               text_of(row, "operation"), text_of(row, "object"), text_of(row, "outcome"), text_of(row, "detail")});
+  return table.text();
+}
+
+CommandSpec vault_init_command() {
+  CommandSpec spec;
+  spec.words = "vault init";
+  spec.summary = "Create a key vault of the settings";
+  spec.examples = {"cairn vault init --create-key-file", "cairn vault init --vault main"};
+  spec.notes =
+      "The vault opens with the key that the settings name for it. It knows two principals at first: the\n"
+      "administrator (--as, default \"admin\") and the one that the settings name for the daemon, with\n"
+      "just the rights that backups need. Keep a copy of the key file away from the vault.";
+  spec.options = {
+      vault_option(&VaultInitCommand::vault),
+      principal_option(&VaultInitCommand::as),
+      flag("--create-key-file", "Make the vault's key_file when it does not exist", &VaultInitCommand::create_key_file),
+  };
+  set_action<VaultInitCommand>(spec, run);
+  return spec;
+}
+
+CommandSpec vault_list_command() {
+  CommandSpec spec;
+  spec.words = "vault list";
+  spec.summary = "List the vaults of the settings, and whether they open";
+  spec.examples = {"cairn vault list"};
+  set_action<VaultListCommand>(spec, run);
+  return spec;
+}
+
+CommandSpec vault_policy_command() {
+  CommandSpec spec;
+  spec.words = "vault policy";
+  spec.summary = "Show the access policy: principals and their rights";
+  spec.examples = {"cairn vault policy"};
+  spec.options = {vault_option(&VaultPolicyCommand::vault), principal_option(&VaultPolicyCommand::as)};
+  set_action<VaultPolicyCommand>(spec, run);
+  return spec;
+}
+
+CommandSpec vault_grant_command() {
+  CommandSpec spec;
+  spec.words = "vault grant";
+  spec.summary = "Give a principal rights";
+  spec.examples = {"cairn vault grant cairn-backup --template backup",
+                   "cairn vault grant operator keys:list secrets:list"};
+  spec.notes =
+      "Templates: backup (read and backup rights, what points and their proof need), restore (the\n"
+      "same, and putting keys back), admin (everything). Rights:\n"
+      "  keys:get keys:list keys:create keys:backup keys:restore keys:wrap keys:unwrap keys:delete\n"
+      "  secrets:get secrets:list secrets:set secrets:backup secrets:restore secrets:delete\n"
+      "  policy:get policy:set";
+  spec.options = {
+      value("principal", "PRINCIPAL", "Who gets them", &VaultGrantCommand::principal).required(),
+      value("rights", "RIGHT", "Rights, such as keys:get", &VaultGrantCommand::rights),
+      value("--template", "TEMPLATE", "backup, restore or admin", &VaultGrantCommand::rights_template),
+      vault_option(&VaultGrantCommand::vault),
+      principal_option(&VaultGrantCommand::as),
+  };
+  set_action<VaultGrantCommand>(spec, run, check_grant);
+  return spec;
+}
+
+CommandSpec vault_revoke_command() {
+  CommandSpec spec;
+  spec.words = "vault revoke";
+  spec.summary = "Take rights from a principal";
+  spec.examples = {"cairn vault revoke operator keys:list", "cairn vault revoke operator --all"};
+  spec.options = {
+      value("principal", "PRINCIPAL", "Who loses them", &VaultRevokeCommand::principal).required(),
+      value("rights", "RIGHT", "Rights, such as keys:get", &VaultRevokeCommand::rights),
+      flag("--all", "All its rights", &VaultRevokeCommand::all),
+      vault_option(&VaultRevokeCommand::vault),
+      principal_option(&VaultRevokeCommand::as),
+  };
+  set_action<VaultRevokeCommand>(spec, run, check_revoke);
+  return spec;
+}
+
+CommandSpec vault_audit_command() {
+  CommandSpec spec;
+  spec.words = "vault audit";
+  spec.summary = "Show the audit log: who did what; checks that nobody altered it";
+  spec.examples = {"cairn vault audit", "cairn vault audit --limit 1000 --json"};
+  spec.options = {
+      parsed_value("--limit", "N", "How many entries, the newest (default: 50)", &VaultAuditCommand::limit,
+                   [](const std::string& text) { return parse_limit(text, 100'000, "show the audit log"); }),
+      vault_option(&VaultAuditCommand::vault),
+      principal_option(&VaultAuditCommand::as),
+  };
+  set_action<VaultAuditCommand>(spec, run);
+  return spec;
 }
 
 }  // namespace cairn::cli

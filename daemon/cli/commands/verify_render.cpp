@@ -4,9 +4,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "daemon/cli/commands/render.h"
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/table.h"
-#include "daemon/cli/work/commands.h"
 
 namespace cairn::cli {
 namespace {
@@ -56,7 +56,7 @@ std::string repair_text(const json& repair) {
   if (!repair.is_object()) return {};
   std::string text;
   const auto line = [&](bool is, const std::string& what) {
-    if (is) text += "MENDED   " + what + "\n";
+    if (is) text += "REPAIRED " + what + "\n";
   };
   line(flag_of(repair, "index_rebuilt"), "the index, from the packs");
   line(flag_of(repair, "document_mended"), "store.json and its copy");
@@ -64,7 +64,8 @@ std::string repair_text(const json& repair) {
     if (pack.is_string()) line(true, "pack " + pack.get<std::string>() + ", from the copy");
   for (const auto& pack : member(repair, "packs_cleared"))
     if (pack.is_string())
-      line(true, "pack " + pack.get<std::string>() + ": what is good in it is in a new one, the file is in aside/");
+      line(true, "pack " + pack.get<std::string>() +
+                     ": what is good in it is in a new one, the file is in quarantine, aside/");
   for (const auto& point : member(repair, "points_copied"))
     if (point.is_string()) line(true, "point " + point.get<std::string>() + ", from the copy");
   for (const auto& machine : member(repair, "newest_mended"))
@@ -108,8 +109,8 @@ std::string render_keyless(const json& report) {
     text += fmt::format("DAMAGED  pack {}: {}\n", text_of(pack, "name"), text_of(pack, "because"));
   for (const auto& problem : member(report, "unreadable"))
     if (problem.is_string()) text += "UNREAD   " + problem.get<std::string>() + "\n";
-  for (const auto& stranger : member(report, "strangers"))
-    if (stranger.is_string()) text += "note: " + stranger.get<std::string>() + " is no pack\n";
+  for (const auto& unexpected : member(report, "strangers"))
+    if (unexpected.is_string()) text += "note: " + unexpected.get<std::string>() + " is no pack\n";
   text += fmt::format("{}: {}, {}\n", flag_of(report, "clean") ? "every pack is what its name says" : "checked",
                       count_of(number_of(report, "packs_read"), "pack"), read_text(report));
   return printable(text, Lines::keep);
@@ -148,7 +149,7 @@ void add_verify_warnings(const json& verify, UtcTime now, std::vector<std::strin
     }
     if (points.size() > kPointsShown) text += fmt::format(" and {} more", points.size() - kPointsShown);
     if (points.empty()) text += " no point is known to be hit";
-    warnings.push_back(text + "; \"cairn verify --repair\" mends what can be mended [damage-known]");
+    warnings.push_back(text + "; \"cairn verify --repair\" repairs what can be repaired [damage-known]");
   }
   if (flag_of(verify, "late")) {
     const auto age = since(verify, "since", now);

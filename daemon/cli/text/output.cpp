@@ -34,7 +34,7 @@ void Output::error_text(const Error& error, std::string_view about) {
 
 ExitCode Output::fail_with(const Error& error) {
   if (format_ == Format::json)
-    (void)answer(nlohmann::json{{"error", error_document(error)}}, {});  // a broken stdout cannot be told about there
+    (void)answer(nlohmann::json{{"error", error_document(error)}}, {});  // a broken stdout cannot be reported there
   else
     error_text(error);
   return to_exit_code(error);

@@ -68,8 +68,9 @@ Result<std::unique_ptr<Store>> Context::open_store_with(const UnlockKey& key) {
 // It works all the same; but nobody should learn of it when the copy is damaged too.
 void Context::warn_of_document(const Store& store) {
   if (const auto& trouble = store.document_trouble())
-    output_.note("warning: " + trouble->message() + "; store.json.copy is used. \"cairn verify --repair\" mends it [" +
-                 std::string(trouble->name()) + "]");
+    output_.note("warning: " + trouble->message() +
+                 "; store.json.copy is used. \"cairn verify --repair\" repairs it [" + std::string(trouble->name()) +
+                 "]");
 }
 
 Result<Service*> Context::service() {

@@ -9,7 +9,7 @@
 
 #include "config/base/result.h"
 #include "config/settings.h"
-#include "daemon/cli/grammar/arguments.h"
+#include "daemon/cli/grammar/command_spec.h"
 #include "daemon/cli/text/output.h"
 
 namespace cairn {

@@ -5,7 +5,6 @@
 
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/table.h"
-#include "daemon/cli/work/commands.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/cli/work/follow_jobs.h"
 #include "daemon/queue/job_record.h"
@@ -18,7 +17,7 @@ namespace {
 constexpr std::size_t kRangesShown = 20;
 
 // Without a daemon the prune that follows a backup is this process's own, too: it waits for it. What went wrong with
-// one is told, and is no failure of the backup.
+// one is reported, and is no failure of the backup.
 std::vector<std::string> wait_for_prunes(Service& service, const nlohmann::json& jobs) {
   nlohmann::json prunes = nlohmann::json::array();
   for (const auto& job : jobs) {
@@ -60,7 +59,7 @@ std::string render_zeros(const nlohmann::json& file) {
   return text;
 }
 
-std::string render_finished_job(const nlohmann::json& job) {
+std::string render_finished_job(const nlohmann::json& job, ResultText result_text) {
   const nlohmann::json& result = member(job, "result");
   const std::string object = text_of(job, "object");
   const std::string point = text_of(job, "point");
@@ -74,20 +73,20 @@ std::string render_finished_job(const nlohmann::json& job) {
   for (const auto& file : member(result, "files"))
     all += "  " + printable(text_of(file, "path")) + "  " + size_of(file, "size") + ", " + size_of(file, "data_bytes") +
            " of it data\n" + render_zeros(file);
-  if (result.is_object() && text_of(job, "kind") == "prune") all += render_prune(result);
+  if (result.is_object() && result_text != nullptr) all += result_text(result);
   for (const auto& warning : member(job, "warnings"))
     if (warning.is_string()) all += "  warning: " + printable(warning.get<std::string>()) + "\n";
   return all;
 }
 
-Result<ExitCode> finish_jobs(Context& context, const nlohmann::json& started) {
+Result<ExitCode> finish_jobs(Context& context, const nlohmann::json& started, ResultText result_text) {
   CAIRN_TRY(Service* const service, context.service());
   const bool progress = context.output().format() == Format::text && ::isatty(STDERR_FILENO) != 0;
   CAIRN_TRY(nlohmann::json jobs, follow_jobs(*service, member(started, "jobs"), progress));
   nlohmann::json document{{"jobs", std::move(jobs)}};
   std::string text;
   for (const auto& job : document["jobs"]) {
-    text += render_finished_job(job);
+    text += render_finished_job(job, result_text);
     const nlohmann::json& error = member(job, "error");
     if (error.is_object() && !document.contains("error")) document["error"] = error_document(error_from_json(error));
   }

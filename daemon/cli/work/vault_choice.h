@@ -8,6 +8,7 @@
 #include "config/base/result.h"
 #include "config/settings.h"
 #include "crypto/vault/local/local_vault.h"
+#include "daemon/cli/grammar/command_spec.h"
 
 namespace cairn::cli {
 
@@ -28,5 +29,15 @@ Result<std::unique_ptr<LocalVault>> open_local_vault_as(const Settings& settings
 
 // "admin" when nobody is named.
 std::string principal_or_admin(const std::string& as);
+
+// --as and --vault, as the commands about keys have them.
+template <class T>
+OptionSpec principal_option(std::string T::* as) {
+  return value("--as", "PRINCIPAL", "The principal that asks (default: admin)", as);
+}
+template <class T>
+OptionSpec vault_option(std::string T::* vault) {
+  return value("--vault", "VAULT", "The vault's name in the settings; not needed when there is one", vault);
+}
 
 }  // namespace cairn::cli

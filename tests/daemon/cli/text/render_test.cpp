@@ -5,9 +5,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "daemon/cli/commands/render.h"
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/output.h"
-#include "daemon/cli/work/commands.h"
 #include "daemon/cli/work/finish_jobs.h"
 #include "daemon/cli/work/follow_jobs.h"
 
