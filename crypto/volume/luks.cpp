@@ -168,7 +168,7 @@ Result<std::optional<VolumeFacts>> probe_luks1(const VolumeSource& source, Buffe
   facts.header = tidy_ranges({{0, header_end}}, source.place.size);
   facts.uuid = text_field(first, 168, 40);
 
-  CAIRN_TRY(HeaderCopy copy, HeaderCopy::make(source));
+  CAIRN_TRY(HeaderCopy copy, HeaderCopy::make(source.place.size, source.object));
   CAIRN_CHECK(copy.put(0, std::move(first)));
   CryptDevice device(copy.path());
   if (device.load(CRYPT_LUKS1) != 0) {
@@ -204,7 +204,7 @@ Result<std::optional<VolumeFacts>> probe_luks2(const VolumeSource& source, Buffe
   facts.uuid = primary.uuid.empty() ? secondary.uuid : primary.uuid;
   facts.label = primary.label.empty() ? secondary.label : primary.label;
 
-  CAIRN_TRY(HeaderCopy copy, HeaderCopy::make(source));
+  CAIRN_TRY(HeaderCopy copy, HeaderCopy::make(source.place.size, source.object));
   CAIRN_CHECK(copy.put(0, std::move(area)));
   CryptDevice device(copy.path());
   if (device.load(CRYPT_LUKS2) != 0) {

@@ -43,19 +43,7 @@ void append_utf8(std::string& to, std::uint32_t point) {
 Result<Buffer> VolumeSource::read(std::uint64_t offset, std::size_t size) const {
   if (offset >= place.size) return Buffer{};
   Buffer bytes(static_cast<std::size_t>(std::min<std::uint64_t>(size, place.size - offset)));
-  std::size_t done = 0;
-  while (done < bytes.size()) {
-    const ssize_t got =
-        ::pread(fd, bytes.data() + done, bytes.size() - done, static_cast<off_t>(place.offset + offset + done));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) {
-      return fail_errno(errno, "look for encrypted volumes on", object, ErrorCode::io_error,
-                        fmt::format("reading at byte {}", place.offset + offset + done));
-    }
-    if (got == 0) break;
-    done += static_cast<std::size_t>(got);
-  }
-  bytes.resize(done);
+  CAIRN_CHECK(disk.read(place.offset + offset, bytes));
   return bytes;
 }
 
@@ -63,14 +51,12 @@ std::string VolumeSource::name() const {
   return partition == 0 ? std::string("the disk") : fmt::format("partition {}", partition);
 }
 
-Result<HeaderCopy> HeaderCopy::make(const VolumeSource& source) {
+Result<HeaderCopy> HeaderCopy::make(std::uint64_t size, const std::string& object) {
   HeaderCopy copy;
-  copy.object_ = source.object;
+  copy.object_ = object;
   copy.fd_ = UniqueFd(::memfd_create("cairn-header", MFD_CLOEXEC));
-  if (!copy.fd_) return fail_errno(errno, "copy the volume header of", source.object);
-  const std::uint64_t size = std::min(source.place.size, kLargestFile);
-  if (::ftruncate(copy.fd_.get(), static_cast<off_t>(size)) != 0)
-    return fail_errno(errno, "copy the volume header of", source.object);
+  if (!copy.fd_ || ::ftruncate(copy.fd_.get(), static_cast<off_t>(std::min(size, kLargestFile))) != 0)
+    return fail_errno(errno, "copy the volume header of", object);
   return copy;
 }
 

@@ -9,21 +9,20 @@
 #include <string_view>
 #include <vector>
 
+#include "config/base/byte_source.h"
 #include "config/base/bytes.h"
 #include "config/base/result.h"
 #include "config/base/unique_fd.h"
-#include "crypto/volume/volume.h"
+#include "crypto/volume/volume_facts.h"
 
 namespace cairn {
 
-// Borrows `fd`.
 struct VolumeSource {
-  int fd = -1;
+  ByteSource& disk;
   unsigned partition = 0;  // 0: the whole disk
   ByteRange place;         // in the disk; lies wholly inside it
   std::string object;      // the disk, for errors
-  // The bytes from `offset` of the volume: `size` of them, fewer where the volume (or the file behind it) ends.
-  // Errors: io_error.
+  // The bytes from `offset` of the volume: `size` of them, fewer where the volume ends. Errors: those of the disk.
   [[nodiscard]] Result<Buffer> read(std::uint64_t offset, std::size_t size) const;
   // "partition 3" or "the disk", for remarks.
   [[nodiscard]] std::string name() const;
@@ -31,8 +30,8 @@ struct VolumeSource {
 
 class HeaderCopy {
  public:
-  // A memfd as large as the volume and all holes. Errors: io_error.
-  static Result<HeaderCopy> make(const VolumeSource& source);
+  // A memfd of `size` bytes, all holes. `object` names the disk in errors. Errors: io_error.
+  static Result<HeaderCopy> make(std::uint64_t size, const std::string& object);
   // Writes `bytes` at `offset`.
   Result<void> fill(std::uint64_t offset, ByteView bytes);
   // The same, and remembers them for unchanged().
@@ -68,7 +67,7 @@ std::string printable_utf16(ByteView bytes);
 std::vector<ByteRange> tidy_ranges(std::vector<ByteRange> ranges, std::uint64_t size);
 
 // The volume kinds. Each looks at the start of the volume and says nothing when it is not of its kind; remarks are
-// appended. Errors: io_error.
+// appended. Errors: those of the disk, io_error.
 Result<std::optional<VolumeFacts>> probe_luks(const VolumeSource& source, std::vector<std::string>& remarks);
 Result<std::optional<VolumeFacts>> probe_bitlocker(const VolumeSource& source, std::vector<std::string>& remarks);
 // A LUKS2 volume of which only the secondary header is left. Where something else lies there too, it is no volume but a

@@ -118,7 +118,7 @@ Tracking::Tracking(const TrackingInputs& inputs, Store& store, StoreWriter& writ
 
 std::filesystem::path Tracking::clone_folder(const DiskSettings& disk) const {
   if (!inputs_.enabled || !inputs_.place.records) return {};
-  return clone_folder_of(disk.image, inputs_.clones);
+  return clone_folder_of(disk.image.path, inputs_.clones);
 }
 
 std::string Tracking::clone_prefix(const std::string& disk) const {
@@ -259,7 +259,7 @@ Result<TrackingRecord> Tracking::keep_new(const DiskSettings& disk, const ImageR
   record.chunk_size = store_.info().chunk_size;
   record.machine = machine_;
   record.disk = disk.name;
-  record.image = disk.image.string();
+  record.image = disk.image.text();
   record.point = point.text();
   record.epoch = epoch_;
   const bool went_on = plan.only_changes() && plan.record;
@@ -298,7 +298,7 @@ void Tracking::keep(const DiskSettings& disk, const ImageReader& image, DiskPlan
   }
   if (kept.empty() && plan.record) drop(*plan.record);
   // What an earlier run left when it was broken off, and clones whose record was lost.
-  const std::filesystem::path folder = clone_folder_of(disk.image, inputs_.clones);
+  const std::filesystem::path folder = clone_folder_of(disk.image.path, inputs_.clones);
   remove_other_clones(folder, clone_prefix(disk.name), kept);
   if (kept.empty()) remove_clone_folder(folder);
 }
