@@ -14,7 +14,7 @@
 #include "config/base/units.h"
 #include "daemon/process/state_lock.h"
 #include "daemon/queue/job.h"
-#include "fs/io/local_backend.h"
+#include "fs/io/open_backend.h"
 #include "fs/store/map/map_diff.h"
 #include "fs/store/store.h"
 
@@ -86,7 +86,7 @@ TrackingPlace tracking_place(const std::filesystem::path& state_dir, const std::
   std::error_code ignored;
   std::filesystem::path real = std::filesystem::canonical(state_dir, ignored);
   if (ignored) real = state_dir;
-  place.records = std::make_shared<LocalBackend>(folder);
+  place.records = open_backend(folder);
   place.owner = Blake3::hex_of(as_bytes(store_id + " " + real.string())).substr(0, 16);
   return place;
 }

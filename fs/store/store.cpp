@@ -14,6 +14,7 @@
 #include "config/base/log.h"
 #include "config/base/units.h"
 #include "fs/file/folder.h"
+#include "fs/io/open_backend.h"
 #include "fs/store/document_pair.h"
 #include "fs/store/point/point_file.h"
 #include "fs/store/point/sealed_document.h"
@@ -187,7 +188,7 @@ Result<void> Store::create(const std::filesystem::path& path, const StoreParamet
   CAIRN_CHECK(prepare_directory(path));
   CAIRN_TRY(const WriterLock lock, WriterLock::take(path, "store init"));
   CAIRN_CHECK(check_empty(path));  // again: another init may have been quicker
-  LocalBackend backend(path);
+  const auto backend = open_backend(path);
   const auto make_everything = [&]() -> Result<void> {
     for (const char* folder : kFoldersOfInit) {  // of an interrupted init
       std::error_code problem;
@@ -201,8 +202,8 @@ Result<void> Store::create(const std::filesystem::path& path, const StoreParamet
     CAIRN_CHECK(Index::create(path / "index", document.id));
     // From here on it is a store. A copy that is missing is made by the first writer.
     const std::string text = write_store_document(document, KeyRing(master_key));
-    CAIRN_CHECK(backend.put(kStoreDocument, as_bytes(text), IfExists::fail));
-    static_cast<void>(backend.put(kStoreDocumentCopy, as_bytes(text), IfExists::replace).has_value());
+    CAIRN_CHECK(backend->put(kStoreDocument, as_bytes(text), IfExists::fail));
+    static_cast<void>(backend->put(kStoreDocumentCopy, as_bytes(text), IfExists::replace).has_value());
     return {};
   };
   auto made = make_everything();
@@ -218,7 +219,7 @@ Result<void> Store::create(const std::filesystem::path& path, const StoreParamet
 }
 
 Result<std::unique_ptr<Store>> Store::open(const std::filesystem::path& path, const UnlockKey& key) {
-  return open(path, std::make_shared<LocalBackend>(path), key);
+  return open(path, open_backend(path), key);
 }
 
 Result<std::unique_ptr<Store>> Store::open(const std::filesystem::path& path, std::shared_ptr<Backend> backend,

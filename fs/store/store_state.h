@@ -8,7 +8,7 @@
 #include <mutex>
 #include <unordered_map>
 
-#include "fs/io/local_backend.h"
+#include "fs/io/backend.h"
 #include "fs/store/index/index.h"
 #include "fs/store/pack/pack.h"
 #include "fs/store/point/mark_files.h"
