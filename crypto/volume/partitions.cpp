@@ -29,7 +29,7 @@ Probe open_probe(const HeaderCopy& copy, std::uint64_t size) {
 Result<HeaderCopy> copy_tables(const VolumeSource& disk, const TableAreas& tables) {
   CAIRN_TRY(HeaderCopy copy, HeaderCopy::make(disk.place.size, disk.object));
   for (const ByteRange& area : tidy_ranges(tables.areas, disk.place.size)) {
-    CAIRN_TRY(const Buffer bytes, disk.read(area.offset, static_cast<std::size_t>(area.size)));
+    CAIRN_TRY(const Buffer bytes, disk.read(ByteOffset(area.offset), ByteCount(area.size)));
     if (!is_all_zero(bytes)) CAIRN_CHECK(copy.fill(area.offset, bytes));
   }
   return copy;
@@ -100,7 +100,7 @@ Result<PartitionTable> read_partitions(ByteSource& source, const std::string& ob
 
 Result<std::string> contents_in_words(const VolumeSource& source) {
   constexpr std::size_t kSuperblocks = 256 * 1024;
-  CAIRN_TRY(Buffer start, source.read(0, kSuperblocks));
+  CAIRN_TRY(Buffer start, source.read(ByteOffset(0), ByteCount(kSuperblocks)));
   CAIRN_TRY(HeaderCopy copy, HeaderCopy::make(source.place.size, source.object));
   CAIRN_CHECK(copy.put(0, std::move(start)));
   const Probe probe = open_probe(copy, source.place.size);

@@ -43,7 +43,7 @@ Result<GptLook> look_for_gpt(const VolumeSource& disk, std::uint64_t sector_byte
   const std::uint64_t sectors = disk.place.size / sector_bytes;
   if (sectors < 2) return look;
   for (const std::uint64_t at : {std::uint64_t{1}, sectors - 1}) {
-    CAIRN_TRY(const Buffer header, disk.read(at * sector_bytes, 512));
+    CAIRN_TRY(const Buffer header, disk.read(ByteOffset(at * sector_bytes), ByteCount(512)));
     if (header.size() < 92 || !as_text(header).starts_with("EFI PART")) continue;
     look.here = true;
     const std::uint64_t entries_at = get_le<std::uint64_t>(ByteView(header).subspan(72));
@@ -70,7 +70,7 @@ Result<bool> follow_chains(const VolumeSource& disk, ByteView first, std::uint64
     std::uint64_t at = base;
     while (true) {
       if (++steps > kLongestChain) return false;
-      CAIRN_TRY(const Buffer record, disk.read(at * sector_bytes, 512));
+      CAIRN_TRY(const Buffer record, disk.read(ByteOffset(at * sector_bytes), ByteCount(512)));
       if (!is_boot_record(record)) break;
       areas.push_back({at * sector_bytes, 512});
       std::optional<std::uint64_t> next;
@@ -118,7 +118,7 @@ Result<TableAreas> find_table_areas(const VolumeSource& disk) {
   }
   found.areas = std::move(gpt.areas);
   found.areas.push_back({0, kStart});
-  CAIRN_TRY(const Buffer first, disk.read(0, 512));
+  CAIRN_TRY(const Buffer first, disk.read(ByteOffset(0), ByteCount(512)));
   if (const auto records = ntfs_records(first)) found.areas.push_back(*records);
   if (!is_boot_record(first)) return found;
   CAIRN_TRY(const bool ends, follow_chains(disk, first, found.sector_bytes, found.areas));

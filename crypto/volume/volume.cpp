@@ -40,7 +40,7 @@ Result<void> note_foreign_format(const VolumeSource& disk, std::vector<std::stri
   };
   static constexpr std::array<Format, 3> kFormats = {Format{std::string_view("QFI\xfb", 4), "qcow2"},
                                                      Format{"KDMV", "VMDK"}, Format{"vhdxfile", "VHDX"}};
-  CAIRN_TRY(const Buffer start, disk.read(0, 8));
+  CAIRN_TRY(const Buffer start, disk.read(ByteOffset(0), ByteCount(8)));
   for (const Format& format : kFormats) {
     if (as_text(start).starts_with(format.magic))
       remarks.push_back(std::string("the image is a ") + format.name +

@@ -40,10 +40,11 @@ void append_utf8(std::string& to, std::uint32_t point) {
 
 }  // namespace
 
-Result<Buffer> VolumeSource::read(std::uint64_t offset, std::size_t size) const {
-  if (offset >= place.size) return Buffer{};
-  Buffer bytes(static_cast<std::size_t>(std::min<std::uint64_t>(size, place.size - offset)));
-  CAIRN_CHECK(disk.read(place.offset + offset, bytes));
+Result<Buffer> VolumeSource::read(ByteOffset offset, ByteCount size) const {
+  const ByteOffset end = end_of(ByteCount(place.size));
+  if (offset >= end) return Buffer{};
+  Buffer bytes(std::min(size, distance(offset, end)).in_memory());
+  CAIRN_CHECK(disk.read(place.offset + offset.from_start(), bytes));
   return bytes;
 }
 
@@ -78,10 +79,10 @@ Result<void> HeaderCopy::put(std::uint64_t offset, Buffer bytes) {
   return {};
 }
 
-bool HeaderCopy::unchanged(std::uint64_t offset, std::uint64_t size) const {
+bool HeaderCopy::unchanged(ByteOffset offset, ByteCount size) const {
   for (const Piece& piece : pieces_) {
-    const std::uint64_t from = std::max(offset, piece.offset);
-    const std::uint64_t to = std::min(offset + size, piece.offset + piece.bytes.size());
+    const std::uint64_t from = std::max(offset.from_start(), piece.offset);
+    const std::uint64_t to = std::min((offset + size).from_start(), piece.offset + piece.bytes.size());
     if (from >= to) continue;
     Buffer now(static_cast<std::size_t>(to - from));
     const ssize_t got = ::pread(fd_.get(), now.data(), now.size(), static_cast<off_t>(from));

@@ -13,6 +13,7 @@
 #include "config/base/bytes.h"
 #include "config/base/result.h"
 #include "config/base/unique_fd.h"
+#include "config/base/units.h"
 #include "crypto/volume/volume_facts.h"
 
 namespace cairn {
@@ -23,7 +24,7 @@ struct VolumeSource {
   ByteRange place;         // in the disk; lies wholly inside it
   std::string object;      // the disk, for errors
   // The bytes from `offset` of the volume: `size` of them, fewer where the volume ends. Errors: those of the disk.
-  [[nodiscard]] Result<Buffer> read(std::uint64_t offset, std::size_t size) const;
+  [[nodiscard]] Result<Buffer> read(ByteOffset offset, ByteCount size) const;
   // "partition 3" or "the disk", for remarks.
   [[nodiscard]] std::string name() const;
 };
@@ -37,7 +38,7 @@ class HeaderCopy {
   // The same, and remembers them for unchanged().
   Result<void> put(std::uint64_t offset, Buffer bytes);
   // Whether what was put into [offset, offset + size) is still the same, that is, libcryptsetup has not repaired it.
-  [[nodiscard]] bool unchanged(std::uint64_t offset, std::uint64_t size) const;
+  [[nodiscard]] bool unchanged(ByteOffset offset, ByteCount size) const;
   // Opens the copy by name: "/proc/self/fd/N".
   [[nodiscard]] std::string path() const;
   [[nodiscard]] int fd() const { return fd_.get(); }
