@@ -15,6 +15,7 @@
 
 #include "config/base/result.h"
 #include "config/base/units.h"
+#include "config/disk_source.h"
 #include "config/retention.h"
 #include "config/schedule.h"
 
@@ -87,7 +88,7 @@ struct VaultReference {
 
 struct DiskSettings {
   std::string name;
-  std::filesystem::path image;
+  DiskSource image;
   std::vector<VaultReference> beks;  // more than one: for disks with several encrypted volumes
   std::optional<VaultReference> kek;
 };

@@ -78,7 +78,7 @@ Result<std::optional<VolumeFacts>> probe_bitlocker(const VolumeSource& source, s
   // libcryptsetup 2.6 trusts the entries' sizes and dereferences a volume key that need not be there: it only sees a
   // first block that has been walked here.
   if (!volume.blocks[0].safe || !volume.blocks[0].has_volume_key) return facts;
-  CAIRN_TRY(HeaderCopy copy, HeaderCopy::make(source));
+  CAIRN_TRY(HeaderCopy copy, HeaderCopy::make(source.place.size, source.object));
   CAIRN_CHECK(copy.put(0, std::move(volume.sector)));
   for (std::size_t i = 0; i < 3; ++i)
     if (!volume.bytes[i].empty()) CAIRN_CHECK(copy.put(volume.offsets[i], std::move(volume.bytes[i])));

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "config/base/bytes.h"
-#include "crypto/volume/volume.h"
+#include "crypto/volume/volume_facts.h"
 
 namespace cairn {
 

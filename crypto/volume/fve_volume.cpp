@@ -50,7 +50,7 @@ std::optional<FveVolume> read_boot_sector(Buffer bytes) {
 }  // namespace
 
 Result<std::optional<FveVolume>> read_fve_volume(const VolumeSource& source) {
-  CAIRN_TRY(Buffer sector, source.read(0, kFveBootSector));
+  CAIRN_TRY(Buffer sector, source.read(ByteOffset(0), ByteCount(kFveBootSector)));
   auto volume = read_boot_sector(std::move(sector));
   if (!volume) return std::nullopt;
   for (std::size_t i = 0; i < 3; ++i) {
@@ -59,7 +59,7 @@ Result<std::optional<FveVolume>> read_fve_volume(const VolumeSource& source) {
       volume->blocks[i].wrong = offset == 0 ? "its place is not known" : "it would lie outside of the volume";
       continue;
     }
-    CAIRN_TRY(volume->bytes[i], source.read(offset, kFveBlockBytes));
+    CAIRN_TRY(volume->bytes[i], source.read(ByteOffset(offset), ByteCount(kFveBlockBytes)));
     volume->blocks[i] = parse_fve_block(volume->bytes[i]);
     // Vista's boot sector tells the first block only; that one tells the others.
     if (volume->vista && i == 0 && volume->blocks[0].present) volume->offsets = volume->blocks[0].blocks;

@@ -168,7 +168,7 @@ Result<std::optional<VolumeFacts>> probe_luks1(const VolumeSource& source, Buffe
   facts.header = tidy_ranges({{0, header_end}}, source.place.size);
   facts.uuid = text_field(first, 168, 40);
 
-  CAIRN_TRY(HeaderCopy copy, HeaderCopy::make(source));
+  CAIRN_TRY(HeaderCopy copy, HeaderCopy::make(source.place.size, source.object));
   CAIRN_CHECK(copy.put(0, std::move(first)));
   CryptDevice device(copy.path());
   if (device.load(CRYPT_LUKS1) != 0) {
@@ -204,7 +204,7 @@ Result<std::optional<VolumeFacts>> probe_luks2(const VolumeSource& source, Buffe
   facts.uuid = primary.uuid.empty() ? secondary.uuid : primary.uuid;
   facts.label = primary.label.empty() ? secondary.label : primary.label;
 
-  CAIRN_TRY(HeaderCopy copy, HeaderCopy::make(source));
+  CAIRN_TRY(HeaderCopy copy, HeaderCopy::make(source.place.size, source.object));
   CAIRN_CHECK(copy.put(0, std::move(area)));
   CryptDevice device(copy.path());
   if (device.load(CRYPT_LUKS2) != 0) {
@@ -221,8 +221,9 @@ Result<std::optional<VolumeFacts>> probe_luks2(const VolumeSource& source, Buffe
   note_reencryption(device.get(), source, remarks);
 
   // libcryptsetup writes over the copy that it thinks less of.
-  const bool primary_kept = copy.unchanged(0, second_at);
-  const bool secondary_kept = copy.unchanged(second_at, second_at);
+  const ByteOffset second(second_at);  // each copy is as large as what lies before the second
+  const bool primary_kept = copy.unchanged(ByteOffset(0), bytes_before(second));
+  const bool secondary_kept = copy.unchanged(second, bytes_before(second));
   if (!is_good(primary)) {
     add_damage(facts, fmt::format("the primary header is {}; the secondary is intact", in_words(primary)));
   } else if (!is_good(secondary)) {
@@ -249,7 +250,7 @@ Result<std::optional<VolumeFacts>> probe_luks2(const VolumeSource& source, Buffe
 // Where a secondary header says it lies; nothing when there is none.
 Result<std::optional<std::uint64_t>> find_secondary(const VolumeSource& source) {
   for (const std::uint64_t offset : kHeaderSizes) {
-    CAIRN_TRY(const Buffer start, source.read(offset, 512));
+    CAIRN_TRY(const Buffer start, source.read(ByteOffset(offset), ByteCount(512)));
     if (start.size() < 512) break;
     if (starts_with(start, kSecondaryMagic) && get_be<std::uint16_t>(start, 6) == 2 &&
         get_be<std::uint64_t>(start, 256) == offset)
@@ -261,7 +262,7 @@ Result<std::optional<std::uint64_t>> find_secondary(const VolumeSource& source) 
 }  // namespace
 
 Result<std::optional<VolumeFacts>> probe_luks(const VolumeSource& source, std::vector<std::string>& remarks) {
-  CAIRN_TRY(Buffer first, source.read(0, kFirstLook));
+  CAIRN_TRY(Buffer first, source.read(ByteOffset(0), ByteCount(kFirstLook)));
   if (first.size() < 8 || !starts_with(first, kPrimaryMagic)) return std::nullopt;
   const auto version = get_be<std::uint16_t>(first, 6);
   if (version == 1) return probe_luks1(source, std::move(first));
@@ -279,13 +280,13 @@ Result<std::optional<VolumeFacts>> probe_luks(const VolumeSource& source, std::v
     second_at = found.value_or(kHeaderSizes.front());
   } else {
     // A flipped bit can turn one possible size into another: the secondary's own place is the better witness.
-    CAIRN_TRY(const Buffer there, source.read(second_at, kBinaryHeader));
+    CAIRN_TRY(const Buffer there, source.read(ByteOffset(second_at), ByteCount(kBinaryHeader)));
     if (!starts_with(there, kSecondaryMagic)) {
       CAIRN_TRY(const auto found, find_secondary(source));
       second_at = found.value_or(second_at);
     }
   }
-  CAIRN_TRY(Buffer area, source.read(0, static_cast<std::size_t>(2 * second_at)));
+  CAIRN_TRY(Buffer area, source.read(ByteOffset(0), ByteCount(2 * second_at)));
   return probe_luks2(source, std::move(area), second_at, remarks);
 }
 
@@ -302,7 +303,7 @@ Result<std::optional<VolumeFacts>> probe_luks2_remains(const VolumeSource& sourc
         fmt::format("{} holds the remains of a LUKS2 header at byte {} beside {}", source.name(), *found, contents));
     return std::nullopt;
   }
-  CAIRN_TRY(Buffer area, source.read(0, static_cast<std::size_t>(2 * *found)));
+  CAIRN_TRY(Buffer area, source.read(ByteOffset(0), ByteCount(2 * *found)));
   return probe_luks2(source, std::move(area), *found, remarks);
 }
 

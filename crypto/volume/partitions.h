@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Partitions: what GPT and MBR tables (logical partitions included) say, by libblkid on the read-only descriptor.
-// Tables are bounded before libblkid sees them: it allocates what a GPT asks for and follows a chain of logical
-// partitions to its end. One thread at a time per descriptor.
+// Partitions: what GPT and MBR tables (logical partitions included) say, by libblkid on a private copy of the tables.
+// They are bounded before libblkid sees them (crypto/volume/table_areas.h). One thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +8,6 @@
 #include <vector>
 
 #include "config/base/result.h"
-#include "crypto/volume/volume.h"
 #include "crypto/volume/volume_source.h"
 
 namespace cairn {
@@ -27,13 +25,12 @@ struct PartitionTable {
   std::vector<Partition> partitions;
 };
 
-// Remarks are appended for what is odd. Errors: io_error.
-Result<PartitionTable> read_partitions(int fd, std::uint64_t size, const std::string& object,
-                                       std::vector<std::string>& remarks);
+// Remarks are appended for what is odd. `object` names the disk in errors. Errors: those of `disk`, io_error.
+Result<PartitionTable> read_partitions(ByteSource& disk, const std::string& object, std::vector<std::string>& remarks);
 
 // "contents of type ext4" and the like, by the superblock at the volume's start, LUKS headers apart; empty: nothing is
 // recognised. libblkid sees a copy of the first 256 KiB only: on the whole of a hostile volume it may read for hours.
-// Errors: io_error.
+// Errors: those of the disk, io_error.
 Result<std::string> contents_in_words(const VolumeSource& source);
 
 }  // namespace cairn

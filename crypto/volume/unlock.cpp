@@ -6,6 +6,7 @@
 #include <libcryptsetup.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -16,6 +17,7 @@
 
 #include "config/base/units.h"
 #include "crypto/volume/crypt_device.h"
+#include "crypto/volume/fd_source.h"
 #include "crypto/volume/fve_volume.h"
 #include "crypto/volume/volume_source.h"
 
@@ -56,7 +58,7 @@ std::string in_words(BekType type) {
 }
 
 Result<HeaderCopy> private_copy(const VolumeFacts& facts, const ReadHeader& read, const std::string& object) {
-  CAIRN_TRY(HeaderCopy copy, HeaderCopy::make({-1, facts.partition, facts.place, object}));
+  CAIRN_TRY(HeaderCopy copy, HeaderCopy::make(facts.place.size, object));
   Buffer bytes;
   for (const ByteRange& range : tidy_ranges(facts.header, facts.place.size)) {
     for (std::uint64_t done = 0; done < range.size; done += bytes.size()) {
@@ -93,8 +95,8 @@ double seconds_of(const crypt_pbkdf_type& kdf) {
 Result<double> seconds_of_digest(const VolumeFacts& facts, const HeaderCopy& copy, crypt_device* device) {
   if (facts.type == VolumeType::luks1) {
     constexpr std::size_t kIterationsAt = 164;
-    CAIRN_TRY(const Buffer bytes,
-              VolumeSource({copy.fd(), facts.partition, {0, facts.place.size}, {}}).read(kIterationsAt, 4));
+    std::array<std::uint8_t, 4> bytes{};
+    CAIRN_CHECK(FdSource(copy.fd(), facts.place.size, {}).read(kIterationsAt, bytes));
     std::uint32_t iterations = 0;
     for (const std::uint8_t byte : bytes) iterations = iterations << 8U | byte;
     return iterations / 1e6;
@@ -199,7 +201,8 @@ Result<UnlockedVolume> unlock_luks(const VolumeFacts& facts, const HeaderCopy& c
 
 // Makes the copy's first block the one to unlock with. Errors: header_damaged.
 Result<void> put_best_block_first(const VolumeFacts& facts, const std::string& object, HeaderCopy& copy) {
-  CAIRN_TRY(const auto volume, read_fve_volume({copy.fd(), facts.partition, {0, facts.place.size}, object}));
+  FdSource bytes(copy.fd(), facts.place.size, object);
+  CAIRN_TRY(const auto volume, read_fve_volume({bytes, facts.partition, {0, facts.place.size}, object}));
   if (!volume) return damaged(facts, object, "the boot sector is not BitLocker's any more");
   if (volume->vista) return damaged(facts, object, "it is of Windows Vista's version, which libcryptsetup cannot open");
   const auto best = best_block(*volume);

@@ -12,7 +12,7 @@
 #include "config/base/result.h"
 #include "crypto/bek.h"
 #include "crypto/secret_bytes.h"
-#include "crypto/volume/volume.h"
+#include "crypto/volume/volume_facts.h"
 
 namespace cairn {
 

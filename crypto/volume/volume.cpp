@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "crypto/volume/fd_source.h"
 #include "crypto/volume/partitions.h"
 #include "crypto/volume/volume_source.h"
 
@@ -18,9 +19,10 @@ Result<std::optional<VolumeFacts>> probe_start(const VolumeSource& source, std::
   return probe_bitlocker(source, remarks);
 }
 
-Result<void> probe_partitions(int fd, const PartitionTable& table, const std::string& object, DiskFacts& facts) {
+Result<void> probe_partitions(ByteSource& disk, const PartitionTable& table, const std::string& object,
+                              DiskFacts& facts) {
   for (const Partition& partition : table.partitions) {
-    const VolumeSource source{fd, partition.number, partition.place, object};
+    const VolumeSource source{disk, partition.number, partition.place, object};
     CAIRN_TRY(auto volume, probe_start(source, facts.remarks));
     if (!volume) {
       CAIRN_TRY(volume, probe_luks2_remains(source, false, facts.remarks));
@@ -38,7 +40,7 @@ Result<void> note_foreign_format(const VolumeSource& disk, std::vector<std::stri
   };
   static constexpr std::array<Format, 3> kFormats = {Format{std::string_view("QFI\xfb", 4), "qcow2"},
                                                      Format{"KDMV", "VMDK"}, Format{"vhdxfile", "VHDX"}};
-  CAIRN_TRY(const Buffer start, disk.read(0, 8));
+  CAIRN_TRY(const Buffer start, disk.read(ByteOffset(0), ByteCount(8)));
   for (const Format& format : kFormats) {
     if (as_text(start).starts_with(format.magic))
       remarks.push_back(std::string("the image is a ") + format.name +
@@ -49,40 +51,27 @@ Result<void> note_foreign_format(const VolumeSource& disk, std::vector<std::stri
 
 }  // namespace
 
-const char* to_string(VolumeType type) {
-  switch (type) {
-    case VolumeType::luks1:
-      return "LUKS1";
-    case VolumeType::luks2:
-      return "LUKS2";
-    case VolumeType::bitlocker:
-      return "BitLocker";
-  }
-  return "";
-}
-
-std::optional<VolumeType> parse_volume_type(std::string_view text) {
-  for (const VolumeType type : {VolumeType::luks1, VolumeType::luks2, VolumeType::bitlocker})
-    if (text == to_string(type)) return type;
-  return std::nullopt;
-}
-
-Result<DiskFacts> probe_disk(int fd, std::uint64_t size, const std::string& object) {
+Result<DiskFacts> probe_disk(ByteSource& source, const std::string& object) {
   DiskFacts facts;
-  const VolumeSource disk{fd, 0, {0, size}, object};
+  const VolumeSource disk{source, 0, {0, source.size()}, object};
   CAIRN_TRY(auto whole, probe_start(disk, facts.remarks));
   if (whole) {
     // Such a start is no partition table, whatever the rest of the first sector looks like.
     facts.volumes.push_back(*std::move(whole));
     return facts;
   }
-  CAIRN_TRY(const PartitionTable table, read_partitions(fd, size, object, facts.remarks));
+  CAIRN_TRY(const PartitionTable table, read_partitions(source, object, facts.remarks));
   facts.partition_table = table.type;
-  CAIRN_CHECK(probe_partitions(fd, table, object, facts));
+  CAIRN_CHECK(probe_partitions(source, table, object, facts));
   CAIRN_TRY(auto remains, probe_luks2_remains(disk, !table.type.empty() || table.refused, facts.remarks));
   if (remains) facts.volumes.push_back(*std::move(remains));
   CAIRN_CHECK(note_foreign_format(disk, facts.remarks));
   return facts;
+}
+
+Result<DiskFacts> probe_disk(int fd, std::uint64_t size, const std::string& object) {
+  FdSource disk(fd, size, object);
+  return probe_disk(disk, object);
 }
 
 }  // namespace cairn

@@ -40,22 +40,11 @@ void append_utf8(std::string& to, std::uint32_t point) {
 
 }  // namespace
 
-Result<Buffer> VolumeSource::read(std::uint64_t offset, std::size_t size) const {
-  if (offset >= place.size) return Buffer{};
-  Buffer bytes(static_cast<std::size_t>(std::min<std::uint64_t>(size, place.size - offset)));
-  std::size_t done = 0;
-  while (done < bytes.size()) {
-    const ssize_t got =
-        ::pread(fd, bytes.data() + done, bytes.size() - done, static_cast<off_t>(place.offset + offset + done));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) {
-      return fail_errno(errno, "look for encrypted volumes on", object, ErrorCode::io_error,
-                        fmt::format("reading at byte {}", place.offset + offset + done));
-    }
-    if (got == 0) break;
-    done += static_cast<std::size_t>(got);
-  }
-  bytes.resize(done);
+Result<Buffer> VolumeSource::read(ByteOffset offset, ByteCount size) const {
+  const ByteOffset end = end_of(ByteCount(place.size));
+  if (offset >= end) return Buffer{};
+  Buffer bytes(std::min(size, distance(offset, end)).in_memory());
+  CAIRN_CHECK(disk.read(place.offset + offset.from_start(), bytes));
   return bytes;
 }
 
@@ -63,14 +52,12 @@ std::string VolumeSource::name() const {
   return partition == 0 ? std::string("the disk") : fmt::format("partition {}", partition);
 }
 
-Result<HeaderCopy> HeaderCopy::make(const VolumeSource& source) {
+Result<HeaderCopy> HeaderCopy::make(std::uint64_t size, const std::string& object) {
   HeaderCopy copy;
-  copy.object_ = source.object;
+  copy.object_ = object;
   copy.fd_ = UniqueFd(::memfd_create("cairn-header", MFD_CLOEXEC));
-  if (!copy.fd_) return fail_errno(errno, "copy the volume header of", source.object);
-  const std::uint64_t size = std::min(source.place.size, kLargestFile);
-  if (::ftruncate(copy.fd_.get(), static_cast<off_t>(size)) != 0)
-    return fail_errno(errno, "copy the volume header of", source.object);
+  if (!copy.fd_ || ::ftruncate(copy.fd_.get(), static_cast<off_t>(std::min(size, kLargestFile))) != 0)
+    return fail_errno(errno, "copy the volume header of", object);
   return copy;
 }
 
@@ -92,10 +79,10 @@ Result<void> HeaderCopy::put(std::uint64_t offset, Buffer bytes) {
   return {};
 }
 
-bool HeaderCopy::unchanged(std::uint64_t offset, std::uint64_t size) const {
+bool HeaderCopy::unchanged(ByteOffset offset, ByteCount size) const {
   for (const Piece& piece : pieces_) {
-    const std::uint64_t from = std::max(offset, piece.offset);
-    const std::uint64_t to = std::min(offset + size, piece.offset + piece.bytes.size());
+    const std::uint64_t from = std::max(offset.from_start(), piece.offset);
+    const std::uint64_t to = std::min((offset + size).from_start(), piece.offset + piece.bytes.size());
     if (from >= to) continue;
     Buffer now(static_cast<std::size_t>(to - from));
     const ssize_t got = ::pread(fd_.get(), now.data(), now.size(), static_cast<off_t>(from));

@@ -9,36 +9,36 @@
 #include <string_view>
 #include <vector>
 
+#include "config/base/byte_source.h"
 #include "config/base/bytes.h"
 #include "config/base/result.h"
 #include "config/base/unique_fd.h"
-#include "crypto/volume/volume.h"
+#include "config/base/units.h"
+#include "crypto/volume/volume_facts.h"
 
 namespace cairn {
 
-// Borrows `fd`.
 struct VolumeSource {
-  int fd = -1;
+  ByteSource& disk;
   unsigned partition = 0;  // 0: the whole disk
   ByteRange place;         // in the disk; lies wholly inside it
   std::string object;      // the disk, for errors
-  // The bytes from `offset` of the volume: `size` of them, fewer where the volume (or the file behind it) ends.
-  // Errors: io_error.
-  [[nodiscard]] Result<Buffer> read(std::uint64_t offset, std::size_t size) const;
+  // The bytes from `offset` of the volume: `size` of them, fewer where the volume ends. Errors: those of the disk.
+  [[nodiscard]] Result<Buffer> read(ByteOffset offset, ByteCount size) const;
   // "partition 3" or "the disk", for remarks.
   [[nodiscard]] std::string name() const;
 };
 
 class HeaderCopy {
  public:
-  // A memfd as large as the volume and all holes. Errors: io_error.
-  static Result<HeaderCopy> make(const VolumeSource& source);
+  // A memfd of `size` bytes, all holes. `object` names the disk in errors. Errors: io_error.
+  static Result<HeaderCopy> make(std::uint64_t size, const std::string& object);
   // Writes `bytes` at `offset`.
   Result<void> fill(std::uint64_t offset, ByteView bytes);
   // The same, and remembers them for unchanged().
   Result<void> put(std::uint64_t offset, Buffer bytes);
   // Whether what was put into [offset, offset + size) is still the same, that is, libcryptsetup has not repaired it.
-  [[nodiscard]] bool unchanged(std::uint64_t offset, std::uint64_t size) const;
+  [[nodiscard]] bool unchanged(ByteOffset offset, ByteCount size) const;
   // Opens the copy by name: "/proc/self/fd/N".
   [[nodiscard]] std::string path() const;
   [[nodiscard]] int fd() const { return fd_.get(); }
@@ -68,7 +68,7 @@ std::string printable_utf16(ByteView bytes);
 std::vector<ByteRange> tidy_ranges(std::vector<ByteRange> ranges, std::uint64_t size);
 
 // The volume kinds. Each looks at the start of the volume and says nothing when it is not of its kind; remarks are
-// appended. Errors: io_error.
+// appended. Errors: those of the disk, io_error.
 Result<std::optional<VolumeFacts>> probe_luks(const VolumeSource& source, std::vector<std::string>& remarks);
 Result<std::optional<VolumeFacts>> probe_bitlocker(const VolumeSource& source, std::vector<std::string>& remarks);
 // A LUKS2 volume of which only the secondary header is left. Where something else lies there too, it is no volume but a

@@ -21,7 +21,7 @@
 #include "daemon/keys/header_image.h"
 #include "daemon/keys/proof_run.h"
 #include "daemon/queue/job.h"
-#include "fs/image/image_reader.h"
+#include "fs/image/open_image.h"
 #include "fs/image/tracked_image.h"
 #include "fs/store/store.h"
 #include "fs/store/write/ingest.h"
@@ -45,10 +45,9 @@ struct OpenDisk {
 Result<void> check_disks(const MachineSettings& machine) {
   std::string missing;
   for (const DiskSettings& disk : machine.disks) {
-    struct stat facts{};
-    if (stat(disk.image.c_str(), &facts) == 0 || (errno != ENOENT && errno != ENOTDIR)) continue;
+    if (!image_is_missing(disk.image)) continue;
     if (!missing.empty()) missing += ", ";
-    missing += fmt::format("disk {}: {}", disk.name, disk.image.string());
+    missing += fmt::format("disk {}: {}", disk.name, disk.image.text());
   }
   if (missing.empty()) return {};
   return fail(ErrorCode::image_missing, "back up", machine.name, fmt::format("there is no image for {}", missing));
@@ -173,6 +172,13 @@ std::string header_name(const std::string& disk, const VolumeFacts& volume, std:
   return name;
 }
 
+// A disk whose encryption is not known must not be taken for one that has none: its keys would not be kept.
+std::unexpected<Error> cannot_probe(const std::string& disk, Error error) {
+  const std::string why = error.because.empty() ? "" : ": " + error.because;
+  error.because = fmt::format("disk {}: whether it is encrypted cannot be seen{}", disk, why);
+  return pass_on(std::move(error));
+}
+
 class Backup {
  public:
   Backup(const MachineSettings& machine, const BackupInputs& inputs, JobContext& job)
@@ -238,10 +244,10 @@ class Backup {
       job_.warn(
           fmt::format("disk {}: the image {} has 0 bytes, and so has the disk in this point; was it cut off by "
                       "accident?",
-                      record.name, disk.settings->image.string()));
-    if (image.fd() >= 0) {
-      CAIRN_TRY(record.facts, probe_disk(image.fd(), image.size(), disk.settings->image.string()));
-    }
+                      record.name, disk.settings->image.text()));
+    auto facts = probe_disk(image, disk.settings->image.text());
+    if (!facts) return cannot_probe(record.name, std::move(facts).error());
+    record.facts = *std::move(facts);
     for (const std::string& remark : record.facts.remarks) job_.warn(fmt::format("disk {}: {}", record.name, remark));
     for (const VolumeFacts& volume : record.facts.volumes)
       if (!volume.damage.empty())

@@ -22,7 +22,7 @@ class ImageReader;
 class JobContext;
 class Store;
 
-using OpenImage = std::function<Result<std::unique_ptr<ImageReader>>(const std::filesystem::path&)>;
+using OpenImage = std::function<Result<std::unique_ptr<ImageReader>>(const DiskSource&)>;
 
 struct BackupInputs {
   Store& store;

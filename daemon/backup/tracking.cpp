@@ -14,7 +14,7 @@
 #include "config/base/units.h"
 #include "daemon/process/state_lock.h"
 #include "daemon/queue/job.h"
-#include "fs/io/local_backend.h"
+#include "fs/io/open_backend.h"
 #include "fs/store/map/map_diff.h"
 #include "fs/store/store.h"
 #include "fs/store/write/ingest.h"
@@ -87,7 +87,7 @@ TrackingPlace tracking_place(const std::filesystem::path& state_dir, const std::
   std::error_code ignored;
   std::filesystem::path real = std::filesystem::canonical(state_dir, ignored);
   if (ignored) real = state_dir;
-  place.records = std::make_shared<LocalBackend>(folder);
+  place.records = open_backend(folder);
   place.owner = Blake3::hex_of(as_bytes(store_id + " " + real.string())).substr(0, 16);
   return place;
 }
@@ -119,7 +119,7 @@ Tracking::Tracking(const TrackingInputs& inputs, Store& store, StoreWriter& writ
 
 std::filesystem::path Tracking::clone_folder(const DiskSettings& disk) const {
   if (!inputs_.enabled || !inputs_.place.records) return {};
-  return clone_folder_of(disk.image, inputs_.clones);
+  return clone_folder_of(disk.image.path, inputs_.clones);
 }
 
 std::string Tracking::clone_prefix(const std::string& disk) const {
@@ -260,7 +260,7 @@ Result<TrackingRecord> Tracking::keep_new(const DiskSettings& disk, const ImageR
   record.chunk_size = store_.info().chunk_size;
   record.machine = machine_;
   record.disk = disk.name;
-  record.image = disk.image.string();
+  record.image = disk.image.text();
   record.point = point.text();
   record.epoch = epoch_;
   const bool went_on = plan.only_changes() && plan.record;
@@ -299,7 +299,7 @@ void Tracking::keep(const DiskSettings& disk, const ImageReader& image, DiskPlan
   }
   if (kept.empty() && plan.record) drop(*plan.record);
   // What an earlier run left when it was broken off, and clones whose record was lost.
-  const std::filesystem::path folder = clone_folder_of(disk.image, inputs_.clones);
+  const std::filesystem::path folder = clone_folder_of(disk.image.path, inputs_.clones);
   remove_other_clones(folder, clone_prefix(disk.name), kept);
   if (kept.empty()) remove_clone_folder(folder);
 }

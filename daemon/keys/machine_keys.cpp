@@ -5,7 +5,7 @@
 
 #include "daemon/keys/key_rules.h"
 #include "daemon/keys/stored_header.h"
-#include "fs/image/image_reader.h"
+#include "fs/image/open_image.h"
 #include "fs/store/store.h"
 
 namespace cairn {
@@ -25,8 +25,8 @@ class MachineCheck {
   void check(const DiskSettings& disk) {
     const std::string object = disk_object(machine_.name, disk.name);
     const auto image = open_image(disk.image, CloneMode::never);
-    if (!image || (*image)->fd() < 0) return;
-    const auto facts = probe_disk((*image)->fd(), (*image)->size(), object);
+    if (!image) return;
+    const auto facts = probe_disk(**image, object);
     if (!facts) return;
     const DiskRecord* before = previous_ ? previous_->disk(disk.name) : nullptr;
     if (auto idle = keys_not_needed(disk, *facts, before, object)) add(disk, Kind::warning, *std::move(idle));

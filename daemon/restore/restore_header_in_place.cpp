@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "config/base/unique_fd.h"
+#include "crypto/volume/fd_source.h"
 #include "crypto/volume/partitions.h"
 #include "crypto/volume/volume_source.h"
 #include "daemon/keys/stored_headers.h"
@@ -134,7 +135,8 @@ class HeaderInPlace {
     if (device_.size() != disk_.map.size)
       objections.push_back(fmt::format("it has {} bytes, and the disk had {}", device_.size(), disk_.map.size));
     std::vector<std::string> remarks;
-    CAIRN_TRY(const PartitionTable table, read_partitions(device_.fd(), device_.size(), device_.path(), remarks));
+    FdSource source(device_.fd(), device_.size(), device_.path());
+    CAIRN_TRY(const PartitionTable table, read_partitions(source, device_.path(), remarks));
     for (const StoredHeader& header : headers_) {
       const VolumeFacts& wanted = *header.volume;
       const VolumeFacts* there = volume_at(present, wanted.place.offset);
@@ -164,7 +166,8 @@ class HeaderInPlace {
       return {};
     }
     const ByteRange place = {wanted.place.offset, std::min(wanted.place.size, device_.size() - wanted.place.offset)};
-    CAIRN_TRY(const std::string contents, contents_in_words({device_.fd(), wanted.partition, place, device_.path()}));
+    FdSource source(device_.fd(), device_.size(), device_.path());
+    CAIRN_TRY(const std::string contents, contents_in_words({source, wanted.partition, place, device_.path()}));
     if (!contents.empty())
       objections.push_back(fmt::format("{} lie at byte {}, where {} was", contents, place.offset, in_words(wanted)));
     return {};

@@ -19,7 +19,7 @@ Answer state_of(const Settings& settings, const DiskSettings& disk, const Tracki
                 const Result<TrackingRecord>& record, const std::optional<PointName>& newest) {
   if (!settings.change_tracking.enabled) return {"off", "change tracking is switched off in the settings"};
   if (!place.records) return {"off", "no records of clones can be kept: " + place.why_none};
-  if (auto why = why_no_clones(disk.image, clone_folder_of(disk.image, settings.change_tracking.clones)))
+  if (auto why = why_no_clones(disk.image.path, clone_folder_of(disk.image.path, settings.change_tracking.clones)))
     return {"off", *std::move(why)};
   if (!record && record.error().code == ErrorCode::object_missing)
     return {"starting", "no clone is kept yet: the next backup reads all of the disk and keeps one"};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Images: the disks of machines as the backup reads them: raw files and block devices, holes skipped.
-// Tests replace ImageReader.
+// ImageReader: a machine's disk as the backup reads it: its bytes, and which of them are holes. Opened by open_image()
+// (fs/image/open_image.h); tests bring their own.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "config/base/byte_source.h"
 #include "config/base/bytes.h"
 #include "config/base/result.h"
 
@@ -24,17 +25,16 @@ struct ImageExtent {
   ExtentKind kind = ExtentKind::data;
 };
 
-class ImageReader {
+class ImageReader : public ByteSource {
  public:
-  virtual ~ImageReader() = default;
   // Bytes; what it was when opened.
-  [[nodiscard]] virtual std::uint64_t size() const = 0;
+  [[nodiscard]] std::uint64_t size() const override = 0;
   // What lies at `offset` (< size()), up to where that changes or the disk ends. Holes read as zeros.
   virtual Result<ImageExtent> extent_at(std::uint64_t offset) = 0;
   // Fills all of `to` from `offset`. Errors: image_shrank, image_unreadable. Any thread, several at once: whoever wants
   // the disk kept busy has several reads under way.
-  virtual Result<void> read(std::uint64_t offset, MutableBytes to) = 0;
-  // For probing only; open for reading. -1 when there is none.
+  Result<void> read(std::uint64_t offset, MutableBytes to) override = 0;
+  // For clones only (fs/image/clone); open for reading. -1 when there is none.
   [[nodiscard]] virtual int fd() const = 0;
   // Words for a warning when the disk changed while it was being read, nothing when it surely did not
   // (a clone cannot change). Call after the last read.
@@ -49,14 +49,7 @@ class ImageReader {
   [[nodiscard]] virtual std::string why_not_keepable() const { return "it is not read from a clone"; }
 };
 
+// Whether an image is read from a clone of it, where its file system can make one.
 enum class CloneMode { try_clone, never };
-
-// Opens the image read-only. A regular file on a file system with reflinks is cloned first (ioctl_ficlonerange(2)) into
-// an unnamed file (O_TMPFILE), and the clone is read. The unnamed file is made in `clone_folder`, which is made when it
-// is not there, so that it can be kept; without one (empty), or where that fails, beside the image. Errors:
-// image_missing, image_not_a_disk (directory, socket, ...), permission_denied, image_unreadable.
-Result<std::unique_ptr<ImageReader>> open_image(const std::filesystem::path& image,
-                                                CloneMode mode = CloneMode::try_clone,
-                                                const std::filesystem::path& clone_folder = {});
 
 }  // namespace cairn

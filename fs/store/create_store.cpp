@@ -10,7 +10,7 @@
 
 #include "config/base/units.h"
 #include "fs/file/folder.h"
-#include "fs/io/local_backend.h"
+#include "fs/io/open_backend.h"
 #include "fs/store/document_pair.h"
 #include "fs/store/index/index.h"
 #include "fs/store/writer_lock.h"
@@ -81,7 +81,7 @@ Result<void> create_store(const std::filesystem::path& path, const StoreParamete
   CAIRN_CHECK(prepare_directory(path));
   CAIRN_TRY(const WriterLock lock, WriterLock::take(path, "store init"));
   CAIRN_CHECK(check_empty(path));  // again: another init may have been quicker
-  LocalBackend backend(path);
+  const auto backend = open_backend(path);
   const auto make_everything = [&]() -> Result<void> {
     for (const char* folder : kFoldersOfInit) {  // of an interrupted init
       std::error_code problem;
@@ -95,8 +95,8 @@ Result<void> create_store(const std::filesystem::path& path, const StoreParamete
     CAIRN_CHECK(Index::create(path / "index", document.id));
     // From here on it is a store. A copy that is missing is made by the first writer.
     const std::string text = write_store_document(document, KeyRing(master_key));
-    CAIRN_CHECK(backend.put(kStoreDocument, as_bytes(text), IfExists::fail));
-    static_cast<void>(backend.put(kStoreDocumentCopy, as_bytes(text), IfExists::replace).has_value());
+    CAIRN_CHECK(backend->put(kStoreDocument, as_bytes(text), IfExists::fail));
+    static_cast<void>(backend->put(kStoreDocumentCopy, as_bytes(text), IfExists::replace).has_value());
     return {};
   };
   auto made = make_everything();

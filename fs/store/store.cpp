@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "fs/store/store.h"
 
-#include "fs/io/local_backend.h"
+#include "fs/io/open_backend.h"
 #include "fs/store/document_pair.h"
 #include "fs/store/store_state.h"
 
@@ -11,7 +11,7 @@ Store::Store(std::unique_ptr<StoreState> state) : state_(std::move(state)) {}
 Store::~Store() = default;
 
 Result<std::unique_ptr<Store>> Store::open(const std::filesystem::path& path, const UnlockKey& key) {
-  return open(path, std::make_shared<LocalBackend>(path), key);
+  return open(path, open_backend(path), key);
 }
 
 Result<std::unique_ptr<Store>> Store::open(const std::filesystem::path& path, std::shared_ptr<Backend> backend,

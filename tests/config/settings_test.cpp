@@ -105,7 +105,7 @@ TEST(Settings, ReadsEveryKeyOfTheDesign) {
   ASSERT_EQ((*machine)->disks.size(), 2U);
   const DiskSettings& root = (*machine)->disks[0];
   EXPECT_EQ(root.name, "root");
-  EXPECT_EQ(root.image, "/var/lib/libvirt/images/web-01.img");
+  EXPECT_EQ(root.image.path, "/var/lib/libvirt/images/web-01.img");
   EXPECT_THAT(root.beks, ElementsAre(VaultReference{"main", "web-01-root"}));
   EXPECT_EQ(root.kek, (VaultReference{"main", "backup"}));
   EXPECT_THAT((*machine)->disks[1].beks, IsEmpty());

@@ -61,5 +61,15 @@ TEST(Units, WritesDurationsWithTheLargestUnitThatDivides) {
   for (const char* text : {"1s", "59m", "23h", "6d", "52w"}) EXPECT_EQ(format_duration(*parse_duration(text)), text);
 }
 
+TEST(ByteUnits, DoNotStandForEachOther) {
+  static_assert(!std::is_convertible_v<ByteOffset, ByteCount> && !std::is_constructible_v<ByteCount, ByteOffset>);
+  static_assert(!std::is_convertible_v<std::uint64_t, ByteOffset> && !std::is_convertible_v<std::uint64_t, ByteCount>);
+  static_assert(sizeof(ByteOffset) == sizeof(std::uint64_t) && std::is_trivially_copyable_v<ByteOffset>);
+  constexpr ByteOffset at(4096);
+  static_assert((at + ByteCount(512)).from_start() == 4608);
+  static_assert(distance(at, ByteOffset(5000)) == ByteCount(904));
+  static_assert(end_of(bytes_before(at)) == at);
+}
+
 }  // namespace
 }  // namespace cairn

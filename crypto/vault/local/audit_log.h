@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "crypto/vault/local/local_vault.h"
+#include "crypto/vault/local/audit_entry.h"
 #include "crypto/vault/local/vault_contents.h"
 #include "crypto/vault/local/vault_directory.h"
 

@@ -8,21 +8,10 @@
 
 #include "crypto/key_slots.h"
 #include "crypto/vault/key_vault.h"
+#include "crypto/vault/local/audit_entry.h"
 #include "crypto/vault/local/vault_system.h"
 
 namespace cairn {
-
-// One line of the audit log.
-struct AuditEntry {
-  std::uint64_t number = 0;  // from 1
-  UtcTime time;
-  std::string principal;
-  std::string operation;  // "keys:unwrap", "policy:set", "vault:init"
-  std::string object;     // "backup 1"
-  std::string outcome;    // "done", "refused", "failed"
-  std::string detail;
-  long pid = 0;
-};
 
 class LocalVault : public KeyVault {
  public:

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "crypto/vault/local/local_vault.h"
 #include "crypto/vault/local/vault_session.h"
 
 namespace cairn {

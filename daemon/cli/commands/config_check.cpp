@@ -24,7 +24,7 @@
 #include "daemon/keys/vault_set.h"
 #include "daemon/queue/job_record.h"
 #include "fs/image/clone/kept_clone.h"
-#include "fs/image/image_reader.h"
+#include "fs/image/open_image.h"
 #include "fs/mount/mount_point.h"
 #include "fs/store/store.h"
 
@@ -113,24 +113,22 @@ bool check_disk(const std::string& object, const DiskSettings& disk, nlohmann::j
     checks.push_back(bad("disk", object, image.error()));
     return false;
   }
-  std::string detail = disk.image.string() + ", " + (*image)->how() + ", " + format_size((*image)->size());
+  std::string detail = disk.image.text() + ", " + (*image)->how() + ", " + format_size((*image)->size());
   nlohmann::json volumes = nlohmann::json::array();
   std::string remarks;
-  if ((*image)->fd() >= 0) {
-    const auto facts = probe_disk((*image)->fd(), (*image)->size(), object);
-    if (!facts) {
-      checks.push_back(bad("disk", object, facts.error()));
-      return false;
-    }
-    for (const VolumeFacts& volume : facts->volumes) {
-      volumes.push_back(document_of(volume));
-      detail += std::string(", ") + to_string(volume.type);
-      if (volume.partition != 0) detail += " on partition " + std::to_string(volume.partition);
-      if (!volume.damage.empty()) remarks += (remarks.empty() ? "" : "; ") + volume.damage;
-    }
-    if (!facts->encrypted()) detail += ", not encrypted";
-    for (const std::string& remark : facts->remarks) remarks += (remarks.empty() ? "" : "; ") + remark;
+  const auto facts = probe_disk(**image, object);
+  if (!facts) {
+    checks.push_back(bad("disk", object, facts.error()));
+    return false;
   }
+  for (const VolumeFacts& volume : facts->volumes) {
+    volumes.push_back(document_of(volume));
+    detail += std::string(", ") + to_string(volume.type);
+    if (volume.partition != 0) detail += " on partition " + std::to_string(volume.partition);
+    if (!volume.damage.empty()) remarks += (remarks.empty() ? "" : "; ") + volume.damage;
+  }
+  if (!facts->encrypted()) detail += ", not encrypted";
+  for (const std::string& remark : facts->remarks) remarks += (remarks.empty() ? "" : "; ") + remark;
   nlohmann::json check =
       remarks.empty() ? good("disk", object, detail) : doubtful("disk", object, detail + ": " + remarks);
   check["size"] = (*image)->size();
@@ -142,8 +140,8 @@ bool check_disk(const std::string& object, const DiskSettings& disk, nlohmann::j
 void check_tracking(const std::string& object, const DiskSettings& disk, const ChangeTrackingSettings& tracking,
                     nlohmann::json& checks) {
   if (!tracking.enabled) return;
-  const std::filesystem::path folder = clone_folder_of(disk.image, tracking.clones);
-  if (const auto why = why_no_clones(disk.image, folder))
+  const std::filesystem::path folder = clone_folder_of(disk.image.path, tracking.clones);
+  if (const auto why = why_no_clones(disk.image.path, folder))
     checks.push_back(remark("tracking", object, "every backup reads all of the disk: " + *why));
   else
     checks.push_back(good("tracking", object, "backups read what changed; a clone is kept in " + folder.string()));

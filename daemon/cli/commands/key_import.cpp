@@ -18,7 +18,7 @@
 #include "daemon/cli/work/vault_choice.h"
 #include "daemon/keys/key_rules.h"
 #include "daemon/keys/stored_header.h"
-#include "fs/image/image_reader.h"
+#include "fs/image/open_image.h"
 
 namespace cairn::cli {
 namespace {
@@ -126,10 +126,10 @@ Result<ExitCode> run(Context& context, const KeyImportCommand& command) {
                   "there is no key type \"" + command.type + "\"", "see \"cairn key import --help\"");
   }
   CAIRN_TRY(const auto image, open_image(disk.settings->image, CloneMode::never));
-  CAIRN_TRY(const DiskFacts facts, probe_disk(image->fd(), image->size(), disk.object));
+  CAIRN_TRY(const DiskFacts facts, probe_disk(*image, disk.object));
   if (!facts.encrypted())
     return fail(ErrorCode::keys_not_needed, "import a key for", disk.object,
-                "no LUKS or BitLocker volume is on " + disk.settings->image.string());
+                "no LUKS or BitLocker volume is on " + disk.settings->image.text());
   CAIRN_TRY(const SecretBytes given, read_bek(command.from));
   DiskTrial trial(*image, facts, disk.object);
   CAIRN_TRY(Opened opened, type ? trial.try_as(*type, given) : trial.find_out(given));

@@ -20,7 +20,7 @@
 #include "daemon/cli/work/follow_jobs.h"
 #include "daemon/queue/job_record.h"
 #include "daemon/service/service.h"
-#include "fs/io/local_backend.h"
+#include "fs/io/open_backend.h"
 #include "fs/store/verify/verify.h"
 
 namespace cairn::cli {
@@ -39,7 +39,7 @@ struct VerifyCommand {
 
 Result<ExitCode> verify_without_keys(Context& context, const VerifyCommand& command) {
   CAIRN_TRY(const std::filesystem::path directory, context.store_directory());
-  LocalBackend backend(directory);
+  const auto backend = open_backend(directory);
   const Interrupts interrupts;
   std::stop_source stop;
   KeylessOptions options;
@@ -48,7 +48,7 @@ Result<ExitCode> verify_without_keys(Context& context, const VerifyCommand& comm
   options.progress = [&](std::uint64_t, std::uint64_t) {
     if (Interrupts::seen()) stop.request_stop();
   };
-  CAIRN_TRY(const KeylessReport report, verify_keyless(backend, options));
+  CAIRN_TRY(const KeylessReport report, verify_keyless(*backend, options));
   nlohmann::json document = to_json(report);
   document["store"] = directory.string();
   std::optional<Error> error;

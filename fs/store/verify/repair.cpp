@@ -7,7 +7,7 @@
 
 #include "config/base/damage_error.h"
 #include "config/base/log.h"
-#include "fs/io/local_backend.h"
+#include "fs/io/open_backend.h"
 #include "fs/store/document_pair.h"
 #include "fs/store/pack/pack_check.h"
 #include "fs/store/point/mark_files.h"
@@ -97,7 +97,7 @@ class Repair {
     if (!std::filesystem::is_directory(path, ignored))
       return fail(ErrorCode::target_missing, "use replica", path.string(), "there is no such directory",
                   "name a copy of the store's directory");
-    replica_ = std::make_unique<LocalBackend>(path);
+    replica_ = open_backend(path);
     // Its store.json may be older or gone: packs and points say themselves whose they are. But another store's is a
     // mistake that is better told at once.
     for (const char* name : {kStoreDocument, kStoreDocumentCopy}) {
@@ -372,7 +372,7 @@ class Repair {
   Backend& backend_;
   RateLimit rate_;
   RepairReport report_;
-  std::unique_ptr<Backend> replica_;
+  std::shared_ptr<Backend> replica_;
   std::vector<std::string> replica_packs_;
   std::shared_ptr<Index> index_;
   BulkBuffer buffer_;

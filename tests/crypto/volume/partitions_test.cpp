@@ -7,6 +7,7 @@
 
 #include "config/base/unique_fd.h"
 #include "config/base/units.h"
+#include "crypto/volume/fd_source.h"
 #include "crypto/volume/partitions.h"
 #include "tests/crypto/volume/probe.h"
 #include "tests/support/bitlocker_volume.h"
@@ -175,11 +176,13 @@ TEST(Partitions, NestedInACircleBelowRemainsOfLuks2End) {
   for (const bool in_a_circle : {false, true}) {
     put_chain(image, 100000, in_a_circle);
     const UniqueFd fd(::open(image.c_str(), O_RDONLY | O_CLOEXEC));
-    EXPECT_TRUE(contents_in_words({fd.get(), 1, {0, std::filesystem::file_size(image)}, "disk"}));
+    FdSource disk(fd.get(), std::filesystem::file_size(image), "disk");
+    EXPECT_TRUE(contents_in_words({disk, 1, {0, disk.size()}, "disk"}));
   }
   put_chain(image, 200, true);
   const UniqueFd fd(::open(image.c_str(), O_RDONLY | O_CLOEXEC));
-  EXPECT_TRUE(contents_in_words({fd.get(), 1, {0, std::filesystem::file_size(image)}, "disk"}));
+  FdSource disk(fd.get(), std::filesystem::file_size(image), "disk");
+  EXPECT_TRUE(contents_in_words({disk, 1, {0, disk.size()}, "disk"}));
 }
 
 TEST(Partitions, AGptThatAsksForGigabytesIsNotRead) {
@@ -248,6 +251,16 @@ TEST(Disks, ThatCannotBeReadAreAnError) {
   const auto facts = probe_disk(-1, 1 * kMiB, "disk");
   ASSERT_FALSE(facts);
   EXPECT_EQ(facts.error().code, ErrorCode::io_error);
+}
+
+TEST(Disks, ThatBecomeShorterAreAnError) {
+  const Sandbox box;
+  const auto image = box.sparse_file("disk", 1 * kMiB);
+  const UniqueFd fd(::open(image.c_str(), O_RDONLY | O_CLOEXEC));
+  const auto facts = probe_disk(fd.get(), 2 * kMiB, "disk");
+  ASSERT_FALSE(facts);
+  EXPECT_EQ(facts.error().code, ErrorCode::io_error);
+  EXPECT_THAT(facts.error().message(), HasSubstr("it had 2097152 bytes and now ends at byte"));
 }
 
 TEST(VolumeTypes, HaveNamesThatParse) {

@@ -12,16 +12,19 @@
 #include "crypto/bek.h"
 #include "daemon/backup/backup.h"
 #include "daemon/queue/job.h"
-#include "fs/image/image_reader.h"
+#include "fs/image/open_image.h"
 #include "tests/crypto/volume/probe.h"
 #include "tests/daemon/manual_clock.h"
+#include "tests/support/bitlocker_volume.h"
 #include "tests/support/fake_vault.h"
+#include "tests/support/memory_image.h"
 #include "tests/support/temporary_store.h"
 
 namespace cairn {
 namespace {
 
 using namespace cairn::testing;
+using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
 constexpr std::uint64_t kFile = 24 * kMiB;
@@ -62,23 +65,40 @@ class BackupProof : public ::testing::Test {
     machine_.disks = {DiskSettings{"root", image_, {VaultReference{"main", "web"}}, VaultReference{"main", "backup"}}};
     ASSERT_TRUE(vault_.create_kek("backup", KekType::x25519));
   }
-  void keep_passphrase(std::string_view text) {
+  void keep_passphrase(std::string_view text, BekType type = BekType::luks_passphrase) {
     const Buffer bytes(text.begin(), text.end());
-    WrappedBek bek{BekType::luks_passphrase, {}, "backup", {}, clock_.now()};
+    WrappedBek bek{type, {}, "backup", {}, clock_.now()};
     bek.wrapped = value_of(vault_.wrap("backup", SecretBytes::copy_of(bytes)));
     value_of(vault_.set_secret("web", bek));
   }
-  // Of a disk of `size` bytes, that begins with the image.
-  Result<nlohmann::json> back_up(std::uint64_t size, JobContext& job) {
+  Result<nlohmann::json> back_up(OpenImage open, JobContext& job) {
     BackupInputs inputs{*store_, clock_};
     inputs.keys.open_vault = [this](const std::string&) -> Result<OpenedVault> {
       return OpenedVault{std::make_unique<FakeVault>("main", "cairn-backup", vault_.inside())};
     };
-    inputs.open_image = [this, size](const std::filesystem::path& path) -> Result<std::unique_ptr<ImageReader>> {
-      CAIRN_TRY(auto file, open_image(path, CloneMode::never));
-      return std::make_unique<EndlessDisk>(std::move(file), size, read_bytes_);
-    };
+    inputs.open_image = std::move(open);
     return run_backup(machine_, inputs, job);
+  }
+  // Of a disk of `size` bytes, that begins with the image.
+  Result<nlohmann::json> back_up(std::uint64_t size, JobContext& job) {
+    return back_up(
+        [this, size](const DiskSource& source) -> Result<std::unique_ptr<ImageReader>> {
+          CAIRN_TRY(auto file, open_image(source, CloneMode::never));
+          return std::make_unique<EndlessDisk>(std::move(file), size, read_bytes_);
+        },
+        job);
+  }
+  // Of a disk in memory that has no descriptor; `prepare` may spoil it.
+  Result<nlohmann::json> back_up_memory(const Buffer& content, JobContext& job,
+                                        const std::function<void(MemoryImage&)>& prepare = {}) {
+    return back_up(
+        [&](const DiskSource&) -> Result<std::unique_ptr<ImageReader>> {
+          auto image = std::make_unique<MemoryImage>(content.size());
+          image->write(0, content);
+          if (prepare) prepare(*image);
+          return image;
+        },
+        job);
   }
 
   Sandbox box_;
@@ -124,6 +144,50 @@ TEST_F(BackupProof, AJobThatIsStoppedTakesNoPoint) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::cancelled) << refused.error().message();
   EXPECT_TRUE(value_of(store_->points().list_stored()).empty());
+}
+
+TEST_F(BackupProof, IsInThePointOfADiskWithoutADescriptor) {
+  keep_passphrase(kPassphrase);
+  JobContext job;
+  const auto result = value_of(back_up_memory(read_all(image_), job));
+  EXPECT_EQ(result.at("proof"), "proved");
+  const RecoveryPoint point = value_of(store_->load_point(*PointName::parse(result.at("name").get<std::string>())));
+  ASSERT_THAT(point.disks, SizeIs(1));
+  ASSERT_THAT(point.disks[0].facts.volumes, SizeIs(1));
+  EXPECT_EQ(point.disks[0].facts.volumes[0].type, VolumeType::luks2);
+  EXPECT_THAT(point.disks[0].headers, SizeIs(1));
+  EXPECT_THAT(point.disks[0].beks, SizeIs(1));
+  EXPECT_THAT(point.proof.volumes, SizeIs(1));
+}
+
+TEST_F(BackupProof, IsInThePointOfABitlockerDiskWithoutADescriptor) {
+  const auto volume = make_bitlocker_volume();
+  keep_passphrase(volume.recovery_password, BekType::bitlocker_recovery_password);
+  JobContext job;
+  const auto result = value_of(back_up_memory(volume.bytes, job));
+  EXPECT_EQ(result.at("proof"), "proved");
+  const RecoveryPoint point = value_of(store_->load_point(*PointName::parse(result.at("name").get<std::string>())));
+  ASSERT_THAT(point.disks, SizeIs(1));
+  ASSERT_THAT(point.disks[0].facts.volumes, SizeIs(1));
+  EXPECT_EQ(point.disks[0].facts.volumes[0].type, VolumeType::bitlocker);
+  EXPECT_THAT(point.disks[0].headers, SizeIs(1));
+  EXPECT_THAT(point.disks[0].beks, SizeIs(1));
+}
+
+// A disk that cannot be looked at is not one without encryption.
+TEST_F(BackupProof, ADiskWhoseVolumesCannotBeSeenFailsTheBackup) {
+  keep_passphrase(kPassphrase);
+  JobContext job;
+  const auto refused = back_up_memory(read_all(image_), job, [](MemoryImage& image) {
+    image.before_read = [](std::uint64_t) -> Result<void> {
+      return fail(ErrorCode::image_unreadable, "read image", "memory", "the server does not answer");
+    };
+  });
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::image_unreadable);
+  EXPECT_THAT(refused.error().message(),
+              HasSubstr("disk root: whether it is encrypted cannot be seen: the server does not answer"));
+  EXPECT_TRUE(value_of(store_->list_stored_points()).empty());
 }
 
 }  // namespace

@@ -516,7 +516,7 @@ TEST_F(Untrackable, ABlockDevice) {
   write(0, random_bytes(kSize, 1));
   const LoopDevice loop(image_);
   if (loop.name().empty()) GTEST_SKIP() << "no loop devices";
-  settings_.machines["web"].disks[0].image = loop.name();
+  settings_.machines["web"].disks[0].image = DiskSource(loop.name());
   const json row = back_up()["disks"][0];
   EXPECT_EQ(row["how"], "block device");
   EXPECT_THAT(note_of(row), HasSubstr("it is a block device, which cannot be cloned by reflinks"));

@@ -278,7 +278,7 @@ TEST_F(LocalServiceTest, ACancelledBackupMakesNoPoint) {
   std::stop_source stop;
   JobContext job(stop.get_token());
   BackupInputs inputs{engine->store(), clock_};
-  inputs.open_image = [&](const fs::path&) -> Result<std::unique_ptr<ImageReader>> {
+  inputs.open_image = [&](const DiskSource&) -> Result<std::unique_ptr<ImageReader>> {
     auto image = std::make_unique<MemoryImage>(8 * kMiBytes);
     image->fill_random(0, 4 * kMiBytes, 7);
     image->before_read = [&](std::uint64_t offset) -> Result<void> {
@@ -297,7 +297,7 @@ TEST_F(LocalServiceTest, OpensAllDisksBeforeItReadsTheFirst) {
   int opened = 0;
   bool read_early = false;
   BackupInputs inputs{engine->store(), clock_};
-  inputs.open_image = [&](const fs::path&) -> Result<std::unique_ptr<ImageReader>> {
+  inputs.open_image = [&](const DiskSource&) -> Result<std::unique_ptr<ImageReader>> {
     ++opened;
     auto image = std::make_unique<MemoryImage>(kMiBytes);
     image->fill_random(0, kMiBytes, 7);
@@ -353,10 +353,14 @@ TEST_F(LocalServiceTest, AShrinkingDiskFailsTheJob) {
   const auto engine = open_engine();
   JobContext job;
   BackupInputs inputs{engine->store(), clock_};
-  inputs.open_image = [&](const fs::path&) -> Result<std::unique_ptr<ImageReader>> {
-    auto image = std::make_unique<MemoryImage>(kMiBytes);
-    image->fill_random(0, kMiBytes, 7);
-    image->before_read = [](std::uint64_t) -> Result<void> { return fail(ErrorCode::image_shrank, "read", "image"); };
+  inputs.open_image = [&](const DiskSource&) -> Result<std::unique_ptr<ImageReader>> {
+    auto image = std::make_unique<MemoryImage>(32 * kMiBytes);
+    image->fill_random(0, 32 * kMiBytes, 7);
+    // Not where the disk is looked at for volumes: that error has a test of its own.
+    image->before_read = [](std::uint64_t offset) -> Result<void> {
+      if (offset < 5 * kMiBytes || offset >= 31 * kMiBytes) return {};
+      return fail(ErrorCode::image_shrank, "read", "image");
+    };
     return image;
   };
   EXPECT_EQ(run_backup(settings_.machines["web"], inputs, job).error().code, ErrorCode::image_shrank);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Images on whatever file system holds temporary files: extents, reading, changes, and what is no disk.
-#include "fs/image/image_reader.h"
+#include "fs/image/open_image.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>

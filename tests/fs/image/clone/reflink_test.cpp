@@ -13,7 +13,7 @@
 
 #include "config/base/unique_fd.h"
 #include "config/base/units.h"
-#include "fs/image/image_reader.h"
+#include "fs/image/open_image.h"
 #include "tests/support/sandbox.h"
 
 namespace cairn::testing {
@@ -188,7 +188,7 @@ class OnLoopDevice : public ::testing::Test {
     write_at(image_, 5000, Buffer(10000, 0x66));
     loop_ = std::make_unique<LoopDevice>(image_);
     if (loop_->name().empty()) GTEST_SKIP() << "no loop devices";
-    auto reader = open_image(loop_->name());
+    auto reader = open_image(DiskSource(loop_->name()));
     ASSERT_TRUE(reader) << reader.error().message();
     reader_ = std::move(*reader);
   }
@@ -271,7 +271,7 @@ TEST(OnPartition, WritesToThePartitionAndPastItAreSeen) {
   const UniqueFd usable(::open(first.c_str(), O_RDONLY | O_CLOEXEC));
   if (!usable) GTEST_SKIP() << "no partitions on loop devices";
   const auto change = [&](const std::string& device, std::uint64_t at) -> std::string {
-    auto reader = open_image(first);
+    auto reader = open_image(DiskSource(first));
     if (!reader) return reader.error().message();
     EXPECT_EQ((*reader)->size(), 4 * kMiB);
     const UniqueFd fd(::open(device.c_str(), O_WRONLY | O_CLOEXEC));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// open_image, and the one reader behind it: a descriptor (file, clone or block device), its extents by
-// SEEK_DATA/SEEK_HOLE (lseek(2)), and a watch for changes. Read past the page cache, so that a backup does not push out
-// what the guests use.
-#include "fs/image/image_reader.h"
+// The one reader of raw images: a descriptor (file, clone or block device), its extents by SEEK_DATA/SEEK_HOLE
+// (lseek(2)), and a watch for changes. Read past the page cache, so that a backup does not push out what the guests
+// use.
+#include "fs/image/raw_image.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -45,9 +45,11 @@ class FdImageReader : public ImageReader {
     why_not_keepable_ = std::move(why_not);
   }
   void watch_with(std::unique_ptr<ChangeWatch> watch) { watch_ = std::move(watch); }
+  void set_sector_bytes(int bytes) { sector_bytes_ = static_cast<unsigned>(bytes); }
 
   [[nodiscard]] std::uint64_t size() const override { return size_; }
   [[nodiscard]] int fd() const override { return fd_.get(); }
+  [[nodiscard]] unsigned sector_bytes() const override { return sector_bytes_; }
   [[nodiscard]] std::string note() const override { return note_; }
   [[nodiscard]] std::filesystem::path clone_folder() const override { return clone_folder_; }
   [[nodiscard]] std::string why_not_keepable() const override { return why_not_keepable_; }
@@ -129,6 +131,7 @@ class FdImageReader : public ImageReader {
   UniqueFd fd_;
   Kind kind_;
   std::uint64_t size_;
+  unsigned sector_bytes_ = 512;
   std::string note_;
   bool holes_are_told_;
   DirectReads reads_;
@@ -208,7 +211,9 @@ Result<std::unique_ptr<ImageReader>> open_block_device(const std::filesystem::pa
   CAIRN_TRY(auto watch, watch_block_device(fd.get(), image));
   std::uint64_t size = 0;
   if (::ioctl(fd.get(), BLKGETSIZE64, &size) != 0) return cannot_open(errno, image);
+  int sector_bytes = 0;
   auto reader = std::make_unique<FdImageReader>(image.string(), std::move(fd), Kind::block_device, size, std::string());
+  if (::ioctl(reader->fd(), BLKSSZGET, &sector_bytes) == 0 && sector_bytes > 0) reader->set_sector_bytes(sector_bytes);
   reader->set_clone_folder({}, "it is a block device, which cannot be cloned by reflinks");
   reader->watch_with(std::move(watch));
   return reader;
@@ -216,8 +221,8 @@ Result<std::unique_ptr<ImageReader>> open_block_device(const std::filesystem::pa
 
 }  // namespace
 
-Result<std::unique_ptr<ImageReader>> open_image(const std::filesystem::path& image, CloneMode mode,
-                                                const std::filesystem::path& clone_folder) {
+Result<std::unique_ptr<ImageReader>> open_raw_image(const std::filesystem::path& image, CloneMode mode,
+                                                    const std::filesystem::path& clone_folder) {
   // Looked at before it is opened: opening a pipe waits for its other end, and opening a device can do things.
   struct stat facts{};
   if (::stat(image.c_str(), &facts) != 0) return cannot_open(errno, image);

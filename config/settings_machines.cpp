@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The section machines. Keys, defaults and ranges: config/REFERENCE.md.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "config/base/text.h"
+#include "config/settings_reader.h"
+
+namespace cairn {
+namespace {
+
+constexpr const char* kReference = "VAULT/NAME, such as main/web-01-root";
+
+// The nearest name, or the names when they are few.
+std::string suggestion(std::string_view wanted, const std::vector<std::string>& names) {
+  if (std::string nearest = did_you_mean(wanted, names); !nearest.empty()) return nearest;
+  if (names.empty()) return " (there are none)";
+  if (names.size() <= 5) return fmt::format(" ({})", fmt::join(names, ", "));
+  return "";
+}
+
+}  // namespace
+
+void SettingsReader::read_machines(MapReader& top) {
+  MapReader machines = top.map("machines");
+  for (const YamlEntry& entry : machines.named_entries("machine")) {
+    MapReader map = machines.map(entry);
+    MachineSettings machine;
+    machine.name = entry.key;
+    if (const auto policy = map.text("policy", "the name of a policy")) {
+      machine.policy = *policy;
+      if (std::ranges::find(policy_names_, *policy) == policy_names_.end())
+        map.problem(*map.take("policy"), in_quotes(*policy),
+                    fmt::format("a policy that is declared under policies{}", suggestion(*policy, policy_names_)));
+    }
+    machine.definition = named_path(map, "definition");
+    read_disks(map, machine);
+    map.finish();
+    settings_.machines.emplace(entry.key, std::move(machine));
+  }
+}
+
+void SettingsReader::read_disks(MapReader& machine_map, MachineSettings& machine) {
+  MapReader disks = machine_map.map("disks");
+  const auto& entries = disks.named_entries("disk");
+  if (entries.empty() && disks.is_readable()) machine_map.missing("disks", "at least one disk");
+  for (const YamlEntry& entry : entries) {
+    MapReader map = disks.map(entry);
+    DiskSettings disk;
+    disk.name = entry.key;
+    const YamlEntry* image = map.take("image");
+    if (const auto path = named_path(map, "image")) {
+      disk.image = *path;
+      const auto same = std::ranges::find(machine.disks, disk.image, &DiskSettings::image);
+      if (same != machine.disks.end())
+        map.problem(*image, fmt::format("the image of disk {} again", in_quotes(same->name)), "an image for each disk");
+    } else if (image == nullptr) {
+      map.missing("image", "the image file or block device of the disk");
+    }
+    read_references(map, "bek", disk.beks);
+    if (std::vector<VaultReference> keks; read_references(map, "kek", keks) && keks.size() == 1)
+      disk.kek = keks.front();
+    // A bek without a kek is not refused here: it stops the backups of this machine, with an error of its own, and
+    // not those of all the others.
+    if (const YamlEntry* kek = map.take("kek"); kek != nullptr && map.take("bek") == nullptr)
+      map.key_problem(*kek, "a kek without a bek",
+                      "the bek that it wraps too (or neither, for a disk that is not encrypted)");
+    map.finish();
+    machine.disks.push_back(std::move(disk));
+  }
+}
+
+bool SettingsReader::read_references(MapReader& map, std::string_view key, std::vector<VaultReference>& to) {
+  const YamlEntry* entry = map.take(key);
+  if (entry == nullptr) return false;
+  if (key == "bek" && entry->value->kind == YamlNode::Kind::sequence) {
+    for (const auto& item : entry->value->items) {
+      const auto reference = reference_from(map, *entry, item->kind == YamlNode::Kind::scalar ? item->text : "");
+      if (!reference) return false;
+      to.push_back(*reference);
+    }
+    if (to.empty()) map.problem(*entry, "an empty list", kReference);
+    return !to.empty();
+  }
+  const auto text = map.text(key, kReference);
+  if (!text) return false;
+  const auto reference = reference_from(map, *entry, *text);
+  if (reference) to.push_back(*reference);
+  return reference.has_value();
+}
+
+std::optional<VaultReference> SettingsReader::reference_from(MapReader& map, const YamlEntry& entry,
+                                                             const std::string& text) {
+  const std::size_t slash = text.find('/');
+  if (slash == std::string::npos || slash == 0 || !is_vault_name(std::string_view(text).substr(slash + 1))) {
+    map.problem(entry, in_quotes(text), kReference);
+    return std::nullopt;
+  }
+  VaultReference reference{text.substr(0, slash), text.substr(slash + 1)};
+  if (std::ranges::find(vault_names_, reference.vault) == vault_names_.end()) {
+    map.problem(entry, fmt::format("the vault {}", in_quotes(reference.vault)),
+                fmt::format("a vault that is declared under key_vaults{}", suggestion(reference.vault, vault_names_)));
+    return std::nullopt;
+  }
+  return reference;
+}
+
+}  // namespace cairn
