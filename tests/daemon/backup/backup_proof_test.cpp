@@ -151,7 +151,7 @@ TEST_F(BackupProof, IsInThePointOfADiskWithoutADescriptor) {
   JobContext job;
   const auto result = value_of(back_up_memory(read_all(image_), job));
   EXPECT_EQ(result.at("proof"), "proved");
-  const RecoveryPoint point = value_of(store_->load_point(*PointName::parse(result.at("name").get<std::string>())));
+  const RecoveryPoint point = value_of(store_->points().load(*PointName::parse(result.at("name").get<std::string>())));
   ASSERT_THAT(point.disks, SizeIs(1));
   ASSERT_THAT(point.disks[0].facts.volumes, SizeIs(1));
   EXPECT_EQ(point.disks[0].facts.volumes[0].type, VolumeType::luks2);
@@ -166,7 +166,7 @@ TEST_F(BackupProof, IsInThePointOfABitlockerDiskWithoutADescriptor) {
   JobContext job;
   const auto result = value_of(back_up_memory(volume.bytes, job));
   EXPECT_EQ(result.at("proof"), "proved");
-  const RecoveryPoint point = value_of(store_->load_point(*PointName::parse(result.at("name").get<std::string>())));
+  const RecoveryPoint point = value_of(store_->points().load(*PointName::parse(result.at("name").get<std::string>())));
   ASSERT_THAT(point.disks, SizeIs(1));
   ASSERT_THAT(point.disks[0].facts.volumes, SizeIs(1));
   EXPECT_EQ(point.disks[0].facts.volumes[0].type, VolumeType::bitlocker);
@@ -187,7 +187,7 @@ TEST_F(BackupProof, ADiskWhoseVolumesCannotBeSeenFailsTheBackup) {
   EXPECT_EQ(refused.error().code, ErrorCode::image_unreadable);
   EXPECT_THAT(refused.error().message(),
               HasSubstr("disk root: whether it is encrypted cannot be seen: the server does not answer"));
-  EXPECT_TRUE(value_of(store_->list_stored_points()).empty());
+  EXPECT_TRUE(value_of(store_->points().list_stored()).empty());
 }
 
 }  // namespace
