@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "config/base/json.h"
 #include "config/base/units.h"
 #include "crypto/volume/crypt_device.h"
 #include "crypto/volume/fve_volume.h"
@@ -101,7 +102,7 @@ Result<double> seconds_of_digest(const VolumeFacts& facts, const HeaderCopy& cop
   }
   const char* text = nullptr;
   if (crypt_dump_json(device, &text, 0) != 0 || text == nullptr) return 0.0;
-  const auto header = nlohmann::json::parse(text, nullptr, false);
+  const nlohmann::json header = parse_json(text).value_or(nullptr);
   double most = 0;
   if (const auto digests = header.find("digests"); digests != header.end() && digests->is_object())
     for (const auto& digest : *digests)

@@ -9,6 +9,8 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "config/base/json.h"
+
 namespace cairn {
 namespace {
 
@@ -19,14 +21,9 @@ std::unexpected<Error> bad(std::string because) {
 }
 
 Result<json> parse_object(std::string_view body, const std::vector<std::string>& members) {
-  json document;
-  try {
-    document = json::parse(body);
-  } catch (const json::parse_error& error) {
-    return bad(fmt::format("the body is not JSON, from byte {} on", error.byte));
-  } catch (const json::out_of_range&) {
-    return bad("the body has a number that is too large");  // 1e999: no syntax error to the parser
-  }
+  auto parsed = parse_json(body);
+  if (!parsed) return bad("the body " + parsed.error().text());
+  json document = *std::move(parsed);
   if (!document.is_object()) return bad(fmt::format("the body is not a JSON object but: {}", document.type_name()));
   for (const auto& entry : document.items()) {
     bool known = false;
@@ -60,7 +57,7 @@ Result<void> take_rate(const json& document, std::uint64_t& to) {
   const auto member = document.find("rate");
   if (member == document.end()) return {};
   if (!member->is_number_unsigned())
-    return bad(fmt::format("\"rate\" must be a number of bytes a second, 0 for no limit, not: {}", member->dump()));
+    return bad(fmt::format("\"rate\" must be a number of bytes a second, 0 for no limit, not: {}", json_text(*member)));
   to = member->get<std::uint64_t>();
   return {};
 }

@@ -20,6 +20,7 @@
 #include <thread>
 #include <vector>
 
+#include "config/base/json.h"
 #include "config/base/log.h"
 #include "daemon/api/api_requests.h"
 #include "daemon/api/unix_socket.h"
@@ -61,7 +62,7 @@ std::vector<std::string> segments_of(std::string_view target) {
 
 void answer(httplib::Response& response, int status, const json& document) {
   response.status = status;
-  response.set_content(document.dump(-1, ' ', false, json::error_handler_t::replace) + "\n", "application/json");
+  response.set_content(json_text(document) + "\n", "application/json");
 }
 
 void answer_error(httplib::Response& response, int status, const Error& error) {

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "config/base/json.h"
 #include "daemon/api/api_requests.h"
 #include "daemon/api/unix_socket.h"
 #include "daemon/queue/job_record.h"
@@ -107,7 +108,7 @@ class RemoteService : public Service {
     return ask([&](httplib::Client& client) { return client.Get(what); }, within);
   }
   Result<json> post(const std::string& what, const json& body) {
-    const std::string text = body.dump(-1, ' ', false, json::error_handler_t::replace);
+    const std::string text = json_text(body);
     return ask([&](httplib::Client& client) { return client.Post(what, text, "application/json"); }, kAnswerWithin);
   }
 
@@ -126,10 +127,11 @@ class RemoteService : public Service {
       if (auto again = connect_unix_socket(path_); !again) return pass_on(std::move(again).error());
       return fail(ErrorCode::daemon_unreachable, kDoing, path_, httplib::to_string(result.error()));
     }
-    json document = json::parse(result->body, nullptr, false);
-    if (document.is_discarded())
+    auto parsed = parse_json(result->body);
+    if (!parsed)
       return fail(ErrorCode::daemon_failed, kDoing, path_,
                   fmt::format("its answer (HTTP status {}) is not JSON", result->status));
+    json document = *std::move(parsed);
     if (result->status >= 200 && result->status < 300) return document;
     const auto error = document.is_object() ? document.find("error") : document.end();
     if (error == document.end())

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "config/base/damage_error.h"
+#include "config/base/json.h"
 #include "config/base/units.h"
 #include "daemon/queue/job.h"
 #include "daemon/restore/restore_target.h"
@@ -351,7 +352,7 @@ Result<json> run_restore(Store& store, const RestoreTask& task, JobContext& job)
   json result{{"machine", task.point.machine}, {"point", task.point.stamp()}, {"name", task.point.text()},
               {"to", task.to.string()},        {"files", std::move(files)},   {"duration_ms", took.count()}};
   if (!lost) return result;
-  if (some) job.keep_result(result.dump(-1, ' ', false, json::error_handler_t::replace));
+  if (some) job.keep_result(json_text(result));
   return pass_on(*std::move(lost));
 }
 

@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "config/base/json.h"
 #include "config/base/log.h"
 #include "config/base/unique_fd.h"
 #include "daemon/cli/work/commands.h"
@@ -90,7 +91,7 @@ ExitCode mount_in_child(Context& context, const std::filesystem::path& path, boo
     report.reset();
   };
   const auto give_up = [&](const Error& error) {
-    tell(to_json(error).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    tell(json_text(to_json(error)));
     return to_exit_code(error);
   };
   ::signal(SIGPIPE, SIG_IGN);  // a journal that restarts must not take the mount with it
@@ -142,7 +143,7 @@ Result<ExitCode> mount_in_background(Context& context, const std::filesystem::pa
     return ExitCode::done;
   }
   ::waitpid(child, nullptr, 0);
-  const nlohmann::json error = nlohmann::json::parse(said, nullptr, false);
+  const nlohmann::json error = parse_json(said).value_or(nullptr);
   if (!error.is_object())
     return fail(ErrorCode::mount_failed, "mount recovery points at", path.string(),
                 "the process that mounts ended early", "try with --foreground to see more");

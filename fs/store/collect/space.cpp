@@ -5,6 +5,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "config/base/json.h"
 #include "fs/store/index/record_bits.h"
 #include "fs/store/map/map_walk.h"
 #include "fs/store/store.h"
@@ -106,12 +107,12 @@ json to_json(const SpaceReport& report) {
 Result<json> kept_space(Store& store) {
   CAIRN_TRY(const auto text, store.read_record(kSpaceObject));
   if (!text) return json();
-  json document = json::parse(as_text(*text), nullptr, false);
+  json document = parse_json(as_text(*text)).value_or(nullptr);
   return document.is_object() ? document : json();
 }
 
 Result<void> keep_space(Store& store, const SpaceReport& report) {
-  return store.write_record(kSpaceObject, to_json(report).dump());
+  return store.write_record(kSpaceObject, json_text(to_json(report)));
 }
 
 Result<std::set<PointName>> due_points(Store& store, UtcTime now) {
