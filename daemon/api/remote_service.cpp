@@ -54,27 +54,12 @@ class RemoteService : public Service {
   }
   Result<json> job(const std::string& id) override { return get("/v1/jobs/" + percent_encode(id)); }
   Result<json> start_backup(const BackupRequest& request) override {
-    json body = json::object();
-    if (!request.machines.empty()) body["machines"] = request.machines;
-    if (request.all) body["all"] = true;
-    if (request.full_read) body["full_read"] = true;
-    return post("/v1/backups", body);
+    return post(BackupRequest::kPath, body_of(request));
   }
   Result<json> start_restore(const RestoreRequest& request) override {
-    json body{{"point", request.point}, {"to", request.to}, {"force", request.force}};
-    if (request.header_only) body["header_only"] = true;
-    if (request.salvage) body["salvage"] = true;
-    if (request.disk) body["disk"] = *request.disk;
-    return post("/v1/restores", body);
+    return post(RestoreRequest::kPath, body_of(request));
   }
-  Result<json> start_prune(const PruneRequest& request) override {
-    json body{{"dry_run", request.dry_run},
-              {"accept_clock", request.accept_clock},
-              {"accept_damage", request.accept_damage},
-              {"rate", request.rate}};
-    if (request.machine) body["machine"] = *request.machine;
-    return post("/v1/prunes", body);
-  }
+  Result<json> start_prune(const PruneRequest& request) override { return post(PruneRequest::kPath, body_of(request)); }
   Result<json> delete_point(const std::string& name) override {
     return post("/v1/points/" + percent_encode(name) + "/delete", json::object());
   }
@@ -82,17 +67,10 @@ class RemoteService : public Service {
     return post("/v1/points/" + percent_encode(name) + "/undelete", json::object());
   }
   Result<json> protect_point(const ProtectRequest& request) override {
-    json body = json::object();
-    if (request.off) body["off"] = true;
-    if (request.until) body["until"] = iso_time(*request.until);
-    return post("/v1/points/" + percent_encode(request.point) + "/protect", body);
+    return post("/v1/points/" + percent_encode(request.point) + "/protect", body_of(request));
   }
   Result<json> start_verify(const VerifyRequest& request) override {
-    json body{{"data_percent", request.data_percent}, {"rate", request.rate}};
-    if (request.repair) body["repair"] = true;
-    if (request.accept_gaps) body["accept_gaps"] = true;
-    if (!request.from.empty()) body["from"] = request.from;
-    return post("/v1/verifications", body);
+    return post(VerifyRequest::kPath, body_of(request));
   }
   Result<json> wait_job(const std::string& id, std::uint64_t seen, milliseconds at_most) override {
     const auto wait = std::min<milliseconds>(at_most, milliseconds(kMaxWaitMs));

@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "config/base/exception_door.h"
 #include "config/base/json.h"
 #include "config/base/log.h"
 #include "config/base/unique_fd.h"
@@ -120,13 +121,12 @@ Result<ExitCode> mount_in_background(Context& context, const std::filesystem::pa
   if (child < 0) return fail_errno(errno, "mount recovery points at", path.string());
   if (child == 0) {
     from_child.reset();
-    ExitCode code = ExitCode::failed;
-    try {
-      code = mount_in_child(context, path, allow_other, std::move(to_parent));
-    } catch (const std::exception& error) {
-      log_event(LogLevel::error, "mount-failed", path.string(), {{"why", error.what()}});
-    }
-    ::_exit(static_cast<int>(code));  // what the parent's buffers hold is the parent's to write
+    const auto code = without_exceptions("mount recovery points at", path.string(), [&]() -> Result<ExitCode> {
+      return mount_in_child(context, path, allow_other, std::move(to_parent));
+    });
+    if (!code) log_error("mount-failed", path.string(), code.error());
+    ::_exit(
+        static_cast<int>(code.value_or(ExitCode::failed)));  // what the parent's buffers hold is the parent's to write
   }
   to_parent.reset();
   std::string said;

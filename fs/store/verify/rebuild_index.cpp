@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <set>
 
-#include "config/base/damage_error.h"
+#include "config/base/error.h"
 #include "config/base/log.h"
 #include "fs/store/store_state.h"
 #include "fs/store/verify/damage.h"

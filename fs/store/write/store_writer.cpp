@@ -5,7 +5,7 @@
 #include <thread>
 #include <unordered_map>
 
-#include "config/base/damage_error.h"
+#include "config/base/error.h"
 #include "config/base/log.h"
 #include "fs/store/document_pair.h"
 #include "fs/store/point/mark_files.h"

@@ -80,7 +80,7 @@ class CommandVaultTest : public testing::Test {
 // A vault in `directory` that is the script of COMMAND.md, taken from the page.
 VaultCommands example_vault(const std::filesystem::path& directory) {
   std::ostringstream page;
-  page << std::ifstream(std::string(CAIRN_SOURCE_DIR) + "/crypto/vault/COMMAND.md").rdbuf();
+  page << std::ifstream(std::string(CAIRN_SOURCE_DIR) + "/crypto/vault/command/COMMAND.md").rdbuf();
   const std::string text = page.str();
   const std::size_t begin = text.find("```sh\n") + 6;
   const std::string script = text.substr(begin, text.find("```", begin) - begin);
