@@ -9,7 +9,7 @@
 #include <cerrno>
 #include <nlohmann/json.hpp>
 
-#include "config/base/json_number.h"
+#include "config/base/json.h"
 #include "config/base/unique_fd.h"
 
 namespace cairn {
@@ -167,7 +167,7 @@ Result<KeySlot> key_slot_from_json(const nlohmann::json& document, const std::st
   const auto damaged = [&](std::string because) {
     return fail(ErrorCode::store_damaged, "read key slot of store", object, std::move(because));
   };
-  try {
+  const auto read = [&]() -> Result<KeySlot> {
     KeySlot slot;
     slot.facts.id = document.at("id").get<std::string>();
     slot.facts.label = document.at("label").get<std::string>();
@@ -199,9 +199,9 @@ Result<KeySlot> key_slot_from_json(const nlohmann::json& document, const std::st
         return damaged("a key slot's Argon2id cost is out of range");
     }
     return slot;
-  } catch (const nlohmann::json::exception&) {
-    return damaged("a key slot does not have the form it must have");
-  }
+  };
+  return read_document(read,
+                       [&](const std::string&) { return damaged("a key slot does not have the form it must have"); });
 }
 
 Result<void> create_key_file(const std::string& path) {

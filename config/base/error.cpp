@@ -32,8 +32,15 @@ std::string_view Error::name() const {
 }
 
 int to_errno(const Error& error) {
-  const int from_catalogue = catalogue_entry(error.code).fuse_errno;
-  return from_catalogue != 0 ? from_catalogue : EIO;
+  return catalogue_entry(error.code).fuse_errno;
+}
+
+int to_http_status(const Error& error) {
+  return catalogue_entry(error.code).http_status;
+}
+
+bool is_damage_error(const Error& error) {
+  return catalogue_entry(error.code).tells == Tells::damage;
 }
 
 ExitCode to_exit_code(const Error& error) {

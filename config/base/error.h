@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Errors: one value that says what failed, on which object, why, and what to do about it.
-// The catalogue (error_catalogue.cpp) has an entry for every code; `cairn explain NAME` prints it. Any thread.
+// The catalogue (error_catalogue_*.cpp) has an entry for every code; `cairn explain NAME` prints it. Any thread.
 #pragma once
 
 #include <cstdint>
@@ -159,6 +159,11 @@ struct Error {
 // How a process ends. Design, section 7.
 enum class ExitCode : int { done = 0, failed = 1, used_wrongly = 2, warnings = 3 };
 
+// Whether an error's cause lies in the stored bytes: they are damaged or gone, and another try finds the same. All
+// other errors may pass.
+enum class Tells { nothing, damage };
+
+// All that a code means, in one row: what people read, and what the interfaces make of it.
 struct CatalogueEntry {
   ErrorCode code;
   std::string_view name;        // kebab-case, stable: scripts match on it
@@ -167,14 +172,28 @@ struct CatalogueEntry {
   std::string_view resolution;  // what to do, in full
   std::string_view hint;        // what to do, a few words; ends an error message
   int fuse_errno;               // what a reader of the mount gets
+  int http_status = 500;        // what the control API answers with
+  Tells tells = Tells::nothing;
+};
+
+// A name that an error had in an earlier version, and the one it has now.
+struct FormerErrorName {
+  std::string_view former;
+  std::string_view name;
 };
 
 std::span<const CatalogueEntry> error_catalogue();
 const CatalogueEntry& catalogue_entry(ErrorCode code);
+// Former names are found too: the entry then has another name. nullptr: there is none.
 const CatalogueEntry* find_catalogue_entry(std::string_view name);
+std::span<const FormerErrorName> former_error_names();
 
 // The errno a system interface (FUSE) answers with for this error; never 0.
 int to_errno(const Error& error);
+// The status of the control API's answer.
+int to_http_status(const Error& error);
+// For who salvages or reports damage: CatalogueEntry::tells.
+bool is_damage_error(const Error& error);
 ExitCode to_exit_code(const Error& error);
 // The code that an errno stands for where the caller has no better one: ENOSPC, EACCES, ...
 ErrorCode code_of_errno(int sys_errno);

@@ -1,11 +1,23 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The door where exceptions of a thread's work end: memory that is not had, and what libraries throw.
+// Where exceptions end. Cairn's own code returns errors; exceptions are those of libraries, and memory that is not had.
+// They are caught at doors only; scripts/house knows them by name and refuses `catch (` anywhere else:
+//   here                            without_exceptions(): a thread's work, a step that must not end its caller
+//   config/base/json.cpp            nlohmann's: parse_json(), read_document()
+//   config/yaml_reader.cpp          yaml-cpp's
+//   config/time_zone.cpp            those of the time zone library
+//   fs/mount/operations.cpp         FUSE callbacks: nothing passes into libfuse
+//   daemon/queue/job_queue.cpp      a job's end, which comes whatever happens
+//   daemon/api/control_api.cpp      HTTP handlers: the exception is an answer
+//   daemon/cli/grammar/parser.cpp     CLI11's, for `cairn`
+//   daemon/cli/run.cpp              the end of `cairn`
+//   daemon/cairnd.cpp               the end of cairnd
 #pragma once
 
 #include <exception>
 #include <new>
 #include <string>
 
+#include "config/base/exception_door.h"
 #include "config/base/result.h"
 
 namespace cairn {
@@ -19,6 +31,8 @@ auto without_exceptions(const char* doing, const std::string& object, Work work)
     return fail(ErrorCode::out_of_memory, doing, object);
   } catch (const std::exception& problem) {
     return fail(ErrorCode::internal, doing, object, problem.what());
+  } catch (...) {
+    return fail(ErrorCode::internal, doing, object, "an unknown exception");
   }
 }
 

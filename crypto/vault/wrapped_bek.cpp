@@ -5,7 +5,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
-#include "config/base/json_number.h"
+#include "config/base/json.h"
 #include "config/base/text.h"
 #include "crypto/base64.h"
 
@@ -58,13 +58,13 @@ Result<WrappedBek> wrapped_bek_from_json(const json& document, const std::string
   const auto damaged = [&](std::string because, std::string resolution = {}) {
     return fail(ErrorCode::secret_damaged, "read wrapped BEK", object, std::move(because), std::move(resolution));
   };
-  try {
+  const auto read = [&]() -> Result<WrappedBek> {
     if (!document.is_object() || document.value("format", json()) != kFormat)
       return damaged("it is not a document of format " + std::string(kFormat));
     const json& version = document.at("version");
     if (!version.is_number_unsigned()) return damaged("its version is not a number");
     if (whole_number<std::uint64_t>(version) != kVersion)
-      return damaged("it has version " + version.dump() + ", this version of Cairn knows version 1",
+      return damaged("it has version " + json_text(version) + ", this version of Cairn knows version 1",
                      "use a newer version of Cairn");
     for (const auto& [member, value] : document.items())
       if (std::ranges::find(kMembers, member) == kMembers.end()) return damaged("it has a member that none has");
@@ -94,9 +94,8 @@ Result<WrappedBek> wrapped_bek_from_json(const json& document, const std::string
     if (!created) return damaged("its time is not a time");
     bek.created = *created;
     return bek;
-  } catch (const json::exception&) {
-    return damaged("it does not have the form it must have");
-  }
+  };
+  return read_document(read, [&](const std::string&) { return damaged("it does not have the form it must have"); });
 }
 
 }  // namespace cairn

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "config/base/json.h"
 #include "config/base/units.h"
 #include "crypto/volume/crypt_device.h"
 #include "crypto/volume/fd_source.h"
@@ -103,7 +104,7 @@ Result<double> seconds_of_digest(const VolumeFacts& facts, const HeaderCopy& cop
   }
   const char* text = nullptr;
   if (crypt_dump_json(device, &text, 0) != 0 || text == nullptr) return 0.0;
-  const auto header = nlohmann::json::parse(text, nullptr, false);
+  const nlohmann::json header = parse_json(text).value_or(nullptr);
   double most = 0;
   if (const auto digests = header.find("digests"); digests != header.end() && digests->is_object())
     for (const auto& digest : *digests)

@@ -9,6 +9,8 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "config/base/json.h"
+
 namespace cairn {
 namespace {
 
@@ -19,14 +21,9 @@ std::unexpected<Error> bad(std::string because) {
 }
 
 Result<json> parse_object(std::string_view body, const std::vector<std::string>& members) {
-  json document;
-  try {
-    document = json::parse(body);
-  } catch (const json::parse_error& error) {
-    return bad(fmt::format("the body is not JSON, from byte {} on", error.byte));
-  } catch (const json::out_of_range&) {
-    return bad("the body has a number that is too large");  // 1e999: no syntax error to the parser
-  }
+  auto parsed = parse_json(body);
+  if (!parsed) return bad("the body " + parsed.error().text());
+  json document = *std::move(parsed);
   if (!document.is_object()) return bad(fmt::format("the body is not a JSON object but: {}", document.type_name()));
   for (const auto& entry : document.items()) {
     bool known = false;
@@ -39,100 +36,133 @@ Result<json> parse_object(std::string_view body, const std::vector<std::string>&
   return document;
 }
 
-Result<void> take_text(const json& document, const char* name, std::string& to) {
-  const auto member = document.find(name);
-  if (member == document.end()) return {};
-  if (!member->is_string()) return bad(fmt::format("\"{}\" must be a string, not: {}", name, member->type_name()));
-  to = member->get<std::string>();
-  return {};
+std::unexpected<Error> wrong_type(const char* name, const char* wanted, const json& found) {
+  return bad(fmt::format("\"{}\" must be {}, not: {}", name, wanted, found.type_name()));
 }
 
-Result<void> take_flag(const json& document, const char* name, bool& to) {
-  const auto member = document.find(name);
-  if (member == document.end()) return {};
-  if (!member->is_boolean())
-    return bad(fmt::format("\"{}\" must be true or false, not: {}", name, member->type_name()));
-  to = member->get<bool>();
+// What a member of each type takes, and what it writes. `member` has the name, the meaning and the bounds.
+template <class Member>
+Result<void> take(const Member& member, const json& found, bool& to) {
+  if (!found.is_boolean()) return wrong_type(member.name, "true or false", found);
+  to = found.get<bool>();
   return {};
 }
-
-Result<void> take_rate(const json& document, std::uint64_t& to) {
-  const auto member = document.find("rate");
-  if (member == document.end()) return {};
-  if (!member->is_number_unsigned())
-    return bad(fmt::format("\"rate\" must be a number of bytes a second, 0 for no limit, not: {}", member->dump()));
-  to = member->get<std::uint64_t>();
+template <class Member>
+Result<void> take(const Member& member, const json& found, std::string& to) {
+  if (!found.is_string()) return wrong_type(member.name, "a string", found);
+  to = found.get<std::string>();
   return {};
+}
+template <class Member>
+Result<void> take(const Member& member, const json& found, std::uint64_t& to) {
+  if (!found.is_number_unsigned())
+    return bad(
+        fmt::format("\"{}\" must be a whole number ({}), not: {}", member.name, member.meaning, json_text(found)));
+  to = found.get<std::uint64_t>();
+  return {};
+}
+template <class Member>
+Result<void> take(const Member& member, const json& found, double& to) {
+  if (!found.is_number() || found.get<double>() < 0 || found.get<double>() > member.most)
+    return bad(fmt::format("\"{}\" must be a number from 0 to {}", member.name, member.most));
+  to = found.get<double>();
+  return {};
+}
+template <class Member>
+Result<void> take(const Member& member, const json& found, UtcTime& to) {
+  std::string text;
+  CAIRN_CHECK(take(member, found, text));
+  const auto time = parse_iso_time(text);
+  if (!time) return bad(fmt::format("\"{}\" must be a time like 2027-01-31T00:00:00Z, not: \"{}\"", member.name, text));
+  to = *time;
+  return {};
+}
+template <class Member>
+Result<void> take(const Member& member, const json& found, std::vector<std::string>& to) {
+  if (!found.is_array()) return wrong_type(member.name, "a list of names", found);
+  for (const json& name : found)
+    if (!name.is_string()) return bad(fmt::format("\"{}\" must hold strings, not: {}", member.name, name.type_name()));
+  to = found.get<std::vector<std::string>>();
+  return {};
+}
+template <class Member, class Type>
+Result<void> take(const Member& member, const json& found, std::optional<Type>& to) {
+  if (found.is_null()) return {};
+  return take(member, found, to.emplace());
+}
+
+template <class Type>
+json written(const Type& value) {
+  return value;
+}
+json written(UtcTime time) {
+  return iso_time(time);
+}
+template <class Type>
+json written(const std::optional<Type>& value) {
+  return value ? written(*value) : json(nullptr);
+}
+
+// What is wrong with the members together; empty: nothing.
+std::string conflict_in(const BackupRequest& request) {
+  if (request.machines.empty() && !request.all) return "it needs \"machines\" with a name, or \"all\": true";
+  return !request.machines.empty() && request.all ? "it has both \"machines\" and \"all\": true" : "";
+}
+std::string conflict_in(const RestoreRequest& request) {
+  if (!request.header_only || !request.salvage) return {};
+  return "it has both \"header_only\" and \"salvage\", and a header with holes opens nothing: take that of another "
+         "point";
+}
+std::string conflict_in(const PruneRequest&) {
+  return {};
+}
+std::string conflict_in(const ProtectRequest& request) {
+  return request.off && request.until ? "it has both \"off\" and \"until\"" : "";
+}
+std::string conflict_in(const VerifyRequest& request) {
+  return !request.from.empty() && !request.repair ? "\"from\" goes with \"repair\": true only" : "";
 }
 
 }  // namespace
 
-Result<BackupRequest> parse_backup_request(std::string_view body) {
-  CAIRN_TRY(const json document, parse_object(body, {"machines", "all", "full_read"}));
-  BackupRequest request;
-  CAIRN_CHECK(take_flag(document, "all", request.all));
-  CAIRN_CHECK(take_flag(document, "full_read", request.full_read));
-  if (const auto machines = document.find("machines"); machines != document.end()) {
-    if (!machines->is_array())
-      return bad(fmt::format("\"machines\" must be a list of names, not: {}", machines->type_name()));
-    for (const json& name : *machines) {
-      if (!name.is_string()) return bad(fmt::format("\"machines\" must hold strings, not: {}", name.type_name()));
-      request.machines.push_back(name.get<std::string>());
-    }
-  }
-  if (request.machines.empty() && !request.all) return bad("it needs \"machines\" with a name, or \"all\": true");
-  if (!request.machines.empty() && request.all) return bad("it has both \"machines\" and \"all\": true");
+template <class Request>
+Result<Request> parse_request(std::string_view body) {
+  std::vector<std::string> names;
+  for_each_member<Request>([&](const auto& member) { names.emplace_back(member.name); });
+  CAIRN_TRY(const json document, parse_object(body, names));
+  Request request;
+  Result<void> taken;
+  for_each_member<Request>([&](const auto& member) {
+    if (!taken) return;
+    const auto found = document.find(member.name);
+    if (found != document.end()) taken = take(member, *found, request.*member.place);
+    if (taken && member.need == Need::required && request.*member.place == Request().*member.place)
+      taken = bad(fmt::format("it needs \"{}\": {}", member.name, member.meaning));
+  });
+  CAIRN_CHECK(taken);
+  if (std::string conflict = conflict_in(request); !conflict.empty()) return bad(std::move(conflict));
   return request;
 }
 
-Result<RestoreRequest> parse_restore_request(std::string_view body) {
-  CAIRN_TRY(const json document, parse_object(body, {"point", "to", "disk", "force", "header_only", "salvage"}));
-  RestoreRequest request;
-  CAIRN_CHECK(take_text(document, "point", request.point));
-  CAIRN_CHECK(take_text(document, "to", request.to));
-  CAIRN_CHECK(take_flag(document, "force", request.force));
-  CAIRN_CHECK(take_flag(document, "header_only", request.header_only));
-  CAIRN_CHECK(take_flag(document, "salvage", request.salvage));
-  if (const auto disk = document.find("disk"); disk != document.end() && !disk->is_null()) {
-    request.disk.emplace();
-    CAIRN_CHECK(take_text(document, "disk", *request.disk));
-  }
-  if (request.point.empty()) return bad("it needs \"point\": MACHINE@POINT");
-  if (request.to.empty()) return bad("it needs \"to\": the directory to write to");
-  if (request.header_only && request.salvage)
-    return bad(
-        "it has both \"header_only\" and \"salvage\", and a header with holes opens nothing: take that of another "
-        "point");
-  return request;
+template <class Request>
+json body_of(const Request& request) {
+  json body = json::object();
+  for_each_member<Request>([&](const auto& member) {
+    if (request.*member.place != Request().*member.place) body[member.name] = written(request.*member.place);
+  });
+  return body;
 }
 
-Result<PruneRequest> parse_prune_request(std::string_view body) {
-  CAIRN_TRY(const json document, parse_object(body, {"machine", "dry_run", "accept_clock", "accept_damage", "rate"}));
-  PruneRequest request;
-  CAIRN_CHECK(take_flag(document, "dry_run", request.dry_run));
-  CAIRN_CHECK(take_flag(document, "accept_clock", request.accept_clock));
-  CAIRN_CHECK(take_flag(document, "accept_damage", request.accept_damage));
-  if (const auto machine = document.find("machine"); machine != document.end() && !machine->is_null()) {
-    request.machine.emplace();
-    CAIRN_CHECK(take_text(document, "machine", *request.machine));
-  }
-  CAIRN_CHECK(take_rate(document, request.rate));
-  return request;
-}
-
-Result<ProtectRequest> parse_protect_request(std::string_view body) {
-  CAIRN_TRY(const json document, parse_object(body.empty() ? "{}" : body, {"until", "off"}));
-  ProtectRequest request;
-  CAIRN_CHECK(take_flag(document, "off", request.off));
-  if (const auto until = document.find("until"); until != document.end() && !until->is_null()) {
-    std::string text;
-    CAIRN_CHECK(take_text(document, "until", text));
-    request.until = parse_iso_time(text);
-    if (!request.until) return bad("\"until\" must be a time like 2027-01-31T00:00:00Z, not: \"" + text + "\"");
-  }
-  if (request.off && request.until) return bad("it has both \"off\" and \"until\"");
-  return request;
-}
+template Result<BackupRequest> parse_request(std::string_view);
+template Result<RestoreRequest> parse_request(std::string_view);
+template Result<PruneRequest> parse_request(std::string_view);
+template Result<ProtectRequest> parse_request(std::string_view);
+template Result<VerifyRequest> parse_request(std::string_view);
+template json body_of(const BackupRequest&);
+template json body_of(const RestoreRequest&);
+template json body_of(const PruneRequest&);
+template json body_of(const ProtectRequest&);
+template json body_of(const VerifyRequest&);
 
 Result<void> parse_empty_request(std::string_view body) {
   if (body.empty()) return {};
@@ -145,65 +175,12 @@ Result<bool> parse_flag(const std::string& name, std::string_view text) {
   return bad(fmt::format("parameter \"{}\" must be true or false, not \"{}\"", name, text));
 }
 
-Result<VerifyRequest> parse_verify_request(std::string_view body) {
-  CAIRN_TRY(const json document, parse_object(body, {"data_percent", "repair", "from", "accept_gaps", "rate"}));
-  VerifyRequest request;
-  if (const auto percent = document.find("data_percent"); percent != document.end()) {
-    if (!percent->is_number() || percent->get<double>() < 0 || percent->get<double>() > 100)
-      return bad("\"data_percent\" must be a number from 0 to 100");
-    request.data_percent = percent->get<double>();
-  }
-  CAIRN_CHECK(take_rate(document, request.rate));
-  CAIRN_CHECK(take_flag(document, "repair", request.repair));
-  CAIRN_CHECK(take_flag(document, "accept_gaps", request.accept_gaps));
-  CAIRN_CHECK(take_text(document, "from", request.from));
-  if (!request.from.empty() && !request.repair) return bad("\"from\" goes with \"repair\": true only");
-  return request;
-}
-
 Result<std::uint64_t> parse_number(const std::string& name, std::string_view text, std::uint64_t at_most) {
   std::uint64_t number = 0;
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (problem != std::errc() || end != text.data() + text.size() || number > at_most)
     return bad(fmt::format("parameter \"{}\" must be a whole number from 0 to {}, not \"{}\"", name, at_most, text));
   return number;
-}
-
-int http_status(const Error& error) {
-  switch (error.code) {
-    case ErrorCode::used_wrongly:
-      return 400;
-    case ErrorCode::permission_denied:
-      return 403;
-    case ErrorCode::no_such_machine:
-    case ErrorCode::no_such_point:
-    case ErrorCode::no_such_disk:
-    case ErrorCode::no_such_header:
-    case ErrorCode::no_such_job:
-    case ErrorCode::point_missing:
-    case ErrorCode::point_deleted:
-      return 404;
-    case ErrorCode::point_immutable:
-    case ErrorCode::point_protected:
-    case ErrorCode::point_not_deleted:
-    case ErrorCode::point_in_use:
-    case ErrorCode::clock_jumped:
-    case ErrorCode::job_conflict:
-    case ErrorCode::store_locked:
-    case ErrorCode::ambiguous_point:
-    case ErrorCode::target_exists:
-    case ErrorCode::object_exists:
-      return 409;
-    case ErrorCode::target_missing:
-      return 422;
-    case ErrorCode::shutting_down:
-      return 503;
-    case ErrorCode::no_space:
-    case ErrorCode::space_reserved:
-      return 507;
-    default:
-      return 500;
-  }
 }
 
 }  // namespace cairn

@@ -20,6 +20,7 @@
 #include <thread>
 #include <vector>
 
+#include "config/base/json.h"
 #include "config/base/log.h"
 #include "daemon/api/api_requests.h"
 #include "daemon/api/unix_socket.h"
@@ -61,7 +62,7 @@ std::vector<std::string> segments_of(std::string_view target) {
 
 void answer(httplib::Response& response, int status, const json& document) {
   response.status = status;
-  response.set_content(document.dump(-1, ' ', false, json::error_handler_t::replace) + "\n", "application/json");
+  response.set_content(json_text(document) + "\n", "application/json");
 }
 
 void answer_error(httplib::Response& response, int status, const Error& error) {
@@ -72,7 +73,7 @@ void answer_result(httplib::Response& response, const Result<json>& result, int 
   if (result)
     answer(response, status, *result);
   else
-    answer_error(response, http_status(result.error()), result.error());
+    answer_error(response, to_http_status(result.error()), result.error());
 }
 
 // What the library itself refuses, before a handler sees it.
@@ -203,11 +204,11 @@ struct ControlApi::State {
     answer_result(response, service.cancel_job(parts[2]));
   }
   void post_backups(const httplib::Request& request, const Parts&, httplib::Response& response) {
-    auto wanted = parse_backup_request(request.body);
+    auto wanted = parse_request<BackupRequest>(request.body);
     answer_result(response, wanted ? service.start_backup(*wanted) : Result<json>(pass_on(wanted.error())), 202);
   }
   void post_restores(const httplib::Request& request, const Parts&, httplib::Response& response) {
-    auto wanted = parse_restore_request(request.body);
+    auto wanted = parse_request<RestoreRequest>(request.body);
     answer_result(response, wanted ? service.start_restore(*wanted) : Result<json>(pass_on(wanted.error())), 202);
   }
 
@@ -220,12 +221,12 @@ struct ControlApi::State {
     answer_result(response, empty ? service.undelete_point(parts[2]) : Result<json>(pass_on(empty.error())));
   }
   void post_protect(const httplib::Request& request, const Parts& parts, httplib::Response& response) {
-    auto wanted = parse_protect_request(request.body);
+    auto wanted = parse_request<ProtectRequest>(request.body.empty() ? "{}" : request.body);
     if (wanted) wanted->point = parts[2];
     answer_result(response, wanted ? service.protect_point(*wanted) : Result<json>(pass_on(wanted.error())));
   }
   void post_prunes(const httplib::Request& request, const Parts&, httplib::Response& response) {
-    auto wanted = parse_prune_request(request.body);
+    auto wanted = parse_request<PruneRequest>(request.body);
     answer_result(response, wanted ? service.start_prune(*wanted) : Result<json>(pass_on(wanted.error())), 202);
   }
 
@@ -233,7 +234,7 @@ struct ControlApi::State {
     return request.has_param(name) ? parse_flag(name, request.get_param_value(name)) : Result<bool>(false);
   }
   void post_verifications(const httplib::Request& request, const Parts&, httplib::Response& response) {
-    auto wanted = parse_verify_request(request.body);
+    auto wanted = parse_request<VerifyRequest>(request.body);
     answer_result(response, wanted ? service.start_verify(*wanted) : Result<json>(pass_on(wanted.error())), 202);
   }
 

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "config/base/json.h"
 #include "daemon/api/api_requests.h"
 #include "daemon/api/unix_socket.h"
 #include "daemon/queue/job_record.h"
@@ -53,27 +54,12 @@ class RemoteService : public Service {
   }
   Result<json> job(const std::string& id) override { return get("/v1/jobs/" + percent_encode(id)); }
   Result<json> start_backup(const BackupRequest& request) override {
-    json body = json::object();
-    if (!request.machines.empty()) body["machines"] = request.machines;
-    if (request.all) body["all"] = true;
-    if (request.full_read) body["full_read"] = true;
-    return post("/v1/backups", body);
+    return post(BackupRequest::kPath, body_of(request));
   }
   Result<json> start_restore(const RestoreRequest& request) override {
-    json body{{"point", request.point}, {"to", request.to}, {"force", request.force}};
-    if (request.header_only) body["header_only"] = true;
-    if (request.salvage) body["salvage"] = true;
-    if (request.disk) body["disk"] = *request.disk;
-    return post("/v1/restores", body);
+    return post(RestoreRequest::kPath, body_of(request));
   }
-  Result<json> start_prune(const PruneRequest& request) override {
-    json body{{"dry_run", request.dry_run},
-              {"accept_clock", request.accept_clock},
-              {"accept_damage", request.accept_damage},
-              {"rate", request.rate}};
-    if (request.machine) body["machine"] = *request.machine;
-    return post("/v1/prunes", body);
-  }
+  Result<json> start_prune(const PruneRequest& request) override { return post(PruneRequest::kPath, body_of(request)); }
   Result<json> delete_point(const std::string& name) override {
     return post("/v1/points/" + percent_encode(name) + "/delete", json::object());
   }
@@ -81,17 +67,10 @@ class RemoteService : public Service {
     return post("/v1/points/" + percent_encode(name) + "/undelete", json::object());
   }
   Result<json> protect_point(const ProtectRequest& request) override {
-    json body = json::object();
-    if (request.off) body["off"] = true;
-    if (request.until) body["until"] = iso_time(*request.until);
-    return post("/v1/points/" + percent_encode(request.point) + "/protect", body);
+    return post("/v1/points/" + percent_encode(request.point) + "/protect", body_of(request));
   }
   Result<json> start_verify(const VerifyRequest& request) override {
-    json body{{"data_percent", request.data_percent}, {"rate", request.rate}};
-    if (request.repair) body["repair"] = true;
-    if (request.accept_gaps) body["accept_gaps"] = true;
-    if (!request.from.empty()) body["from"] = request.from;
-    return post("/v1/verifications", body);
+    return post(VerifyRequest::kPath, body_of(request));
   }
   Result<json> wait_job(const std::string& id, std::uint64_t seen, milliseconds at_most) override {
     const auto wait = std::min<milliseconds>(at_most, milliseconds(kMaxWaitMs));
@@ -107,7 +86,7 @@ class RemoteService : public Service {
     return ask([&](httplib::Client& client) { return client.Get(what); }, within);
   }
   Result<json> post(const std::string& what, const json& body) {
-    const std::string text = body.dump(-1, ' ', false, json::error_handler_t::replace);
+    const std::string text = json_text(body);
     return ask([&](httplib::Client& client) { return client.Post(what, text, "application/json"); }, kAnswerWithin);
   }
 
@@ -126,10 +105,11 @@ class RemoteService : public Service {
       if (auto again = connect_unix_socket(path_); !again) return pass_on(std::move(again).error());
       return fail(ErrorCode::daemon_unreachable, kDoing, path_, httplib::to_string(result.error()));
     }
-    json document = json::parse(result->body, nullptr, false);
-    if (document.is_discarded())
+    auto parsed = parse_json(result->body);
+    if (!parsed)
       return fail(ErrorCode::daemon_failed, kDoing, path_,
                   fmt::format("its answer (HTTP status {}) is not JSON", result->status));
+    json document = *std::move(parsed);
     if (result->status >= 200 && result->status < 300) return document;
     const auto error = document.is_object() ? document.find("error") : document.end();
     if (error == document.end())

@@ -5,7 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "config/base/json_number.h"
+#include "config/base/json.h"
 
 namespace cairn {
 namespace {
@@ -26,34 +26,35 @@ std::string record_object(std::string_view machine, std::string_view disk) {
 }
 
 std::string write_record(const TrackingRecord& record) {
-  return json{{"format", kFormat},
-              {"version", kVersion},
-              {"settings", record.settings},
-              {"store", record.store},
-              {"chunk_size", record.chunk_size},
-              {"machine", record.machine},
-              {"disk", record.disk},
-              {"image", record.image},
-              {"point", record.point},
-              {"point_hash", record.point_hash},
-              {"epoch", record.epoch},
-              {"clone",
-               {{"path", record.clone.path.string()},
-                {"inode", record.clone.identity.inode},
-                {"size", record.clone.identity.size},
-                {"modified_ns", record.clone.identity.modified_ns},
-                {"changed_ns", record.clone.identity.changed_ns},
-                {"born_ns", record.clone.identity.born_ns}}},
-              {"full_read", iso_time(record.full_read)},
-              {"full_read_point", record.full_read_point},
-              {"distrusted", record.distrusted}}
-      .dump(1, ' ', false, json::error_handler_t::replace);
+  return json_text(json{{"format", kFormat},
+                        {"version", kVersion},
+                        {"settings", record.settings},
+                        {"store", record.store},
+                        {"chunk_size", record.chunk_size},
+                        {"machine", record.machine},
+                        {"disk", record.disk},
+                        {"image", record.image},
+                        {"point", record.point},
+                        {"point_hash", record.point_hash},
+                        {"epoch", record.epoch},
+                        {"clone",
+                         {{"path", record.clone.path.string()},
+                          {"inode", record.clone.identity.inode},
+                          {"size", record.clone.identity.size},
+                          {"modified_ns", record.clone.identity.modified_ns},
+                          {"changed_ns", record.clone.identity.changed_ns},
+                          {"born_ns", record.clone.identity.born_ns}}},
+                        {"full_read", iso_time(record.full_read)},
+                        {"full_read_point", record.full_read_point},
+                        {"distrusted", record.distrusted}},
+                   JsonForm::pretty);
 }
 
 Result<TrackingRecord> read_record(std::string_view text) {
-  const json document = json::parse(text, nullptr, false);
-  if (document.is_discarded()) return unusable("it is not JSON");
-  try {
+  const auto parsed = parse_json(text);
+  if (!parsed) return unusable("it is not JSON");
+  const json& document = *parsed;
+  const auto read = [&]() -> Result<TrackingRecord> {
     if (document.at("format").get<std::string>() != kFormat) return unusable("it is no such record");
     const auto version = whole_number<std::uint32_t>(document.at("version"));
     if (version != kVersion) return unusable(fmt::format("it has version {}, this is {}", version, kVersion));
@@ -80,9 +81,8 @@ Result<TrackingRecord> read_record(std::string_view text) {
     record.full_read_point = document.at("full_read_point").get<std::string>();
     record.distrusted = document.at("distrusted").get<bool>();
     return record;
-  } catch (const json::exception& error) {
-    return unusable(fmt::format("it is damaged: {}", error.what()));
-  }
+  };
+  return read_document(read, [](const std::string& because) { return unusable("it is damaged: " + because); });
 }
 
 }  // namespace cairn

@@ -17,6 +17,8 @@
 #include <utility>
 
 #include "config/base/bytes.h"
+#include "config/base/exception_door.h"
+#include "config/base/json.h"
 #include "config/base/log.h"
 #include "daemon/queue/job.h"
 #include "daemon/queue/journal.h"
@@ -149,16 +151,8 @@ struct JobQueue::State {
   }
 
   Result<nlohmann::json> run_guarded(Job& job) {
-    try {
-      return job.spec.run(*job.context);
-    } catch (const std::bad_alloc&) {
-      return fail(ErrorCode::out_of_memory, fmt::format("run {}", to_string(job.spec.kind)), job.spec.object);
-    } catch (const std::exception& error) {
-      return fail(ErrorCode::internal, fmt::format("run {}", to_string(job.spec.kind)), job.spec.object, error.what());
-    } catch (...) {
-      return fail(ErrorCode::internal, fmt::format("run {}", to_string(job.spec.kind)), job.spec.object,
-                  "an unknown exception");
-    }
+    const std::string doing = fmt::format("run {}", to_string(job.spec.kind));
+    return without_exceptions(doing.c_str(), job.spec.object, [&] { return job.spec.run(*job.context); });
   }
 
   // A door: what goes before and after a job (log, journal) may throw too; that must not end the process, nor leave a
@@ -209,7 +203,7 @@ struct JobQueue::State {
       } else {
         const bool clean = job->context->view().warnings.empty();
         record = end_job(*job, clean ? JobState::completed : JobState::completed_with_warnings, std::nullopt,
-                         result->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+                         json_text(*result));
       }
     }
     tell_end(record);

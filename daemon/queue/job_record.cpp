@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "config/base/json_number.h"
+#include "config/base/json.h"
 
 namespace cairn {
 namespace {
@@ -46,7 +46,7 @@ Result<Value> value_of(const Names<Value, N>& names, const std::string& text) {
 
 Result<UtcTime> time_in(const json& member) {
   const auto time = parse_iso_time(member.get<std::string>());
-  if (!time) return fail(ErrorCode::journal_damaged, "read job", member.dump(), "it is not a time");
+  if (!time) return fail(ErrorCode::journal_damaged, "read job", json_text(member), "it is not a time");
   return *time;
 }
 
@@ -71,7 +71,7 @@ Result<JobRecord> read_job(const json& document) {
   const json& progress = document.at("progress");
   record.done_bytes = whole_number<std::uint64_t>(progress.at("done_bytes"));
   record.total_bytes = whole_number<std::uint64_t>(progress.at("total_bytes"));
-  if (const json& result = document.at("result"); !result.is_null()) record.result = result.dump();
+  if (const json& result = document.at("result"); !result.is_null()) record.result = json_text(result);
   record.warnings = document.at("warnings").get<std::vector<std::string>>();
   if (const json& error = document.at("error"); !error.is_null()) record.error = error_from_json(error);
   return record;
@@ -110,17 +110,16 @@ json to_json(const JobRecord& record) {
               {"point", record.point.empty() ? json(nullptr) : json(record.point)},
               {"revision", record.revision},
               {"progress", {{"done_bytes", record.done_bytes}, {"total_bytes", record.total_bytes}}},
-              {"result", record.result.empty() ? json(nullptr) : json::parse(record.result)},
+              {"result", record.result.empty() ? json(nullptr) : parse_json(record.result).value_or(nullptr)},
               {"warnings", record.warnings},
               {"error", record.error ? to_json(*record.error) : json(nullptr)}};
 }
 
 Result<JobRecord> job_from_json(const json& document) {
-  try {
-    return read_job(document);
-  } catch (const json::exception& error) {
-    return fail(ErrorCode::journal_damaged, "read job", "a job's document", error.what());
-  }
+  return read_document([&] { return read_job(document); },
+                       [](std::string because) {
+                         return fail(ErrorCode::journal_damaged, "read job", "a job's document", std::move(because));
+                       });
 }
 
 json to_json(const Error& error) {

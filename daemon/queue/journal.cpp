@@ -14,6 +14,8 @@
 #include <sstream>
 #include <utility>
 
+#include "config/base/json.h"
+
 namespace cairn {
 namespace {
 
@@ -133,8 +135,7 @@ struct Journal::State {
     int code = SQLITE_OK;
     while ((code = sqlite3_step(statement.get())) == SQLITE_ROW) {
       const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement.get(), 0));
-      const auto document = nlohmann::json::parse(text != nullptr ? text : "", nullptr, false);
-      auto record = job_from_json(document);
+      auto record = job_from_json(parse_json(text != nullptr ? text : "").value_or(nullptr));
       if (!record) return fail(ErrorCode::journal_damaged, doing, file, record.error().because);
       records.push_back(*std::move(record));
     }
@@ -173,7 +174,7 @@ struct Journal::State {
                       "ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, document = excluded.document "
                       "WHERE jobs.ended = 0 OR excluded.ended = 1",
                       kDoing));
-    const std::string document = to_json(record).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    const std::string document = json_text(to_json(record));
     bind(statement, 1, record.id);
     bind(statement, 2, to_string(record.kind));
     bind(statement, 3, record.object);
@@ -276,7 +277,7 @@ Result<std::vector<JobRecord>> Journal::end_interrupted(UtcTime now,
                               static_cast<std::uint64_t>(sqlite3_column_int64(statement.get(), 2))};
       if (alive(owner)) continue;
       const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement.get(), 0));
-      auto record = job_from_json(nlohmann::json::parse(text != nullptr ? text : "", nullptr, false));
+      auto record = job_from_json(parse_json(text != nullptr ? text : "").value_or(nullptr));
       if (!record) return fail(ErrorCode::journal_damaged, kDoing, state_->file, record.error().because);
       interrupted.push_back(*std::move(record));
     }

@@ -17,7 +17,9 @@
 #include <utility>
 #include <vector>
 
-#include "config/base/damage_error.h"
+#include "config/base/error.h"
+#include "config/base/exception_door.h"
+#include "config/base/json.h"
 #include "config/base/units.h"
 #include "daemon/queue/job.h"
 #include "daemon/restore/restore_target.h"
@@ -129,17 +131,16 @@ class DiskWriter {
 
   // The door: an exception (out of memory) must not leave a thread.
   void work() {
-    try {
+    auto done = without_exceptions("restore to", target_.path(), [&]() -> Result<void> {
       BulkBuffer buffer;
       for (;;) {
         auto claimed = claim();
-        if (claimed && !*claimed) return;
-        auto done = claimed ? restore(**claimed, buffer) : Result<void>(pass_on(claimed.error()));
-        if (!done) return give_up(std::move(done).error());
+        if (!claimed) return pass_on(std::move(claimed).error());
+        if (!*claimed) return {};
+        CAIRN_CHECK(restore(**claimed, buffer));
       }
-    } catch (const std::exception& error) {
-      give_up(Error{ErrorCode::out_of_memory, "restore to", target_.path(), error.what(), 0, {}});
-    }
+    });
+    if (!done) give_up(std::move(done).error());
   }
 
   void give_up(Error error) {
@@ -351,7 +352,7 @@ Result<json> run_restore(Store& store, const RestoreTask& task, JobContext& job)
   json result{{"machine", task.point.machine}, {"point", task.point.stamp()}, {"name", task.point.text()},
               {"to", task.to.string()},        {"files", std::move(files)},   {"duration_ms", took.count()}};
   if (!lost) return result;
-  if (some) job.keep_result(result.dump(-1, ' ', false, json::error_handler_t::replace));
+  if (some) job.keep_result(json_text(result));
   return pass_on(*std::move(lost));
 }
 

@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "config/base/json.h"
 #include "config/base/unique_fd.h"
 #include "crypto/volume/fd_source.h"
 #include "crypto/volume/partitions.h"
@@ -262,7 +263,7 @@ class HeaderInPlace {
                            {"replaced_by", fmt::format("{}/{}", task_.point.text(), disk_.name)},
                            {"areas", std::move(areas)},
                            {"put_back", put_back()}};
-    const std::string text = document.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+    const std::string text = json_text(document, JsonForm::pretty);
     CAIRN_TRY(RestoreTarget file, RestoreTarget::create(saved_.string() + ".json", text.size()));
     BulkBuffer memory;
     const MutableBytes blocks = room_in(memory, direct_ceiling(text.size()));

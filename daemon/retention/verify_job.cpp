@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "config/base/json.h"
 #include "config/base/log.h"
 #include "daemon/queue/job.h"
 #include "fs/store/verify/repair.h"
@@ -17,7 +18,7 @@ Result<nlohmann::json> ended(const Report& report, const Store& store, JobContex
   nlohmann::json document = to_json(report);
   auto verdict = verdict_of(report, store.path().string());
   if (verdict) return document;
-  job.keep_result(document.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  job.keep_result(json_text(document));
   return pass_on(std::move(verdict).error());
 }
 

@@ -2,6 +2,7 @@
 // The service's work on points that come and go: pruning, deleting, protecting. Documents: daemon/API.md.
 #include <nlohmann/json.hpp>
 
+#include "config/base/json.h"
 #include "config/base/log.h"
 #include "daemon/queue/job.h"
 #include "daemon/queue/job_queue.h"
@@ -154,7 +155,7 @@ Result<json> LocalService::delete_point(const std::string& name) {
     }
     CAIRN_CHECK(purged);
   }
-  log_event(LogLevel::info, "point-deleted", found.text(), {{"purge_after", document["purge_after"].dump()}});
+  log_event(LogLevel::info, "point-deleted", found.text(), {{"purge_after", json_text(document["purge_after"])}});
   engine_.points_changed();
   return document;
 }

@@ -9,51 +9,13 @@
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
-#include <vector>
 
-#include "config/base/clock.h"
 #include "config/base/result.h"
+#include "daemon/service/requests.h"
 
 namespace cairn {
 
-struct BackupRequest {
-  std::vector<std::string> machines;  // names
-  bool all = false;                   // every machine of the settings
-  bool full_read = false;             // read all of every disk, whatever change tracking says, and compare
-};
-
-struct RestoreRequest {
-  std::string point;                // MACHINE@POINT, as PointCatalog::find takes it
-  std::string to;                   // absolute path of an existing directory
-  std::optional<std::string> disk;  // only this one
-  bool force = false;               // replace existing files
-  bool header_only = false;         // only the headers of the encrypted volumes
-  bool salvage = false;             // what is damaged becomes zeros; not with header_only
-};
-
-struct PruneRequest {
-  std::optional<std::string> machine;  // nothing: all, also those that are not in the settings any more
-  bool dry_run = false;
-  bool accept_clock = false;   // the clock is right, whatever the store says of it
-  bool accept_damage = false;  // what only damage hides may be given up
-  std::uint64_t rate = 0;      // of garbage collection, bytes a second; 0: no limit
-};
-
-struct ProtectRequest {
-  std::string point;             // MACHINE@POINT
-  bool off = false;              // end the protection
-  std::optional<UtcTime> until;  // nothing: until somebody ends it
-};
-
 enum class PointsListed { present, deleted };
-
-struct VerifyRequest {
-  double data_percent = 0;  // how much of the bytes in packs is read; 0: none, 100: all
-  bool repair = false;
-  std::string from = {};     // with repair: absolute path of a copy of the store; empty: none
-  bool accept_gaps = false;  // points that are missing are noted as gone
-  std::uint64_t rate = 0;    // bytes a second; 0: no limit
-};
 
 class Service {
  public:

@@ -3,6 +3,7 @@
 
 #include <exception>
 
+#include "config/base/exception_door.h"
 #include "config/base/log.h"
 #include "daemon/keys/machine_keys.h"
 #include "daemon/queue/job_record.h"
@@ -69,11 +70,11 @@ void KeyWatch::run(const std::stop_token& stop) {
       if (!poked_.wait(lock, stop, [this] { return due_; })) return;
       due_ = false;
     }
-    try {
+    const auto looked = without_exceptions("check keys", "of machines", [&]() -> Result<void> {
       look(stop);
-    } catch (const std::exception& error) {  // a door: out of memory must not end the daemon
-      log_error("key-check-failed", "machines", Error{ErrorCode::internal, "check keys", {}, error.what(), 0, {}});
-    }
+      return {};
+    });
+    if (!looked) log_error("key-check-failed", "machines", looked.error());
   }
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "config/base/bytes.h"
+#include "config/base/exception_door.h"
 #include "config/base/log.h"
 #include "crypto/chunk_name.h"
 
@@ -173,16 +174,13 @@ void Scheduler::stop() {
   if (thread.joinable()) thread.join();
 }
 
-// A door: a pass that throws (out of memory) must not end the daemon, and its running backups. When passes go on
+// A pass that throws (out of memory) must not end the daemon, and its running backups. When passes go on
 // failing last_pass() stays behind, and the watchdog has the daemon started again.
 std::optional<UtcTime> Scheduler::guarded_pass() {
-  try {
-    return run_due();
-  } catch (const std::exception& problem) {
-    log_event(LogLevel::error, "schedule-failed", "scheduler", {{"because", problem.what()}});
-  } catch (...) {
-    log_event(LogLevel::error, "schedule-failed", "scheduler", {{"because", "an unknown exception"}});
-  }
+  const auto next =
+      without_exceptions("run", "the schedule", [&]() -> Result<std::optional<UtcTime>> { return run_due(); });
+  if (next) return *next;
+  log_event(LogLevel::error, "schedule-failed", "scheduler", {{"because", next.error().message()}});
   return std::nullopt;
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "config/base/exception_door.h"
 #include "config/base/log.h"
 
 namespace cairn {
@@ -81,12 +82,9 @@ void Scrubber::run(const std::stop_token& stop) {
       // New settings change the rhythm; they are no reason to read at once.
       if (std::exchange(due_, false)) continue;
     }
-    try {
-      wait = look();
-    } catch (const std::exception& problem) {  // a door: out of memory must not end the daemon
-      log_error("verify-failed", "store", Error{ErrorCode::internal, "verify", {}, problem.what(), 0, {}});
-      wait = kLongestPause;
-    }
+    const auto looked = without_exceptions("verify", "store", [&]() -> Result<seconds> { return look(); });
+    if (!looked) log_error("verify-failed", "store", looked.error());
+    wait = looked.value_or(kLongestPause);
   }
 }
 

@@ -11,6 +11,8 @@
 #include <optional>
 #include <unordered_map>
 
+#include "config/base/exception_door.h"
+
 namespace cairn {
 namespace {
 
@@ -149,15 +151,13 @@ Result<SharedBuffer> ChunkCache::fetch(RecordKind kind, const ChunkName& name) {
   Found found = look_up(kind, name, IfMissing::take_off);
   if (found.bytes) return std::move(found.bytes);
   if (!found.is_mine) return wait_for(name, *found.flight);
-  try {
-    auto outcome = source_.fetch(kind, name);
-    land(kind, name, *found.flight, outcome);
-    return outcome;
-  } catch (const std::exception& problem) {
-    // Whoever waits must not wait for ever.
-    land(kind, name, *found.flight, fail(ErrorCode::out_of_memory, "open chunk", name.hex(), problem.what()));
-    return *found.flight->outcome;
-  }
+  auto outcome = without_exceptions("open", "a chunk", [&] {
+    auto fetched = source_.fetch(kind, name);
+    land(kind, name, *found.flight, fetched);
+    return fetched;
+  });
+  if (!outcome) land(kind, name, *found.flight, outcome);  // whoever waits must not wait for ever
+  return outcome;
 }
 
 Result<void> ChunkCache::fetch_part(const ChunkName& name, std::uint32_t chunk_bytes, std::uint32_t offset,
@@ -189,16 +189,19 @@ void ChunkCache::fetch_all(RecordKind kind, std::span<const ChunkName> names, co
       others.push_back({i, std::move(found.flight)});
     }
   }
-  try {
+  const auto fetched = without_exceptions("open", "chunks", [&]() -> Result<void> {
     if (!missing.empty())
       source_.fetch_all(kind, missing, [&](std::size_t i, Result<SharedBuffer> outcome) {
         land(kind, missing[i], *mine[i].flight, outcome);
         deliver(mine[i].index, std::move(outcome));
       });
-  } catch (const std::exception& problem) {
+    return {};
+  });
+  if (!fetched) {
     for (const Awaited& open : mine) {
       const ChunkName& name = names[open.index];
-      const Result<SharedBuffer> outcome = fail(ErrorCode::out_of_memory, "open chunk", name.hex(), problem.what());
+      const Result<SharedBuffer> outcome =
+          fail(fetched.error().code, "open chunk", name.hex(), fetched.error().because);
       if (land(kind, name, *open.flight, outcome)) deliver(open.index, outcome);
     }
   }

@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "config/base/json.h"
+
 namespace cairn {
 namespace {
 
@@ -28,7 +30,7 @@ LoadedPoint lay_out_point(RecoveryPoint point) {
   LoadedPoint loaded;
   loaded.name = point.name;
   // Bytes that are not UTF-8 (a strange label) are replaced: a document that can be shown beats an error.
-  loaded.document = to_json(point).dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  loaded.document = json_text(to_json(point), JsonForm::pretty);
   const std::string prefix = point.name.text() + "/";
   for (DiskRecord& disk : point.disks) {
     loaded.disks.push_back({disk.name + ".img", prefix + disk.name, disk.map});

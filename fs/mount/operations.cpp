@@ -89,7 +89,7 @@ void refuse(fuse_req_t request, Served& served, InodeNumber inode, const Error& 
   // It went between the look-up and now: no damage.
   const bool gone = error.code == ErrorCode::point_missing || error.code == ErrorCode::object_missing;
   if (!gone && served.failures.is_news(inode >> 16, kWholePoint)) log_error("point-unreadable", error.object, error);
-  fuse_reply_err(request, gone ? ENOENT : error.code == ErrorCode::out_of_memory ? ENOMEM : EIO);
+  fuse_reply_err(request, gone ? ENOENT : to_errno(error));
 }
 
 // Looks whether points came or went, for names that the tree does not have. The watcher tells the kernel what changed:
@@ -254,7 +254,7 @@ void on_read(fuse_req_t request, fuse_ino_t, std::size_t size, off_t offset, fus
       // Never the good part alone: the kernel takes a short answer for the end of the file and cuts its idea of the
       // size. It asks again page by page, so a reader gets all that is good up to the damage, and EIO there.
       log_read_failure(served, file, pieces.failed_chunk, pieces.failed_offset, *pieces.failure);
-      const int code = pieces.failure->code == ErrorCode::out_of_memory ? ENOMEM : EIO;
+      const int code = to_errno(*pieces.failure);
       pieces.clear();
       return static_cast<void>(fuse_reply_err(request, code));
     }
@@ -287,7 +287,7 @@ void on_lseek(fuse_req_t request, fuse_ino_t, off_t offset, int whence, fuse_fil
     }
     if (!found) {
       log_read_failure(served, file, from / file.disk->reader->chunk_size(), from, found.error());
-      return static_cast<void>(fuse_reply_err(request, EIO));
+      return static_cast<void>(fuse_reply_err(request, to_errno(found.error())));
     }
     if (!*found) return static_cast<void>(fuse_reply_err(request, ENXIO));
     fuse_reply_lseek(request, static_cast<off_t>(**found));

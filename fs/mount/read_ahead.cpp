@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "config/base/exception_door.h"
 #include "config/base/log.h"
 #include "config/base/units.h"
 #include "fs/mount/signal_block.h"
@@ -80,12 +81,12 @@ void ReadAhead::run() {
     Work work = std::move(queue_.front());
     queue_.pop_front();
     lock.unlock();
-    try {
+    const auto done = without_exceptions("read ahead", "", [&]() -> Result<void> {
       work();
-    } catch (const std::exception& problem) {
-      // Nobody waits for it: the read itself will meet the same and say so to its reader.
-      log_event(LogLevel::debug, "read-ahead-failed", "mount", {{"error", problem.what()}});
-    }
+      return {};
+    });
+    // Nobody waits for it: the read itself will meet the same and say so to its reader.
+    if (!done) log_event(LogLevel::debug, "read-ahead-failed", "mount", {{"error", done.error().message()}});
     work = nullptr;  // may hold the last reference to an open disk: not under the lock
     lock.lock();
   }

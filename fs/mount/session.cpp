@@ -3,6 +3,7 @@
 // the store, and those of read-ahead. How they start and end, and in which order: fs/mount/MOUNT.md.
 #include "fs/mount/session.h"
 
+#include "config/base/exception_door.h"
 #include "fs/mount/fuse_api.h"
 
 #include <fcntl.h>
@@ -250,13 +251,11 @@ void MountSession::State::watch() {
 }
 
 Result<void> MountSession::State::look(RefreshMode mode) {
-  try {
+  return without_exceptions("list recovery points", options.path.native(), [&]() -> Result<void> {
     CAIRN_CHECK(tree.refresh(mode));
     tell_kernel();
     return {};
-  } catch (const std::exception& problem) {
-    return fail(ErrorCode::internal, "list recovery points", options.path.string(), problem.what());
-  }
+  });
 }
 
 // Has the kernel forget what changed. Never from a FUSE callback: the kernel may wait for that with the directory

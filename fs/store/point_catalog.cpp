@@ -80,7 +80,7 @@ Result<ClockVerdict> PointCatalog::check_clock(const ClockReading& reading, bool
   auto record = clock_record();
   if (!record && record.error().code == ErrorCode::store_damaged) {
     if (!accept)
-      return fail(ErrorCode::clock_jumped, "trust", "the clock",
+      return fail(ErrorCode::clock_jumped, "use", "the clock",
                   "what it said last cannot be read: " + record.error().message());
     record = std::optional<ClockRecord>();
   }

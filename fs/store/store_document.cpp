@@ -6,7 +6,7 @@
 #include <bit>
 #include <nlohmann/json.hpp>
 
-#include "config/base/json_number.h"
+#include "config/base/json.h"
 #include "fs/store/store_parameters.h"
 
 namespace cairn {
@@ -16,19 +16,9 @@ using nlohmann::json;
 // What the MAC covers: the document without "mac", keys sorted, no white space (nlohmann's dump()).
 std::string covered_by_mac(json document) {
   document.erase("mac");
-  return document.dump(-1, ' ', true, json::error_handler_t::replace);
+  return json_text(document, JsonForm::compact_ascii);
 }
-// Deeper nesting than a store document has would only be there to overflow the stack.
-bool nests_too_deep(std::string_view text) {
-  static constexpr int kDeepest = 16;
-  int depth = 0;
-  for (const char c : text) {
-    if (c == '[' || c == '{') ++depth;
-    if (c == ']' || c == '}') --depth;
-    if (depth > kDeepest) return true;
-  }
-  return false;
-}
+constexpr JsonBounds kBounds{.depth = 16};
 }  // namespace
 
 std::string write_store_document(const StoreDocument& from, const KeyRing& keys) {
@@ -42,17 +32,20 @@ std::string write_store_document(const StoreDocument& from, const KeyRing& keys)
                    {"algorithm", to_string(from.algorithm)},
                    {"slots", slots}};
   document["mac"] = to_hex(keys.document_mac(as_bytes(covered_by_mac(document))));
-  return document.dump(2, ' ', true, json::error_handler_t::replace) + "\n";
+  return json_text(document, JsonForm::pretty_ascii);
 }
 
 Result<StoreDocument> read_store_document(std::string_view text, const std::string& object) {
   const auto damaged = [&](std::string because) {
     return fail(ErrorCode::store_damaged, "open store", object, std::move(because));
   };
-  try {
-    if (nests_too_deep(text)) return damaged("store.json nests deeper than any that Cairn wrote");
-    const json document = json::parse(text, nullptr, false);
-    if (document.is_discarded()) return damaged("store.json is not JSON");
+  const auto parsed = parse_json(text, kBounds);
+  if (!parsed)
+    return damaged(parsed.error().kind == JsonFault::Kind::too_deep
+                       ? "store.json nests deeper than any that Cairn wrote"
+                       : "store.json is not JSON");
+  const json& document = *parsed;
+  const auto read = [&]() -> Result<StoreDocument> {
     if (!document.is_object() || document.value("format", json()) != "cairn-store")
       return fail(ErrorCode::not_a_store, "open store", object, "store.json is not that of a Cairn store");
     if (const auto version = whole_number<std::uint64_t>(document.at("version")); version != kStoreVersion)
@@ -72,19 +65,19 @@ Result<StoreDocument> read_store_document(std::string_view text, const std::stri
     if (!algorithm) return damaged("the algorithm in store.json is unknown");
     store.algorithm = *algorithm;
     for (const json& slot : document.at("slots")) {
-      CAIRN_TRY(KeySlot read, key_slot_from_json(slot, object));
-      store.slots.push_back(std::move(read));
+      CAIRN_TRY(KeySlot taken, key_slot_from_json(slot, object));
+      store.slots.push_back(std::move(taken));
     }
     store.mac = document.at("mac").get<std::string>();
     return store;
-  } catch (const json::exception& problem) {
-    return damaged(std::string("store.json: ") + problem.what());
-  }
+  };
+  return read_document(read, [&](const std::string& because) { return damaged("store.json: " + because); });
 }
 
 Result<void> check_store_document(std::string_view text, const StoreDocument& document, const KeyRing& keys,
                                   const std::string& object) {
-  const Buffer expected = keys.document_mac(as_bytes(covered_by_mac(json::parse(text))));
+  const Buffer expected =
+      keys.document_mac(as_bytes(covered_by_mac(parse_json(text, kBounds).value_or(json::object()))));
   const auto stored = from_hex(document.mac);
   if (!stored || stored->size() != expected.size() ||
       sodium_memcmp(stored->data(), expected.data(), expected.size()) != 0)

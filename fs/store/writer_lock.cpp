@@ -10,7 +10,7 @@
 
 #include "config/base/bytes.h"
 #include "config/base/clock.h"
-#include "config/base/json_number.h"
+#include "config/base/json.h"
 
 namespace cairn {
 namespace {
@@ -18,15 +18,15 @@ namespace {
 std::string describe_holder(int file) {
   char text[512];
   const ssize_t got = ::pread(file, text, sizeof(text), 0);
-  const auto document =
-      nlohmann::json::parse(std::string_view(text, got > 0 ? static_cast<std::size_t>(got) : 0), nullptr, false);
-  try {
-    return "locked by " + document.at("purpose").get<std::string>() + " (pid " +
-           std::to_string(whole_number<long>(document.at("pid"))) + " on " + document.at("host").get<std::string>() +
-           ") since " + document.at("since").get<std::string>();
-  } catch (const nlohmann::json::exception&) {
-    return "locked by another process";  // it has the lock but has not said who it is yet
-  }
+  const nlohmann::json document =
+      parse_json(std::string_view(text, got > 0 ? static_cast<std::size_t>(got) : 0)).value_or(nullptr);
+  std::string holder;
+  const auto problem = problem_of_reading([&] {
+    holder = "locked by " + document.at("purpose").get<std::string>() + " (pid " +
+             std::to_string(whole_number<long>(document.at("pid"))) + " on " + document.at("host").get<std::string>() +
+             ") since " + document.at("since").get<std::string>();
+  });
+  return problem ? "locked by another process" : holder;  // it has the lock but has not said who it is yet
 }
 
 }  // namespace
@@ -44,9 +44,8 @@ Result<WriterLock> WriterLock::take(const std::filesystem::path& store, const st
   char host[256] = {};
   ::gethostname(host, sizeof(host) - 1);
   const std::string text =
-      nlohmann::json{
-          {"pid", ::getpid()}, {"purpose", purpose}, {"host", host}, {"since", iso_time(system_clock().now())}}
-          .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) +
+      json_text(nlohmann::json{
+          {"pid", ::getpid()}, {"purpose", purpose}, {"host", host}, {"since", iso_time(system_clock().now())}}) +
       "\n";
   // Only a courtesy to whoever is locked out: a full disk must not stop a prune from taking the lock.
   if (::ftruncate(file.get(), 0) == 0) static_cast<void>(::pwrite(file.get(), text.data(), text.size(), 0) < 0);

@@ -80,6 +80,37 @@ TEST(ErrorCatalogue, NamesAreUniqueKebabCase) {
   EXPECT_EQ(find_catalogue_entry(""), nullptr);
 }
 
+TEST(ErrorCatalogue, KnowsFormerNames) {
+  ASSERT_NE(find_catalogue_entry("machine-busy"), nullptr);
+  EXPECT_EQ(find_catalogue_entry("machine-busy")->code, ErrorCode::job_conflict);
+  ASSERT_NE(find_catalogue_entry("point-exists"), nullptr);
+  EXPECT_EQ(find_catalogue_entry("point-exists")->code, ErrorCode::object_exists);
+  for (const FormerErrorName& name : former_error_names()) {
+    ASSERT_NE(find_catalogue_entry(name.former), nullptr) << name.former;
+    EXPECT_EQ(find_catalogue_entry(name.former), find_catalogue_entry(name.name)) << name.former;
+    for (const CatalogueEntry& entry : error_catalogue()) EXPECT_NE(entry.name, name.former) << "a name in use";
+  }
+}
+
+TEST(ErrorCatalogue, SaysWhatInterfacesMakeOfACode) {
+  const auto error = [](ErrorCode code) { return Error{code, "", "", "", 0, ""}; };
+  EXPECT_EQ(to_errno(error(ErrorCode::out_of_memory)), ENOMEM);
+  EXPECT_EQ(to_errno(error(ErrorCode::chunk_damaged)), EIO);
+  EXPECT_EQ(to_http_status(error(ErrorCode::no_such_point)), 404);
+  EXPECT_EQ(to_http_status(error(ErrorCode::chunk_damaged)), 500);
+  for (const CatalogueEntry& entry : error_catalogue())
+    EXPECT_TRUE(entry.http_status >= 400 && entry.http_status < 600) << entry.name;
+}
+
+TEST(ErrorCatalogue, DamageIsWhatAnotherTryFindsAgain) {
+  std::set<ErrorCode> damage;
+  for (const CatalogueEntry& entry : error_catalogue())
+    if (is_damage_error(Error{entry.code, "", "", "", 0, ""})) damage.insert(entry.code);
+  using enum ErrorCode;
+  EXPECT_EQ(damage, (std::set<ErrorCode>{object_missing, pack_damaged, chunk_damaged, chunk_missing, map_damaged,
+                                         point_damaged, point_missing, store_damaged, store_too_new, not_a_store}));
+}
+
 TEST(Error, EndsTheProcessWithTwoOnlyWhenItWasUsedWrongly) {
   EXPECT_EQ(to_exit_code(Error{ErrorCode::used_wrongly, "", "", "", 0, ""}), ExitCode::used_wrongly);
   EXPECT_EQ(to_exit_code(Error{ErrorCode::wrong_key, "", "", "", 0, ""}), ExitCode::failed);

@@ -403,7 +403,7 @@ TEST_F(SettingsFile, ProblemsAreListedALineEach) {
                         "{0}:2:1: sockets: found the unknown key \"sockets\", expected one "
                         "of store, state_dir, socket, mount, daemon, maintenance, "
                         "change_tracking, key_vaults, policies, machines; did you mean \"socket\"?\n"
-                        "3 problems; mend it and run \"cairn config check\"",
+                        "3 problems; correct it and run \"cairn config check\"",
                         f));
 }
 

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <utility>
 
+#include "config/base/json.h"
 #include "config/base/text.h"
 #include "crypto/secret_command.h"
 #include "crypto/vault/command/vault_answers.h"
@@ -158,7 +159,7 @@ class CommandVault final : public KeyVault {
     if (!is_vault_name(secret))
       return fail(ErrorCode::used_wrongly, "set secret", name_ + "/" + secret, "that cannot be a secret's name",
                   "use letters, digits and . _ - only");
-    const SecretBytes document = SecretBytes::copy_of(as_bytes(to_json(bek).dump()));
+    const SecretBytes document = SecretBytes::copy_of(as_bytes(json_text(to_json(bek))));
     const SecretCommand command = command_for("set_secret", commands_.set_secret, {secret, {}}, &document);
     CAIRN_TRY(const CommandOutput output, run_secret_command(command));
     CAIRN_TRY(const std::optional<std::string> version, read_new_version(command, output));

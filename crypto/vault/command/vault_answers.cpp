@@ -10,6 +10,7 @@
 #include <set>
 #include <utility>
 
+#include "config/base/json.h"
 #include "config/base/text.h"
 
 namespace cairn {
@@ -151,10 +152,11 @@ Result<json> parse_output(const SecretCommand& command, const CommandOutput& out
   const std::string_view text = as_text(output.bytes.reveal());
   if (text.find_first_not_of(" \t\r\n") == std::string_view::npos)
     return command_failed(command, "it printed nothing", output.complaints);
-  json document = json::parse(text, nullptr, false);
-  if (document.is_discarded()) return command_failed(command, "what it printed is not JSON", output.complaints);
-  if (!document.is_object()) return command_failed(command, "what it printed is JSON and no object", output.complaints);
-  return document;
+  auto document = parse_json(text);
+  if (!document) return command_failed(command, "what it printed is not JSON", output.complaints);
+  if (!document->is_object())
+    return command_failed(command, "what it printed is JSON and no object", output.complaints);
+  return *std::move(document);
 }
 
 }  // namespace
@@ -199,7 +201,7 @@ Result<std::optional<std::string>> read_new_version(const SecretCommand& command
 }
 
 std::string bek_version(const WrappedBek& bek) {
-  const std::string text = to_json(bek).dump();
+  const std::string text = json_text(to_json(bek));
   std::array<std::uint8_t, crypto_generichash_BYTES> hash{};
   crypto_generichash(hash.data(), hash.size(), as_bytes(text).data(), text.size(), nullptr, 0);
   return to_hex(ByteView(hash).first(8));

@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "config/base/json_number.h"
+#include "config/base/json.h"
 #include "config/base/text.h"
 #include "crypto/vault/local/audit_log.h"
 
@@ -78,7 +78,7 @@ std::string write_audit_line(const AuditEntry& entry, ByteView before, const Sec
                                            {"outcome", cut(entry.outcome, kMaxNameText)},
                                            {"detail", cut(entry.detail, kMaxDetailText)},
                                            {"pid", entry.pid}};
-  std::string line = document.dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace);
+  std::string line = json_text(document, JsonForm::compact_ascii);
   line.pop_back();
   mac = mac_of(before, line, key);
   line.append(kBeforeMac).append(to_hex(mac)).append(kAfterMac).append("\n");
@@ -89,9 +89,9 @@ Result<AuditEntry> parse_audit_line(std::string_view line, const std::string& ob
   const auto damaged = [&] {
     return fail(ErrorCode::audit_damaged, "read audit log", object, "an entry does not have the form it must have");
   };
-  try {
-    const json document = json::parse(line, nullptr, false);
-    if (!document.is_object()) return damaged();
+  const json document = parse_json(line).value_or(nullptr);
+  if (!document.is_object()) return damaged();
+  const auto read = [&]() -> Result<AuditEntry> {
     AuditEntry entry;
     entry.number = whole_number<std::uint64_t>(document.at("number"));
     const auto time = parse_iso_time(document.at("time").get<std::string>());
@@ -104,9 +104,8 @@ Result<AuditEntry> parse_audit_line(std::string_view line, const std::string& ob
     entry.detail = document.at("detail").get<std::string>();
     entry.pid = whole_number<long>(document.at("pid"));
     return entry;
-  } catch (const json::exception&) {
-    return damaged();
-  }
+  };
+  return read_document(read, [&](const std::string&) { return damaged(); });
 }
 
 AuditReader::AuditReader(const SecretBytes& key, AuditMark mark, std::string object, AuditState from)

@@ -4,7 +4,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
-#include "config/base/json_number.h"
+#include "config/base/json.h"
 #include "config/base/text.h"
 #include "crypto/base64.h"
 
@@ -14,10 +14,6 @@ namespace {
 using nlohmann::json;
 constexpr std::size_t kMaxSealedKek = std::size_t{16} * 1024;  // RSA-4096: about 2.5 KiB
 
-// What is wrong with a document; caught where it is read.
-struct BadDocument {
-  std::string because;
-};
 void require(bool holds, const std::string& because) {
   if (!holds) throw BadDocument{because};
 }
@@ -173,7 +169,7 @@ Result<VaultContents> vault_contents_from_json(const json& document, const std::
   const auto damaged = [&](std::string because) {
     return fail(ErrorCode::vault_damaged, "read key vault", object, std::move(because));
   };
-  try {
+  const auto read = [&]() -> Result<VaultContents> {
     require_members(document, 5, "it");
     VaultContents contents;
     contents.created = time_in(document.at("created"), "the vault");
@@ -188,11 +184,8 @@ Result<VaultContents> vault_contents_from_json(const json& document, const std::
     require(mac && mac->size() == contents.audit.mac.size(), "the MAC of the last audit entry is not 32 bytes");
     contents.audit.mac = *mac;
     return contents;
-  } catch (const json::exception&) {
-    return damaged("it does not have the form it must have");
-  } catch (const BadDocument& problem) {
-    return damaged(problem.because);
-  }
+  };
+  return read_document(read, damaged);
 }
 
 }  // namespace cairn

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "config/base/json.h"
 #include "crypto/vault/sealed_bytes.h"
 
 namespace cairn {
@@ -89,7 +90,7 @@ Result<VaultHeader> read_vault_header(ByteView file, const std::string& object) 
   CAIRN_TRY(const Parts parts, split(file, object));
   VaultHeader header;
   std::ranges::copy(file.subspan(24, header.id.size()), header.id.begin());
-  const json slots = json::parse(as_text(parts.slots), nullptr, false);
+  const json slots = parse_json(as_text(parts.slots)).value_or(nullptr);
   if (!slots.is_array() || slots.empty() || slots.size() > kMaxSlots)
     return damaged(object, "its key slots are no list, or there are none or too many");
   for (const json& slot : slots) {
@@ -104,16 +105,16 @@ Result<VaultContents> open_vault_file(ByteView file, const VaultKeys& keys, cons
   CAIRN_TRY(const Parts parts, split(file, object));
   Buffer plain(parts.sealed.size() - kSealedBytesOverhead);
   if (!open_bytes(keys.document, parts.sealed, parts.clear, plain))
-    return damaged(object, "its seal does not hold: it was altered by somebody who mended the checksum");
-  return vault_contents_from_json(json::parse(as_text(plain), nullptr, false), object);
+    return damaged(object, "its seal does not hold: it was altered by somebody who made the checksum fit");
+  return vault_contents_from_json(parse_json(as_text(plain)).value_or(nullptr), object);
 }
 
 Result<Buffer> seal_vault_file(const VaultHeader& header, const VaultContents& contents, const VaultKeys& keys,
                                const std::string& object) {
   json slots = json::array();
   for (const KeySlot& slot : header.slots) slots.push_back(to_json(slot));
-  const std::string slots_text = slots.dump(-1, ' ', true, json::error_handler_t::replace);
-  const std::string document = to_json(contents).dump(-1, ' ', true, json::error_handler_t::replace);
+  const std::string slots_text = json_text(slots, JsonForm::compact_ascii);
+  const std::string document = json_text(to_json(contents), JsonForm::compact_ascii);
   CAIRN_ASSERT(slots_text.size() <= kMaxSlotsBytes);
   Buffer file;
   append(file, as_bytes(kMagic));

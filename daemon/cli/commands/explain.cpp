@@ -49,7 +49,8 @@ Result<ExitCode> run(Context& context, const ExplainCommand& command) {
     return fail(ErrorCode::unknown_error_name, "explain", name, "there is no error of that name",
                 nearest ? "did you mean \"" + *nearest + "\"?" : "\"cairn explain\" lists all errors");
   }
-  const nlohmann::json document = document_of(*entry);
+  nlohmann::json document = document_of(*entry);
+  if (entry->name != name) document["formerly"] = name;
   CAIRN_CHECK(context.output().answer(document, render_explanation(document)));
   return ExitCode::done;
 }
@@ -57,7 +58,9 @@ Result<ExitCode> run(Context& context, const ExplainCommand& command) {
 }  // namespace
 
 std::string render_explanation(const nlohmann::json& document) {
+  const std::string former = text_of(document, "formerly");
   return text_of(document, "name") + ": " + text_of(document, "title") + "\n\n" +
+         (former.empty() ? std::string() : "Earlier versions called it " + former + ".\n\n") +
          wrapped(text_of(document, "detail"), 80) + "\nWhat to do:\n" + wrapped(text_of(document, "resolution"), 80);
 }
 

@@ -14,6 +14,8 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "config/base/exception_door.h"
+#include "config/base/json.h"
 #include "config/base/log.h"
 #include "config/base/unique_fd.h"
 #include "daemon/cli/grammar/command_spec.h"
@@ -100,7 +102,7 @@ ExitCode mount_in_child(Context& context, const std::filesystem::path& path, boo
     report.reset();
   };
   const auto give_up = [&](const Error& error) {
-    tell(to_json(error).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    tell(json_text(to_json(error)));
     return to_exit_code(error);
   };
   ::signal(SIGPIPE, SIG_IGN);  // a journal that restarts must not take the mount with it
@@ -129,13 +131,12 @@ Result<ExitCode> mount_in_background(Context& context, const std::filesystem::pa
   if (child < 0) return fail_errno(errno, "mount recovery points at", path.string());
   if (child == 0) {
     from_child.reset();
-    ExitCode code = ExitCode::failed;
-    try {
-      code = mount_in_child(context, path, allow_other, std::move(to_parent));
-    } catch (const std::exception& error) {
-      log_event(LogLevel::error, "mount-failed", path.string(), {{"why", error.what()}});
-    }
-    ::_exit(static_cast<int>(code));  // what the parent's buffers hold is the parent's to write
+    const auto code = without_exceptions("mount recovery points at", path.string(), [&]() -> Result<ExitCode> {
+      return mount_in_child(context, path, allow_other, std::move(to_parent));
+    });
+    if (!code) log_error("mount-failed", path.string(), code.error());
+    ::_exit(
+        static_cast<int>(code.value_or(ExitCode::failed)));  // what the parent's buffers hold is the parent's to write
   }
   to_parent.reset();
   std::string said;
@@ -152,7 +153,7 @@ Result<ExitCode> mount_in_background(Context& context, const std::filesystem::pa
     return ExitCode::done;
   }
   ::waitpid(child, nullptr, 0);
-  const nlohmann::json error = nlohmann::json::parse(said, nullptr, false);
+  const nlohmann::json error = parse_json(said).value_or(nullptr);
   if (!error.is_object())
     return fail(ErrorCode::mount_failed, "mount recovery points at", path.string(),
                 "the process that mounts ended early", "try with --foreground to see more");

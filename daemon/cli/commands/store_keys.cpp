@@ -7,6 +7,7 @@
 #include <exception>
 #include <filesystem>
 
+#include "config/base/exception_door.h"
 #include "crypto/key_slots.h"
 #include "crypto/unlock_key.h"
 #include "daemon/cli/commands/render.h"
@@ -137,11 +138,8 @@ Result<ExitCode> run(Context& context, const KeysAddCommand& command) {
   undo.keep();  // from here on the file opens the store, whatever else fails
   if (print_recovery) {
     undo.add([&store, label = slot.label] {  // a slot whose key nobody has seen
-      try {
-        (void)store->keys().remove_slot(label);
-      } catch (const std::exception&) {
-        return;  // it is seen in "keys list"
-      }
+      // Where that fails too, it is seen in "keys list".
+      (void)without_exceptions("remove key slot", label, [&] { return store->keys().remove_slot(label); });
     });
   }
   CAIRN_TRY(const std::vector<KeySlotFactsRow> slots, store->keys().slots());

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "config/base/json.h"
 #include "crypto/unlock_key.h"
 #include "daemon/cli/commands/render.h"
 #include "daemon/cli/grammar/command_spec.h"
@@ -143,7 +144,7 @@ Result<ExitCode> extract(Context& context, Store& store, const StoreRecoverComma
       text += "FAILED  " + name.text() + ": " + restored.error().message() + "\n";
     }
     // Of a point that fails for one disk there may be others.
-    const json result = restored ? *restored : json::parse(job.kept_result(), nullptr, false);
+    const json result = restored ? *restored : parse_json(job.kept_result()).value_or(nullptr);
     for (const auto& file : member(result, "files"))
       text += fmt::format("{}  {}\n", text_of(file, "path"), size_of(file, "size")) + render_zeros(file);
     for (const std::string& warning : job.view().warnings) {

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "config/base/json.h"
 #include "daemon/cli/text/table.h"
 #include "daemon/queue/job_record.h"
 
@@ -12,8 +13,7 @@ namespace cairn::cli {
 
 Result<void> Output::answer(const nlohmann::json& document, const std::string& text) {
   // Names and messages may hold bytes that are not UTF-8; JSON may not.
-  const std::string shown =
-      format_ == Format::json ? document.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n" : text;
+  const std::string shown = format_ == Format::json ? json_text(document, JsonForm::pretty) : text;
   errno = 0;
   if (std::fwrite(shown.data(), 1, shown.size(), stdout) != shown.size() || std::fflush(stdout) != 0)
     return fail_errno(errno, "write to", "standard output");

@@ -5,6 +5,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "config/base/json.h"
 #include "fs/store/index/record_bits.h"
 #include "fs/store/map/map_walk.h"
 #include "fs/store/point/sealed_document.h"
@@ -119,12 +120,12 @@ Result<json> kept_space(Store& store) {
     }
   }
   if (!*text) return json();
-  json document = json::parse(as_text(**text), nullptr, false);
+  json document = parse_json(as_text(**text)).value_or(nullptr);
   return document.is_object() ? document : json();
 }
 
 Result<void> keep_space(Store& store, const SpaceReport& report) {
-  return put_document(*store.state().backend, kSpaceObject, to_json(report).dump(), store.state().seal());
+  return put_document(*store.state().backend, kSpaceObject, json_text(to_json(report)), store.state().seal());
 }
 
 Result<std::set<PointName>> due_points(Store& store, UtcTime now) {

@@ -6,7 +6,7 @@
 #include <mutex>
 #include <unordered_map>
 
-#include "config/base/damage_error.h"
+#include "config/base/error.h"
 #include "fs/store/map/disk_map.h"
 
 namespace cairn {

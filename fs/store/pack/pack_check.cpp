@@ -6,7 +6,7 @@
 #include <mutex>
 #include <thread>
 
-#include "config/base/damage_error.h"
+#include "config/base/error.h"
 #include "config/base/exception_door.h"
 #include "config/base/units.h"
 

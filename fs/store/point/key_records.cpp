@@ -3,7 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "config/base/json_number.h"
+#include "config/base/json.h"
 #include "crypto/base64.h"
 
 namespace cairn {

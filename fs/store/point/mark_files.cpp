@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "config/base/json_number.h"
+#include "config/base/json.h"
 
 namespace cairn {
 namespace {
@@ -21,14 +21,9 @@ constexpr std::string_view kNewest = "newest/";
 constexpr std::string_view kClockFormat = "cairn-clock";
 constexpr const char* kClockObject = "clock";
 
-// Thrown inside MarkFiles::read only, where nlohmann's own exceptions are caught too.
-struct BadMark {
-  std::string because;
-};
-
 UtcTime time_from(const json& value) {
   const auto time = parse_iso_time(value.get<std::string>());
-  if (!time) throw BadMark{"a time in it is not one"};
+  if (!time) throw BadDocument{"a time in it is not one"};
   return *time;
 }
 
@@ -41,7 +36,7 @@ std::optional<UtcTime> time_or_none(const json& value) {
 
 PointName point_from(const json& document) {
   auto name = PointName::parse(document.at("point").get<std::string>());
-  if (!name) throw BadMark{"it does not name a recovery point"};
+  if (!name) throw BadDocument{"it does not name a recovery point"};
   return *std::move(name);
 }
 
@@ -98,7 +93,8 @@ ClockRecord clock_from(const json& document) {
   record.last.since_boot = std::chrono::seconds(whole_number<std::int64_t>(document.at("since_boot_s")));
   record.doubtful = std::chrono::seconds(whole_number<std::int64_t>(document.at("doubtful_s")));
   record.accepted_points = time_or_none(document.at("accepted_points"));
-  if (record.doubtful.count() < 0 || record.last.since_boot.count() < 0) throw BadMark{"a duration in it is negative"};
+  if (record.doubtful.count() < 0 || record.last.since_boot.count() < 0)
+    throw BadDocument{"a duration in it is negative"};
   return record;
 }
 
@@ -135,14 +131,14 @@ Result<std::vector<std::string>> MarkFiles::machines_with_newest() const {
 }
 
 Result<void> MarkFiles::put(const std::string& object, const json& document) const {
-  return put_document(backend_, object, document.dump(-1, ' ', false, json::error_handler_t::replace), seal_);
+  return put_document(backend_, object, json_text(document), seal_);
 }
 
 Result<json> MarkFiles::get(const std::string& object, std::string_view format) const {
   const std::string path = backend_.location() + "/" + object;
   CAIRN_TRY(const auto text, get_document(backend_, object, kMaxMarkBytes, seal_));
   if (!text) return json(nullptr);
-  json document = json::parse(as_text(*text), nullptr, false);
+  json document = parse_json(as_text(*text)).value_or(nullptr);
   if (!document.is_object() || !document.contains("format") || document["format"] != format)
     return fail(ErrorCode::store_damaged, "read", path, "it is not what its name says");
   if (document.at("version") != kMarkVersion)
@@ -156,15 +152,12 @@ auto MarkFiles::read(const std::string& object, std::string_view format, Read as
   const auto damaged = [&](std::string because) {
     return fail(ErrorCode::store_damaged, "read", backend_.location() + "/" + object, std::move(because));
   };
-  try {
+  const auto read = [&]() -> Result<std::optional<decltype(as(std::declval<const json&>()))>> {
     CAIRN_TRY(const json document, get(object, format));
     if (document.is_null()) return std::nullopt;
     return std::optional(as(document));
-  } catch (const json::exception& problem) {
-    return damaged(problem.what());
-  } catch (const BadMark& problem) {
-    return damaged(problem.because);
-  }
+  };
+  return read_document(read, damaged);
 }
 
 Result<std::optional<DeletionFile>> MarkFiles::deletion(const PointName& name) const {

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "config/base/json.h"
 #include "fs/store/point/sealed_document.h"
 
 namespace cairn {
@@ -13,8 +14,7 @@ std::string point_object(const PointName& name) {
 
 Buffer seal_point(const RecoveryPoint& point, const KeyRing& keys, SealAlgorithm algorithm, const StoreId& store) {
   // Labels on a disk may hold any bytes; the document is UTF-8.
-  const std::string document =
-      to_json(point, KeyMaterial::with).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  const std::string document = json_text(to_json(point, KeyMaterial::with));
   return seal_document(kPointMagic, point_object(point.name), as_bytes(document), {keys, algorithm, store});
 }
 
@@ -25,9 +25,9 @@ Result<RecoveryPoint> open_point(ByteView bytes, const PointName& name, const Ke
   const auto damaged = [&](const char* because) {
     return fail(ErrorCode::point_damaged, "read recovery point", path, because);
   };
-  const auto parsed = nlohmann::json::parse(as_text(document), nullptr, false);
-  if (parsed.is_discarded()) return damaged("its document is not JSON");
-  CAIRN_TRY(RecoveryPoint point, point_from_json(parsed, path));
+  const auto parsed = parse_json(as_text(document));
+  if (!parsed) return damaged("its document is not JSON");
+  CAIRN_TRY(RecoveryPoint point, point_from_json(*parsed, path));
   if (point.name != name) return damaged("it is that of another point");
   return point;
 }

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "config/base/json_number.h"
+#include "config/base/json.h"
 #include "crypto/base64.h"
 
 namespace cairn {
@@ -42,11 +42,6 @@ json volume_json(const VolumeFacts& volume) {
           {"header", header},
           {"damage", volume.damage}};
 }
-
-// Thrown inside point_from_json only, where nlohmann's own exceptions are caught too.
-struct BadDocument {
-  std::string because;
-};
 
 MapRecord map_from(const json& document) {
   MapRecord map;
@@ -199,7 +194,7 @@ Result<RecoveryPoint> point_from_json(const json& document, const std::string& o
   const auto damaged = [&](std::string because) {
     return fail(ErrorCode::point_damaged, "read recovery point", object, std::move(because));
   };
-  try {
+  const auto read = [&]() -> Result<RecoveryPoint> {
     if (document.at("format").get<std::string>() != "cairn-recovery-point")
       return damaged("it is not a recovery point");
     if (const int version = whole_number<int>(document.at("version")); version != kPointVersion)
@@ -233,11 +228,8 @@ Result<RecoveryPoint> point_from_json(const json& document, const std::string& o
       point.definition = std::string(as_text(*bytes));
     }
     return point;
-  } catch (const json::exception& problem) {
-    return damaged(problem.what());
-  } catch (const BadDocument& problem) {
-    return damaged(problem.because);
-  }
+  };
+  return read_document(read, damaged);
 }
 
 }  // namespace cairn

@@ -22,7 +22,7 @@ std::unexpected<Error> jumped(UtcTime from, UtcTime to, seconds expected) {
     because += ", " + format_duration(-off) + " less than has passed";
   else
     because += ", " + format_duration(off) + " further than is known to have passed";
-  return fail(ErrorCode::clock_jumped, "trust", "the clock", std::move(because));
+  return fail(ErrorCode::clock_jumped, "use", "the clock", std::move(because));
 }
 
 }  // namespace
@@ -63,7 +63,7 @@ Result<ClockVerdict> judge_clock(const std::optional<ClockRecord>& record, const
   // Within one boot the record is the better witness.
   if (!same_boot && newest_point && *newest_point > reading.now + kClockTolerance &&
       (!verdict.record.accepted_points || *newest_point > *verdict.record.accepted_points) && !accept)
-    return fail(ErrorCode::clock_jumped, "trust", "the clock",
+    return fail(ErrorCode::clock_jumped, "use", "the clock",
                 "it says " + iso_time(reading.now) + ", and there is a recovery point of " + iso_time(*newest_point));
   if (accept) verdict.record.accepted_points = newest_point;
   return verdict;

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "config/base/json_number.h"
+#include "config/base/json.h"
 #include "fs/store/point/sealed_document.h"
 #include "fs/store/store.h"
 #include "fs/store/store_state.h"
@@ -60,20 +60,16 @@ std::vector<PointGap> gaps_from(const json& list) {
   return gaps;
 }
 
-// Thrown in damage_from only.
-struct BadDamage {
-  const char* because;
-};
-
 template <class Value>
 Value or_bad(std::optional<Value> value, const char* because) {
-  if (!value) throw BadDamage{because};
+  if (!value) throw BadDocument{because};
   return *std::move(value);
 }
 
 Damage damage_from(const json& document) {
   Damage damage;
-  if (document.at("format") != kFormat || document.at("version") != kVersion) throw BadDamage{"it is of another kind"};
+  if (document.at("format") != kFormat || document.at("version") != kVersion)
+    throw BadDocument{"it is of another kind"};
   damage.found = or_bad(parse_iso_time(document.at("found").get<std::string>()), "a time is none");
   for (const json& pack : document.at("packs"))
     damage.packs.push_back({pack.at("name").get<std::string>(),
@@ -174,13 +170,9 @@ Result<Damage> load_damage(Store& store) {
     return fail(ErrorCode::store_damaged, "read known damage", path, std::move(because),
                 "\"cairn verify\" writes it anew");
   };
-  try {
-    return damage_from(json::parse(as_text(*text)));
-  } catch (const json::exception& problem) {
-    return damaged(problem.what());
-  } catch (const BadDamage& problem) {
-    return damaged(problem.because);
-  }
+  const auto document = parse_json(as_text(*text));
+  if (!document) return damaged("it " + document.error().text());
+  return read_document([&]() -> Result<Damage> { return damage_from(*document); }, damaged);
 }
 
 Result<void> save_damage(Store& store, const Damage& damage) {
@@ -190,7 +182,7 @@ Result<void> save_damage(Store& store, const Damage& damage) {
     if (!removed && removed.error().code != ErrorCode::object_missing) return removed;
     return {};
   }
-  const std::string text = document_of(damage).dump(-1, ' ', false, json::error_handler_t::replace);
+  const std::string text = json_text(document_of(damage));
   return put_document(*state.backend, kObject, text, state.seal());
 }
 

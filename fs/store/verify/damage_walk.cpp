@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "fs/store/verify/damage_walk.h"
-#include "config/base/damage_error.h"
+#include "config/base/error.h"
 
 #include <algorithm>
 

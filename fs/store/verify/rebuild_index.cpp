@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <set>
 
-#include "config/base/damage_error.h"
+#include "config/base/error.h"
 #include "config/base/log.h"
 #include "fs/file/folder.h"
 #include "fs/store/store.h"

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 
-#include "config/base/damage_error.h"
+#include "config/base/error.h"
 #include "config/base/log.h"
 #include "fs/io/open_backend.h"
 #include "fs/store/document_pair.h"

@@ -8,7 +8,7 @@
 #include <set>
 #include <unordered_set>
 
-#include "config/base/damage_error.h"
+#include "config/base/error.h"
 #include "config/base/log.h"
 #include "fs/store/document_pair.h"
 #include "fs/store/point/point_file.h"

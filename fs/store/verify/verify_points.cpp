@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <map>
 
-#include "config/base/damage_error.h"
+#include "config/base/error.h"
 #include "fs/store/point/mark_files.h"
 #include "fs/store/point/point_file.h"
 #include "fs/store/store.h"

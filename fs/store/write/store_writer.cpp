@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "config/base/damage_error.h"
+#include "config/base/error.h"
 #include "config/base/log.h"
 #include "fs/store/point/mark_files.h"
 #include "fs/store/point/point_file.h"

@@ -98,10 +98,11 @@ TEST_F(ControlApiTest, EveryRequestReachesTheService) {
   EXPECT_EQ(ask("POST", "/v1/restores", R"({"point":"web@latest","to":"/out"})").status, 202);
   EXPECT_EQ(ask("POST", "/v1/restores", R"({"point":"w@l","to":"/o","disk":"root","force":true})").status, 202);
   EXPECT_EQ(ask("POST", "/v1/restores", R"({"point":"w@l","to":"/o","salvage":true})").status, 202);
-  EXPECT_THAT(service_.asked(), testing::ElementsAre("status", "points -", "points web 01", "point web@latest",
-                                                     "jobs 50", "jobs 7", "job j1", "cancel j1", "backup a b",
-                                                     "backup all", "backup a full-read", "restore web@latest /out -",
-                                                     "restore w@l /o root force", "restore w@l /o - salvage"));
+  EXPECT_THAT(service_.asked(),
+              testing::ElementsAre("status", "points -", "points web 01", "point web@latest", "jobs 50", "jobs 7",
+                                   "job j1", "cancel j1", "backup machines=a,b", "backup all",
+                                   "backup machines=a full_read", "restore point=web@latest to=/out",
+                                   "restore point=w@l to=/o disk=root force", "restore point=w@l to=/o salvage"));
 }
 
 TEST_F(ControlApiTest, RefusesBodiesThatAreNotWhatIsAsked) {
@@ -270,10 +271,11 @@ TEST_F(ControlApiTest, RemoteServiceAsksForWhatComesAndGoes) {
   EXPECT_EQ(value_of(remote->undelete_point("web@1"))["name"], "web@1");
   EXPECT_EQ(value_of(remote->protect_point({"web@1", true, {}}))["name"], "web@1");
   EXPECT_EQ(value_of(remote->protect_point({"web@2", false, parse_iso_time("2027-01-31T00:00:00Z")}))["name"], "web@2");
-  EXPECT_THAT(service_.asked(), testing::IsSupersetOf({"deleted points -", "deleted points we/b",
-                                                       "prune web dry-run accept-clock accept-damage 1024", "prune - 0",
-                                                       "delete web@la/test", "undelete web@1", "protect web@1 off",
-                                                       "protect web@2 until 2027-01-31T00:00:00Z"}));
+  EXPECT_THAT(service_.asked(),
+              testing::IsSupersetOf({"deleted points -", "deleted points we/b",
+                                     "prune machine=web dry_run accept_clock accept_damage rate=1024", "prune",
+                                     "delete web@la/test", "undelete web@1", "protect web@1 off",
+                                     "protect web@2 until=2027-01-31T00:00:00Z"}));
 }
 
 TEST_F(ControlApiTest, RefusesWrongRequestsAboutPoints) {
@@ -295,8 +297,8 @@ TEST_F(ControlApiTest, RemoteServiceAsksForVerifying) {
   const auto remote = value_of(connect_to_daemon(socket_));
   (void)value_of(remote->start_verify({}));
   (void)value_of(remote->start_verify({12.5, true, "/mnt/copy", true, 1000}));
-  EXPECT_EQ(service_.asked(),
-            (std::vector<std::string>{"verify 0", "verify 12 repair /mnt/copy accept-gaps rate 1000"}));
+  EXPECT_EQ(service_.asked(), (std::vector<std::string>{
+                                  "verify", "verify data_percent=12.5 repair from=/mnt/copy accept_gaps rate=1000"}));
 }
 
 TEST_F(ControlApiTest, RefusesWrongRequestsToVerify) {
@@ -322,10 +324,11 @@ TEST_F(ControlApiTest, RemoteServiceGivesTheSameResults) {
   EXPECT_EQ(value_of(remote->start_restore({"web@latest", "/out", "root", true, false, true}))["id"], "r1");
   EXPECT_EQ(value_of(remote->cancel_job("j1"))["id"], "j1");
   EXPECT_EQ(value_of(remote->wait_job("j1", 0, milliseconds(60'000)))["revision"], 1);
-  EXPECT_THAT(service_.asked(),
-              testing::IsSupersetOf({"points we/b ?&", "point web@la?t/e st#%", "jobs 3", "backup a b", "backup all",
-                                     "backup c full-read", "restore web@latest /out root force",
-                                     "restore web@latest /out root force salvage", "cancel j1"}));
+  EXPECT_THAT(
+      service_.asked(),
+      testing::IsSupersetOf({"points we/b ?&", "point web@la?t/e st#%", "jobs 3", "backup machines=a,b", "backup all",
+                             "backup machines=c full_read", "restore point=web@latest to=/out disk=root force",
+                             "restore point=web@latest to=/out disk=root force salvage", "cancel j1"}));
 }
 
 TEST_F(ControlApiTest, RemoteServiceGivesTheSameErrors) {

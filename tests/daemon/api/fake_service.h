@@ -28,34 +28,21 @@ class FakeService final : public Service {
   Result<json> jobs(std::size_t limit) override { return told("jobs " + std::to_string(limit), json::array()); }
   Result<json> job(const std::string& id) override { return told("job " + id, {{"id", id}, {"revision", 1}}); }
   Result<json> start_backup(const BackupRequest& request) override {
-    std::string text = request.all ? "backup all" : "backup";
-    for (const std::string& machine : request.machines) text += " " + machine;
-    if (request.full_read) text += " full-read";
-    return told(text, {{"jobs", json::array()}});
+    return told("backup" + words_of(request), {{"jobs", json::array()}});
   }
   Result<json> start_restore(const RestoreRequest& request) override {
-    return told("restore " + request.point + " " + request.to + " " + request.disk.value_or("-") +
-                    (request.force ? " force" : "") + (request.salvage ? " salvage" : ""),
-                {{"id", "r1"}});
+    return told("restore" + words_of(request), {{"id", "r1"}});
   }
   Result<json> start_prune(const PruneRequest& request) override {
-    return told("prune " + request.machine.value_or("-") + (request.dry_run ? " dry-run" : "") +
-                    (request.accept_clock ? " accept-clock" : "") + (request.accept_damage ? " accept-damage" : "") +
-                    " " + std::to_string(request.rate),
-                {{"id", "p1"}});
+    return told("prune" + words_of(request), {{"id", "p1"}});
   }
   Result<json> delete_point(const std::string& name) override { return told("delete " + name, {{"name", name}}); }
   Result<json> undelete_point(const std::string& name) override { return told("undelete " + name, {{"name", name}}); }
   Result<json> protect_point(const ProtectRequest& request) override {
-    return told("protect " + request.point + (request.off ? " off" : "") +
-                    (request.until ? " until " + iso_time(*request.until) : ""),
-                {{"name", request.point}});
+    return told("protect " + request.point + words_of(request), {{"name", request.point}});
   }
   Result<json> start_verify(const VerifyRequest& request) override {
-    return told("verify " + std::to_string(static_cast<int>(request.data_percent)) +
-                    (request.repair ? " repair " + request.from : "") + (request.accept_gaps ? " accept-gaps" : "") +
-                    (request.rate != 0 ? " rate " + std::to_string(request.rate) : ""),
-                {{"id", "v1"}});
+    return told("verify" + words_of(request), {{"id", "v1"}});
   }
   Result<json> wait_job(const std::string& id, std::uint64_t seen, std::chrono::milliseconds at_most) override {
     std::unique_lock lock(mutex_);
@@ -87,6 +74,32 @@ class FakeService final : public Service {
   void throw_next() { throws_ = true; }
 
  private:
+  static std::string word(std::uint64_t value) { return std::to_string(value); }
+  static std::string word(double value) { return json(value).dump(); }
+  static std::string word(const std::string& value) { return value; }
+  static std::string word(UtcTime value) { return iso_time(value); }
+  static std::string word(const std::vector<std::string>& value) {
+    std::string all;
+    for (const std::string& name : value) all += (all.empty() ? "" : ",") + name;
+    return all;
+  }
+  template <class Type>
+  static std::string word(const std::optional<Type>& value) {
+    return value ? word(*value) : "nothing";
+  }
+  // " force disk=root": the members that are not as the struct has them anyway, in its order.
+  template <class Request>
+  static std::string words_of(const Request& request) {
+    std::string text;
+    for_each_member<Request>([&](const auto& member) {
+      const auto& value = request.*member.place;
+      if (value == Request().*member.place) return;
+      text.append(" ").append(member.name);
+      if constexpr (!std::is_same_v<decltype(value), const bool&>) text.append("=").append(word(value));
+    });
+    return text;
+  }
+
   Result<json> told(std::string what, json answer) {
     const std::lock_guard lock(mutex_);
     asked_.push_back(std::move(what));

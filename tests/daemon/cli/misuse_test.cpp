@@ -70,6 +70,10 @@ TEST_F(Explain, HasWordsForEveryError) {
     EXPECT_THAT(ended.out, HasSubstr(std::string(entry.title)));
     EXPECT_THAT(ended.out, HasSubstr("What to do:\n"));
   }
+  const Ended former = execute({program_, "explain", "machine-busy"});
+  EXPECT_THAT(former.out, testing::StartsWith("job-conflict: "));
+  EXPECT_THAT(former.out, HasSubstr("Earlier versions called it machine-busy.\n"));
+  EXPECT_EQ(json_of(execute({program_, "--json", "explain", "point-exists"}))["formerly"], "point-exists");
   const json one = json_of(execute({program_, "--json", "explain", "[wrong-key]"}));
   EXPECT_EQ(one["name"], "wrong-key");
   EXPECT_FALSE(one["detail"].get<std::string>().empty());

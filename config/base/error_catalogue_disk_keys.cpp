@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The error catalogue: the keys of encrypted disks. Columns: CatalogueEntry in error.h.
+#include <cerrno>
+
+#include "config/base/error_catalogue.h"
+
+namespace cairn {
+namespace {
+
+using enum ErrorCode;
+
+constexpr CatalogueEntry kEntries[] = {
+    {bek_invalid, "bek-invalid", "that is not a BEK of this kind",
+     "A BitLocker .BEK file is truncated or damaged, a recovery password is mistyped (every group of six digits is "
+     "checked), or a key file is empty or larger than 64 KiB.",
+     "Check that it is the right file, copied whole; type recovery passwords as eight groups of six digits.",
+     "check that it is the right file", EINVAL},
+    {bek_without_kek, "bek-without-kek", "a BEK is named without the KEK that wraps it",
+     "The settings name a bek for the disk and no kek. A BEK is only ever kept wrapped by a KEK.",
+     "Name the KEK too (kek: VAULT/NAME); `cairn key create VAULT/NAME` makes one.", "name its kek in the settings too",
+     EINVAL},
+    {bek_other_kek, "bek-not-wrapped-by-kek", "the BEK is wrapped by another KEK than the one named",
+     "The secret in the vault says which key wraps it, and that is not the kek of the settings.",
+     "Correct kek in the settings, or wrap the BEK with it: `cairn key import MACHINE/DISK --from FILE`.",
+     "correct kek in the settings, or import the BEK again", EINVAL},
+    {bek_does_not_open, "bek-does-not-open", "the BEK does not open the disk",
+     "The BEK in the vault was tried on the disk's header and opens none of its key slots: the passphrase or key was "
+     "changed, or it belongs to another disk.",
+     "Import the key that opens the disk today: `cairn key import MACHINE/DISK --from FILE`.",
+     "\"cairn key import MACHINE/DISK --from FILE\" with the key that opens it today", EACCES},
+    {keys_missing, "keys-missing", "the disk is encrypted and the settings name no keys for it",
+     "A recovery point of an encrypted disk without its keys is noise on the day it is needed. So the backup is "
+     "refused.",
+     "Name bek and kek for the disk in the settings and import its key: `cairn key create VAULT/NAME`, `cairn key "
+     "import MACHINE/DISK --from FILE`. To take points without keys all the same: on_missing_keys: warn in the policy.",
+     "name bek and kek for it, or set on_missing_keys: warn", EACCES},
+    {became_encrypted, "disk-became-encrypted", "the disk is encrypted now, and was not at the last recovery point",
+     "Somebody encrypted the disk since the last backup. Until its keys are given its backups are refused; earlier "
+     "recovery points stay as they are.",
+     "Name bek and kek for the disk in the settings and import its key: `cairn key import MACHINE/DISK --from FILE`. "
+     "To take points without keys all the same: on_missing_keys: warn in the policy. If nobody encrypted it, look for "
+     "ransomware in the guest before anything else.",
+     "name bek and kek for it; if nobody encrypted it, look for ransomware", EACCES},
+    {keys_not_needed, "keys-not-needed", "keys are named for a disk that is not encrypted",
+     "The settings name bek and kek for a disk on which no LUKS or BitLocker volume is seen.",
+     "Take bek and kek out of the settings, or find out why the disk is not encrypted any more.",
+     "take bek and kek out, or find out why it is not encrypted", EINVAL},
+    {volume_key_changed, "volume-key-changed", "the volume key of the disk has changed",
+     "The disk was encrypted anew since the last recovery point. All of its ciphertext is different and is stored "
+     "anew.",
+     "If you re-encrypted it, all is well. If not, find out who did.", "if nobody re-encrypted it, find out who did",
+     EIO},
+    {key_slots_changed, "key-slots-changed", "the key slots of the disk have changed",
+     "A key was added to the disk, removed or changed since the last recovery point.",
+     "If that was you, all is well: the point has the header as it is now.", "if that was not you, find out who it was",
+     EIO},
+    {no_escrowed_keys, "no-escrowed-keys", "the recovery point holds no keys",
+     "The point was taken without keys: its disks are not encrypted, or on_missing_keys: warn let it be taken.",
+     "Look for a point that is proved: `cairn points MACHINE`.", "\"cairn points\" shows which points are proved",
+     ENOENT},
+    {escrow_damaged, "escrow-damaged", "the keys in the recovery point are damaged",
+     "What the point holds of the keys is altered, or sealed for other owners than this store's.",
+     "Use another point of the machine: KEKs and BEKs are the same in all of them until they are rotated.",
+     "use another point of the machine", EIO},
+    {not_proved, "not-proved", "a recovery point could not be unlocked with its own keys",
+     "The keys in the point were tried on the headers in the point, and did not open them. The reason stands with each "
+     "disk.",
+     "Correct the reason that is named, take a new point (`cairn backup MACHINE`), and keep the earlier proved points.",
+     "see the reason of each disk", EACCES},
+    {no_such_header, "no-such-header", "the recovery point has no such header",
+     "Only encrypted volumes have a header to restore.", "`cairn points MACHINE@POINT` lists the headers.",
+     "see \"cairn points MACHINE@POINT\"", ENOENT, 404},
+    {header_differs, "header-of-another-volume", "the device holds another volume than the header",
+     "What is on the device is sound and has another UUID or another place than the header in the recovery point. "
+     "Writing the header would make it unreadable for ever.",
+     "Check the device's name. If it must be overwritten all the same: --force.", "check the device's name", EEXIST},
+};
+
+}  // namespace
+
+std::span<const CatalogueEntry> disk_keys_errors() {
+  return kEntries;
+}
+
+}  // namespace cairn
