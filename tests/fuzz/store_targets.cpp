@@ -87,8 +87,11 @@ void fuzz_sealed_document(ByteView input) {
 
 void fuzz_api_request(ByteView input) {
   const std::string_view text = as_text(input);
-  static_cast<void>(parse_backup_request(text).has_value());
-  static_cast<void>(parse_restore_request(text).has_value());
+  static_cast<void>(parse_request<BackupRequest>(text).has_value());
+  static_cast<void>(parse_request<RestoreRequest>(text).has_value());
+  static_cast<void>(parse_request<PruneRequest>(text).has_value());
+  static_cast<void>(parse_request<ProtectRequest>(text).has_value());
+  static_cast<void>(parse_request<VerifyRequest>(text).has_value());
   const auto number = parse_number("wait", text, kMaxWaitMs);
   if (number && *number > kMaxWaitMs) std::abort();
 }
