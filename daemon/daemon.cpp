@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The life of cairnd. Order up: settings, signals, state lock, engine (store, journal, queue), mount, control API,
-// scheduler. Down: scheduler, engine (jobs; clients are still told how theirs ended), mount, control API: nothing new
+// The life of cairnd. Order up: settings, signals, state lock, engine (store, journal, queue), service, mount, control
+// API, scheduler. Down: scheduler, engine (jobs; clients still learn how theirs ended), mount, control API: nothing new
 // begins once something has stopped.
 #include "daemon/daemon.h"
 
@@ -24,10 +24,10 @@
 #include "config/settings.h"
 #include "crypto/unlock_key.h"
 #include "daemon/api/control_api.h"
+#include "daemon/engine/engine.h"
 #include "daemon/process/service_manager.h"
 #include "daemon/process/state_lock.h"
 #include "daemon/queue/job_queue.h"
-#include "daemon/service/engine.h"
 #include "daemon/service/local_service.h"
 #include "daemon/upkeep/key_watch.h"
 #include "daemon/upkeep/mount_keeper.h"
@@ -120,24 +120,25 @@ class Daemon {
     options.role = EngineRole::daemon;
     options.stop_fd = end_signals_.get();
     CAIRN_TRY(engine_, Engine::open(std::move(settings), options));
+    service_.emplace(*engine_);
     mount_.emplace(engine_->store(), mount);
-    engine_->on_points_changed([this] { mount_->refresh(); });
+    service_->on_points_changed([this] { mount_->refresh(); });
     if (auto mounted = mount_->mount(); !mounted) log_error("mount-failed", mount.path.string(), mounted.error());
 
     scheduler_.emplace(engine_->clock(), *engine_->journal(),
                        Scheduler::Hooks{[this] { return engine_->settings(); },
                                         [this](const std::string& machine, JobTrigger trigger) -> Result<void> {
-                                          auto started = engine_->local_service().start_machine(machine, trigger);
+                                          auto started = service_->start_machine(machine, trigger);
                                           if (!started) return pass_on(std::move(started).error());
                                           return {};
                                         }});
     key_watch_.emplace([this] { return engine_->settings(); }, engine_->store(), engine_->clock());
     started_ = engine_->clock().now();
-    engine_->set_daemon_view({[this] { return daemon_status(); }, [this] { return mount_->status(); },
-                              [this](const std::string& machine) { return scheduler_->next_run(machine); },
-                              [this](const std::string& machine) { return key_watch_->status(machine); }});
+    service_->set_daemon_view({[this] { return daemon_status(); }, [this] { return mount_->status(); },
+                               [this](const std::string& machine) { return scheduler_->next_run(machine); },
+                               [this](const std::string& machine) { return key_watch_->status(machine); }});
     // Before anything is due: a daemon that cannot have its socket must not begin a backup.
-    CAIRN_TRY(api_, ControlApi::start(engine_->service(), socket));
+    CAIRN_TRY(api_, ControlApi::start(*service_, socket));
     scheduler_->start();
     start_scrubber();
     beat();
@@ -171,7 +172,7 @@ class Daemon {
     const auto last = last_verify({kVerifyStore});
     const bool structure =
         !last || engine_->clock().now() - *last >= std::min<seconds>(every / 4, std::chrono::days(7));
-    auto started = engine_->local_service().start_scrub(every, structure);
+    auto started = service_->start_scrub(every, structure);
     if (!started) return pass_on(std::move(started).error());
     return {};
   }
@@ -289,6 +290,7 @@ class Daemon {
   UniqueFd end_signals_;  // SIGTERM and SIGINT only, never read: whether the end was asked for
   std::optional<StateLock> lock_;
   std::unique_ptr<Engine> engine_;
+  std::optional<LocalService> service_;
   std::optional<MountKeeper> mount_;
   std::optional<Scheduler> scheduler_;
   std::optional<KeyWatch> key_watch_;

@@ -20,8 +20,8 @@
 #include "daemon/queue/job_queue.h"
 #include "daemon/queue/journal.h"
 #include "daemon/restore/restore.h"
-#include "daemon/service/engine.h"
 #include "tests/daemon/manual_clock.h"
+#include "tests/daemon/service/served_engine.h"
 #include "tests/support/memory_image.h"
 #include "tests/support/temporary_store.h"
 
@@ -89,11 +89,11 @@ class LocalServiceTest : public testing::Test {
     return {std::istreambuf_iterator<char>(in), {}};
   }
 
-  std::unique_ptr<Engine> open_engine(EngineRole role = EngineRole::foreground) {
+  std::unique_ptr<ServedEngine> open_engine(EngineRole role = EngineRole::foreground) {
     EngineOptions options;
     options.role = role;
     options.clock = &clock_;
-    return value_of(Engine::open(settings_, options));
+    return std::make_unique<ServedEngine>(value_of(Engine::open(settings_, options)));
   }
   static json finish(Service& service, const std::string& id) {
     json job = service.job(id).value();
@@ -526,7 +526,7 @@ TEST_F(LocalServiceTest, AVerifyThatFindsDamageFailsAndHasItsReport) {
 TEST_F(LocalServiceTest, OneVerifyAtATimeAndSlicesAreJobsToo) {
   const auto engine = open_engine();
   (void)back_up(engine->service(), "web");
-  const json slice = value_of(engine->local_service().start_scrub(std::chrono::days(30), false));
+  const json slice = value_of(engine->service().start_scrub(std::chrono::days(30), false));
   EXPECT_EQ(slice["trigger"], "schedule");
   EXPECT_EQ(slice["object"], kVerifySlice);
   const json job = finish(engine->service(), slice["id"].get<std::string>());
