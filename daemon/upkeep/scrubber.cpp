@@ -29,27 +29,29 @@ ScrubSlice scrub_slice(seconds every, std::uint64_t bytes, std::optional<UtcTime
           now - every / kAimFactor};
 }
 
-Scrubber::Scrubber(const Clock& clock, Hooks hooks) : clock_(clock), hooks_(std::move(hooks)) {}
+Scrubber::Scrubber(const Clock& clock, Hooks hooks)
+    : clock_(clock),
+      hooks_(std::move(hooks)),
+      thread_("verify-failed", "store", [this](PokedThread::Why why, const std::stop_token&) {
+        // New settings change the rhythm; they are no reason to read at once.
+        if (why == PokedThread::Why::due) wait_ = look();
+        return wait_;
+      }) {}
 
 Scrubber::~Scrubber() {
   stop();
 }
 
 void Scrubber::start() {
-  thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+  thread_.start(kScrubGrace);
 }
 
 void Scrubber::poke() {
-  {
-    const std::lock_guard lock(mutex_);
-    due_ = true;
-  }
-  poked_.notify_all();
+  thread_.poke();
 }
 
 void Scrubber::stop() {
-  thread_.request_stop();
-  if (thread_.joinable()) thread_.join();
+  thread_.stop();
 }
 
 seconds Scrubber::look() {
@@ -69,25 +71,6 @@ seconds Scrubber::look() {
       log_error("verify-failed", "store", started.error());
   }
   return std::min(interval, kLongestWait);
-}
-
-void Scrubber::run(const std::stop_token& stop) {
-  seconds wait = kScrubGrace;
-  for (;;) {
-    {
-      std::unique_lock lock(mutex_);
-      poked_.wait_for(lock, stop, wait, [this] { return due_; });
-      if (stop.stop_requested()) return;
-      // New settings change the rhythm; they are no reason to read at once.
-      if (std::exchange(due_, false)) continue;
-    }
-    try {
-      wait = look();
-    } catch (const std::exception& problem) {  // a door: out of memory must not end the daemon
-      log_error("verify-failed", "store", Error{ErrorCode::internal, "verify", {}, problem.what(), 0, {}});
-      wait = kLongestWait;
-    }
-  }
 }
 
 }  // namespace cairn
