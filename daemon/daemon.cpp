@@ -13,12 +13,12 @@
 #include <cerrno>
 #include <csignal>
 #include <initializer_list>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
 #include <utility>
 
+#include "config/base/guarded.h"
 #include "config/base/log.h"
 #include "config/base/unique_fd.h"
 #include "config/settings.h"
@@ -217,10 +217,7 @@ class Daemon {
       wanted->socket = now->socket;
       wanted->mount = now->mount;
       engine_->replace_settings(*std::move(wanted));
-      {
-        const std::lock_guard guard(mutex_);
-        reloaded_ = engine_->clock().now();
-      }
+      *reloaded_.lock() = engine_->clock().now();
       log_event(LogLevel::info, "reloaded", settings_file_.string(),
                 {{"machines", engine_->settings()->machines.size()}});
       scheduler_->poke();
@@ -263,7 +260,7 @@ class Daemon {
 
   std::string status_line() {
     const JobQueue::Counts counts = engine_->queue().counts();
-    const bool mounted = mount_->status()["state"] == "mounted";
+    const bool mounted = mount_->is_mounted();
     return fmt::format("{} machines, {} jobs running, {} waiting{}", engine_->settings()->machines.size(),
                        counts.running, counts.queued, mounted ? "" : "; the recovery points are not mounted");
   }
@@ -276,12 +273,12 @@ class Daemon {
   }
 
   nlohmann::json daemon_status() {
-    const std::lock_guard guard(mutex_);
+    const std::optional<UtcTime> reloaded = *reloaded_.lock();
     return {{"running", true},
             {"pid", getpid()},
             {"started", iso_time(started_)},
             {"settings", settings_file_.string()},
-            {"reloaded", reloaded_ ? nlohmann::json(iso_time(*reloaded_)) : nlohmann::json(nullptr)}};
+            {"reloaded", reloaded ? nlohmann::json(iso_time(*reloaded)) : nlohmann::json(nullptr)}};
   }
 
   // Destroyed from the last to the first.
@@ -299,8 +296,7 @@ class Daemon {
   std::atomic<steady_clock::rep> heartbeat_ = 0;
   std::atomic<bool> stopping_ = false;
   UtcTime started_;
-  std::mutex mutex_;
-  std::optional<UtcTime> reloaded_;  // guarded by mutex_
+  Guarded<std::optional<UtcTime>> reloaded_;
   std::string told_;
   ServiceManager manager_;  // its watchdog looks at all the others
 };

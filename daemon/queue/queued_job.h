@@ -14,12 +14,12 @@
 namespace cairn {
 
 struct QueuedJob {
-  JobRecord record;  // guarded by the queue's mutex
+  JobRecord record;  // with the queue's mutex held, as all that is not constant
   JobSpec spec;      // constant
   std::stop_source stop;
-  std::unique_ptr<JobContext> context;                  // constant
-  std::chrono::steady_clock::time_point last_progress;  // guarded by the queue's mutex
-  bool cancel_asked = false;                            // guarded by the queue's mutex
+  std::unique_ptr<JobContext> context;  // constant
+  std::chrono::steady_clock::time_point last_progress;
+  bool cancel_asked = false;
 
   // With the queue's mutex held: takes over what the job has reported so far.
   void take_view();

@@ -30,8 +30,8 @@ json make_row(const RecoveryPoint& point) {
     encrypted = encrypted || disk.facts.encrypted();
     disks.push_back({{"name", disk.name}, {"size", disk.map.size}});
   }
-  row["consistency"] = point.consistency;
-  row["proof"] = point.proof.state;
+  row["consistency"] = to_string(point.consistency);
+  row["proof"] = to_string(point.proof.state);
   row["disks"] = std::move(disks);
   row["read_bytes"] = point.read_bytes;
   row["new_bytes"] = point.new_bytes;
