@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The life of cairnd. Order up: settings, signals, state lock, engine (store, journal, queue), mount, control API,
-// scheduler. Down: scheduler, engine (jobs; clients are still told how theirs ended), mount, control API: nothing new
+// The life of cairnd. Order up: settings, signals, state lock, engine (store, journal, queue), service, mount, control
+// API, scheduler. Down: scheduler, engine (jobs; clients still learn how theirs ended), mount, control API: nothing new
 // begins once something has stopped.
 #include "daemon/daemon.h"
 
@@ -13,21 +13,21 @@
 #include <cerrno>
 #include <csignal>
 #include <initializer_list>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
 #include <utility>
 
+#include "config/base/guarded.h"
 #include "config/base/log.h"
 #include "config/base/unique_fd.h"
 #include "config/settings.h"
 #include "crypto/unlock_key.h"
 #include "daemon/api/control_api.h"
+#include "daemon/engine/engine.h"
 #include "daemon/process/service_manager.h"
 #include "daemon/process/state_lock.h"
 #include "daemon/queue/job_queue.h"
-#include "daemon/service/engine.h"
 #include "daemon/service/local_service.h"
 #include "daemon/upkeep/key_watch.h"
 #include "daemon/upkeep/mount_keeper.h"
@@ -120,24 +120,25 @@ class Daemon {
     options.role = EngineRole::daemon;
     options.stop_fd = end_signals_.get();
     CAIRN_TRY(engine_, Engine::open(std::move(settings), options));
+    service_.emplace(*engine_);
     mount_.emplace(engine_->store(), mount);
-    engine_->on_points_changed([this] { mount_->refresh(); });
+    service_->on_points_changed([this] { mount_->refresh(); });
     if (auto mounted = mount_->mount(); !mounted) log_error("mount-failed", mount.path.string(), mounted.error());
 
     scheduler_.emplace(engine_->clock(), *engine_->journal(),
                        Scheduler::Hooks{[this] { return engine_->settings(); },
                                         [this](const std::string& machine, JobTrigger trigger) -> Result<void> {
-                                          auto started = engine_->local_service().start_machine(machine, trigger);
+                                          auto started = service_->start_machine(machine, trigger);
                                           if (!started) return pass_on(std::move(started).error());
                                           return {};
                                         }});
     key_watch_.emplace([this] { return engine_->settings(); }, engine_->store(), engine_->clock());
     started_ = engine_->clock().now();
-    engine_->set_daemon_view({[this] { return daemon_status(); }, [this] { return mount_->status(); },
-                              [this](const std::string& machine) { return scheduler_->next_run(machine); },
-                              [this](const std::string& machine) { return key_watch_->status(machine); }});
+    service_->set_daemon_view({[this] { return daemon_status(); }, [this] { return mount_->status(); },
+                               [this](const std::string& machine) { return scheduler_->next_run(machine); },
+                               [this](const std::string& machine) { return key_watch_->status(machine); }});
     // Before anything is due: a daemon that cannot have its socket must not begin a backup.
-    CAIRN_TRY(api_, ControlApi::start(engine_->service(), socket));
+    CAIRN_TRY(api_, ControlApi::start(*service_, socket));
     scheduler_->start();
     start_scrubber();
     beat();
@@ -171,7 +172,7 @@ class Daemon {
     const auto last = last_verify({kVerifyStore});
     const bool structure =
         !last || engine_->clock().now() - *last >= std::min<seconds>(every / 4, std::chrono::days(7));
-    auto started = engine_->local_service().start_scrub(every, structure);
+    auto started = service_->start_scrub(every, structure);
     if (!started) return pass_on(std::move(started).error());
     return {};
   }
@@ -216,10 +217,7 @@ class Daemon {
       wanted->socket = now->socket;
       wanted->mount = now->mount;
       engine_->replace_settings(*std::move(wanted));
-      {
-        const std::lock_guard guard(mutex_);
-        reloaded_ = engine_->clock().now();
-      }
+      *reloaded_.lock() = engine_->clock().now();
       log_event(LogLevel::info, "reloaded", settings_file_.string(),
                 {{"machines", engine_->settings()->machines.size()}});
       scheduler_->poke();
@@ -262,7 +260,7 @@ class Daemon {
 
   std::string status_line() {
     const JobQueue::Counts counts = engine_->queue().counts();
-    const bool mounted = mount_->status()["state"] == "mounted";
+    const bool mounted = mount_->is_mounted();
     return fmt::format("{} machines, {} jobs running, {} waiting{}", engine_->settings()->machines.size(),
                        counts.running, counts.queued, mounted ? "" : "; the recovery points are not mounted");
   }
@@ -275,12 +273,12 @@ class Daemon {
   }
 
   nlohmann::json daemon_status() {
-    const std::lock_guard guard(mutex_);
+    const std::optional<UtcTime> reloaded = *reloaded_.lock();
     return {{"running", true},
             {"pid", getpid()},
             {"started", iso_time(started_)},
             {"settings", settings_file_.string()},
-            {"reloaded", reloaded_ ? nlohmann::json(iso_time(*reloaded_)) : nlohmann::json(nullptr)}};
+            {"reloaded", reloaded ? nlohmann::json(iso_time(*reloaded)) : nlohmann::json(nullptr)}};
   }
 
   // Destroyed from the last to the first.
@@ -289,6 +287,7 @@ class Daemon {
   UniqueFd end_signals_;  // SIGTERM and SIGINT only, never read: whether the end was asked for
   std::optional<StateLock> lock_;
   std::unique_ptr<Engine> engine_;
+  std::optional<LocalService> service_;
   std::optional<MountKeeper> mount_;
   std::optional<Scheduler> scheduler_;
   std::optional<KeyWatch> key_watch_;
@@ -297,8 +296,7 @@ class Daemon {
   std::atomic<steady_clock::rep> heartbeat_ = 0;
   std::atomic<bool> stopping_ = false;
   UtcTime started_;
-  std::mutex mutex_;
-  std::optional<UtcTime> reloaded_;  // guarded by mutex_
+  Guarded<std::optional<UtcTime>> reloaded_;
   std::string told_;
   ServiceManager manager_;  // its watchdog looks at all the others
 };

@@ -17,7 +17,6 @@
 #include <new>
 #include <string>
 
-#include "config/base/exception_door.h"
 #include "config/base/result.h"
 
 namespace cairn {

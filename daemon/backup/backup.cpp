@@ -338,7 +338,7 @@ class Backup {
 
   Result<json> commit(json rows, std::chrono::steady_clock::time_point began) {
     if (job_.stop().stop_requested()) return cancelled();
-    point_.consistency = "crash";
+    point_.consistency = Consistency::crash;
     if (inputs_.immutable) point_.immutable_until = point_.name.time + *inputs_.immutable;
     point_.warnings = job_.view().warnings;
     point_.made_by = "cairn " CAIRN_VERSION;
@@ -348,11 +348,16 @@ class Backup {
     point_.duration_ms = static_cast<std::uint64_t>(
         std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - began).count());
     CAIRN_CHECK(writer_->commit(point_));
-    return json{{"machine", machine_.name},          {"point", point_.name.stamp()},
-                {"name", point_.name.text()},        {"read_bytes", point_.read_bytes},
-                {"new_bytes", point_.new_bytes},     {"stored_bytes", point_.stored_bytes},
-                {"duration_ms", point_.duration_ms}, {"consistency", point_.consistency},
-                {"proof", point_.proof.state},       {"disks", std::move(rows)}};
+    return json{{"machine", machine_.name},
+                {"point", point_.name.stamp()},
+                {"name", point_.name.text()},
+                {"read_bytes", point_.read_bytes},
+                {"new_bytes", point_.new_bytes},
+                {"stored_bytes", point_.stored_bytes},
+                {"duration_ms", point_.duration_ms},
+                {"consistency", to_string(point_.consistency)},
+                {"proof", to_string(point_.proof.state)},
+                {"disks", std::move(rows)}};
   }
 
   [[nodiscard]] std::unexpected<Error> cancelled() const {

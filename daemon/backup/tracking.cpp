@@ -3,18 +3,13 @@
 
 #include <fmt/format.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <cstring>
 
 #include "config/base/log.h"
 #include "config/base/units.h"
-#include "daemon/process/state_lock.h"
 #include "daemon/queue/job.h"
-#include "fs/io/open_backend.h"
 #include "fs/store/map/map_diff.h"
 #include "fs/store/store.h"
 #include "fs/store/write/ingest.h"
@@ -69,27 +64,6 @@ Result<TrackingRecord> load_record(Backend& records, const std::string& machine,
   if (error.code != ErrorCode::object_missing) error.code = ErrorCode::clone_not_kept;
   if (error.because.empty()) error.because = error.message();
   return pass_on(std::move(error));
-}
-
-TrackingPlace tracking_place(const std::filesystem::path& state_dir, const std::string& store_id) {
-  TrackingPlace place;
-  if (auto made = make_state_dir(state_dir); !made) {
-    place.why_none = made.error().message();
-    return place;
-  }
-  std::filesystem::path folder = state_dir;
-  for (const std::string& step : {std::string("tracking"), store_id}) {
-    folder /= step;
-    if (::mkdir(folder.c_str(), 0700) == 0 || errno == EEXIST) continue;
-    place.why_none = fmt::format("cannot make folder {}: {}", folder.string(), std::strerror(errno));
-    return place;
-  }
-  std::error_code ignored;
-  std::filesystem::path real = std::filesystem::canonical(state_dir, ignored);
-  if (ignored) real = state_dir;
-  place.records = open_backend(folder);
-  place.owner = Blake3::hex_of(as_bytes(store_id + " " + real.string())).substr(0, 16);
-  return place;
 }
 
 TrackingInputs tracking_inputs(const Settings& settings, const MachineSettings& machine, TrackingPlace place) {

@@ -14,6 +14,7 @@
 
 #include "config/base/clock.h"
 #include "config/settings.h"
+#include "daemon/backup/tracking_place.h"
 #include "daemon/backup/tracking_record.h"
 #include "fs/image/change/change_tracker.h"
 #include "fs/image/image_reader.h"
@@ -25,15 +26,6 @@ namespace cairn {
 
 class JobContext;
 class Store;
-
-// Where an engine keeps its records, for one store.
-struct TrackingPlace {
-  std::shared_ptr<Backend> records;  // null: none can be kept
-  std::string why_none;              // in words
-  std::string owner;                 // in the names of clones: whose they are
-};
-// Below `state_dir`, which is made when its parent is there.
-TrackingPlace tracking_place(const std::filesystem::path& state_dir, const std::string& store_id);
 
 // Errors: object_missing; clone_not_kept, with the reason in `because`: it cannot be used.
 Result<TrackingRecord> load_record(Backend& records, const std::string& machine, const std::string& disk);

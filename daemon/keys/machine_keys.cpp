@@ -4,7 +4,7 @@
 #include <fmt/core.h>
 
 #include "daemon/keys/key_rules.h"
-#include "daemon/keys/stored_header.h"
+#include "daemon/keys/stored_headers.h"
 #include "fs/image/open_image.h"
 #include "fs/store/store.h"
 

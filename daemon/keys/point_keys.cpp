@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "daemon/keys/stored_header.h"
+#include "daemon/keys/stored_headers.h"
 #include "daemon/queue/job.h"
 #include "fs/store/store.h"
 
@@ -94,11 +94,11 @@ void PointKeys::finish(RecoveryPoint& point, UtcTime now) {
         point.keks.push_back(kek);
     }
   if (disks_.empty()) {
-    proof_.state = "not-encrypted";
+    proof_.state = ProofState::not_encrypted;
   } else {
     proof_.time = now;
     const auto open = std::ranges::find(proof_.volumes, false, &VolumeProof::proved);
-    proof_.state = open == proof_.volumes.end() ? "proved" : "unproved";
+    proof_.state = open == proof_.volumes.end() ? ProofState::proved : ProofState::unproved;
     if (open != proof_.volumes.end()) proof_.reason = open->reason;
   }
   point.proof = std::move(proof_);

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "crypto/vault/kek_backup.h"
-#include "daemon/keys/stored_header.h"
+#include "daemon/keys/stored_headers.h"
 #include "daemon/queue/job_record.h"
 #include "fs/store/store.h"
 
@@ -52,10 +52,10 @@ Result<SecretBytes> open_bek(const RecoveryPoint& point, const BekRecord& record
   return normal_bek(record.bek.type, std::move(bek), object);
 }
 
-std::string PointVerdict::state() const {
-  if (volumes.empty()) return "not-encrypted";
+ProofState PointVerdict::state() const {
+  if (volumes.empty()) return ProofState::not_encrypted;
   const bool all = std::ranges::none_of(volumes, [](const VolumeVerdict& volume) { return volume.error.has_value(); });
-  return all ? "proved" : "unproved";
+  return all ? ProofState::proved : ProofState::unproved;
 }
 
 PointVerdict unlock_point(Store& store, const RecoveryPoint& point, const EscrowKeys& owner) {
@@ -97,8 +97,10 @@ json to_json(const PointVerdict& verdict) {
                        {"kek_version", volume.proof.kek_version},
                        {"slot", volume.proof.slot},
                        {"error", volume.error ? to_json(*volume.error) : json(nullptr)}});
-  return {
-      {"point", verdict.name.text()}, {"state", verdict.state()}, {"recorded", verdict.recorded}, {"volumes", volumes}};
+  return {{"point", verdict.name.text()},
+          {"state", to_string(verdict.state())},
+          {"recorded", to_string(verdict.recorded)},
+          {"volumes", volumes}};
 }
 
 }  // namespace cairn

@@ -33,10 +33,9 @@ struct VolumeVerdict {
 };
 struct PointVerdict {
   PointName name;
-  std::string recorded;  // Proof::state in the point
+  ProofState recorded = ProofState::unproved;  // Proof::state in the point
   std::vector<VolumeVerdict> volumes;
-  // "proved": every volume opened; "unproved"; "not-encrypted".
-  [[nodiscard]] std::string state() const;
+  [[nodiscard]] ProofState state() const;
 };
 // Tries every encrypted volume of the point. What goes wrong is in the verdict.
 PointVerdict unlock_point(Store& store, const RecoveryPoint& point, const EscrowKeys& owner);

@@ -3,8 +3,12 @@
 
 #include <fmt/core.h>
 
+#include <memory>
+
 #include "daemon/keys/header_image.h"
+#include "fs/image/image_reader.h"
 #include "fs/store/map/disk_reader.h"
+#include "fs/store/store.h"
 
 namespace cairn {
 
@@ -15,9 +19,11 @@ Result<std::vector<StoredHeader>> stored_headers(const DiskRecord& disk, const P
     std::vector<ByteRange> areas = header_areas(volume, disk.map.size);
     if (areas.empty()) continue;
     const std::size_t index = headers.size();
-    fit = index < disk.headers.size() && disk.headers[index].map.size == areas.back().offset + areas.back().size;
+    const HeaderRecord* const header = disk.header_of(volume);
+    fit = header != nullptr && header == &disk.headers[index] &&
+          header->map.size == areas.back().offset + areas.back().size;
     if (!fit) break;
-    headers.push_back({&volume, &disk.headers[index], std::move(areas)});
+    headers.push_back({&volume, header, std::move(areas)});
   }
   if (!fit || headers.size() != disk.headers.size())
     return fail(
@@ -34,6 +40,23 @@ Result<void> read_header(DiskReader& header, std::uint64_t offset, MutableBytes 
     to = to.subspan(got);
   }
   return {};
+}
+
+ReadHeader read_stored_header(Store& store, const DiskRecord& disk, const VolumeFacts& volume,
+                              const std::string& object) {
+  const HeaderRecord* header = disk.header_of(volume);
+  if (header == nullptr)
+    return [object](std::uint64_t, MutableBytes) -> Result<void> {
+      return fail(ErrorCode::no_such_header, "read header of", object, "the recovery point has none for this volume");
+    };
+  std::shared_ptr<DiskReader> reader = store.open_disk(header->map, object);
+  return [reader](std::uint64_t offset, MutableBytes to) { return read_header(*reader, offset, to); };
+}
+
+ReadHeader read_live_header(ImageReader& image, const VolumeFacts& volume) {
+  return [&image, start = volume.place.offset](std::uint64_t offset, MutableBytes to) {
+    return image.read(start + offset, to);
+  };
 }
 
 }  // namespace cairn

@@ -55,30 +55,23 @@ void ServiceManager::start_watchdog(std::function<bool()> healthy) {
   std::uint64_t usec = 0;
   if (sd_watchdog_enabled(0, &usec) <= 0 || usec == 0) return;
   // Half the interval, as sd_watchdog_enabled(3) says.
-  const std::chrono::microseconds interval(std::max<std::uint64_t>(usec / 2, 1000));
-  thread_ = std::thread([this, interval, check = std::move(healthy)] {
-    bool was_healthy = true;
-    std::unique_lock lock(mutex_);
-    while (!stopping_) {
-      lock.unlock();
-      const bool is_healthy = check();
-      if (is_healthy) (void)sd_notify(0, "WATCHDOG=1");
-      if (was_healthy && !is_healthy)
-        log_event(LogLevel::error, "watchdog-starved", "cairnd", {{"because", "a part of the daemon does not answer"}});
-      was_healthy = is_healthy;
-      lock.lock();
-      wake_.wait_for(lock, interval, [this] { return stopping_; });
-    }
-  });
+  const std::chrono::milliseconds interval(std::max<std::uint64_t>(usec / 2000, 1));
+  watchdog_.emplace("watchdog-failed", "cairnd",
+                    [interval, check = std::move(healthy), was_healthy = true](
+                        PokedThread::Why, const std::stop_token&) mutable -> std::optional<std::chrono::milliseconds> {
+                      const bool is_healthy = check();
+                      if (is_healthy) (void)sd_notify(0, "WATCHDOG=1");
+                      if (was_healthy && !is_healthy)
+                        log_event(LogLevel::error, "watchdog-starved", "cairnd",
+                                  {{"because", "a part of the daemon does not answer"}});
+                      was_healthy = is_healthy;
+                      return interval;
+                    });
+  watchdog_->start();
 }
 
 void ServiceManager::stop_watchdog() {
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-  }
-  wake_.notify_all();
-  if (thread_.joinable()) thread_.join();
+  if (watchdog_) watchdog_->stop();
 }
 
 }  // namespace cairn

@@ -3,13 +3,12 @@
 // only fed while the daemon's parts are seen to be alive. Does nothing when not started by systemd. Any thread.
 #pragma once
 
-#include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <functional>
-#include <mutex>
+#include <optional>
 #include <string>
-#include <thread>
+
+#include "config/base/poked_thread.h"
 
 namespace cairn {
 
@@ -31,10 +30,7 @@ class ServiceManager {
   void stop_watchdog();
 
  private:
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  bool stopping_ = false;  // guarded by mutex_
-  std::thread thread_;
+  std::optional<PokedThread> watchdog_;
 };
 
 }  // namespace cairn

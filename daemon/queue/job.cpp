@@ -11,51 +11,39 @@ JobContext::JobContext(std::stop_token stop, std::function<void()> on_change)
     : stop_(std::move(stop)), on_change_(std::move(on_change)) {}
 
 void JobContext::set_total(std::uint64_t bytes) {
-  {
-    const std::lock_guard lock(mutex_);
-    view_.total_bytes = bytes;
-  }
+  view_.lock()->total_bytes = bytes;
   if (on_change_) on_change_();
 }
 
 void JobContext::add_done(std::uint64_t bytes) {
   {
-    const std::lock_guard lock(mutex_);
+    const auto view = view_.lock();
     // A disk that grew while it was read must not show more than all of it.
-    view_.done_bytes = std::min(view_.done_bytes + bytes, view_.total_bytes);
+    view->done_bytes = std::min(view->done_bytes + bytes, view->total_bytes);
   }
   if (on_change_) on_change_();
 }
 
 void JobContext::warn(std::string warning) {
-  {
-    const std::lock_guard lock(mutex_);
-    view_.warnings.push_back(std::move(warning));
-  }
+  view_.lock()->warnings.push_back(std::move(warning));
   if (on_change_) on_change_();
 }
 
 void JobContext::set_point(std::string name) {
-  {
-    const std::lock_guard lock(mutex_);
-    view_.point = std::move(name);
-  }
+  view_.lock()->point = std::move(name);
   if (on_change_) on_change_();
 }
 
 void JobContext::keep_result(std::string result) {
-  const std::lock_guard lock(mutex_);
-  kept_result_ = std::move(result);
+  *kept_result_.lock() = std::move(result);
 }
 
 std::string JobContext::kept_result() const {
-  const std::lock_guard lock(mutex_);
-  return kept_result_;
+  return *kept_result_.lock();
 }
 
 JobContext::View JobContext::view() const {
-  const std::lock_guard lock(mutex_);
-  return view_;
+  return *view_.lock();
 }
 
 }  // namespace cairn

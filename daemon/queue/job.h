@@ -5,10 +5,11 @@
 
 #include <cstdint>
 #include <functional>
-#include <mutex>
 #include <stop_token>
 #include <string>
 #include <vector>
+
+#include "config/base/guarded.h"
 
 namespace cairn {
 
@@ -38,9 +39,8 @@ class JobContext {
  private:
   const std::stop_token stop_;
   const std::function<void()> on_change_;
-  mutable std::mutex mutex_;
-  View view_;                // guarded by mutex_
-  std::string kept_result_;  // guarded by mutex_
+  Guarded<View> view_;
+  Guarded<std::string> kept_result_;
 };
 
 }  // namespace cairn

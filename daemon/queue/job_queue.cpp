@@ -3,12 +3,10 @@
 #include "daemon/queue/job_queue.h"
 
 #include <fmt/core.h>
-#include <sys/random.h>
 
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
-#include <list>
 #include <mutex>
 #include <new>
 #include <nlohmann/json.hpp>
@@ -20,8 +18,9 @@
 #include "config/base/exception_door.h"
 #include "config/base/json.h"
 #include "config/base/log.h"
-#include "daemon/queue/job.h"
+#include "daemon/queue/job_log.h"
 #include "daemon/queue/journal.h"
+#include "daemon/queue/queued_job.h"
 
 namespace cairn {
 namespace {
@@ -29,34 +28,6 @@ namespace {
 // Followers are woken for progress at most this often.
 constexpr std::chrono::milliseconds kProgressInterval{200};
 constexpr std::size_t kJournalKeeps = 10'000;
-
-using SteadyTime = std::chrono::steady_clock::time_point;
-
-// Sorts by time; the random end tells jobs of one second, and of two processes, apart.
-std::string new_job_id(UtcTime now) {
-  std::uint8_t random[4] = {};
-  while (getrandom(random, sizeof random, 0) != sizeof random) {
-  }
-  return compact_time(now) + "-" + to_hex(ByteView(random));
-}
-
-struct Job {
-  JobRecord record;  // guarded by the queue's mutex
-  JobSpec spec;      // constant
-  std::stop_source stop;
-  std::unique_ptr<JobContext> context;  // constant
-  SteadyTime last_progress;             // guarded by the queue's mutex
-  bool cancel_asked = false;            // guarded by the queue's mutex
-};
-
-// Takes over what the job has told so far.
-void take_view(Job& job) {
-  JobContext::View view = job.context->view();
-  job.record.done_bytes = view.done_bytes;
-  job.record.total_bytes = view.total_bytes;
-  job.record.point = std::move(view.point);
-  job.record.warnings = std::move(view.warnings);
-}
 
 }  // namespace
 
@@ -73,9 +44,9 @@ struct JobQueue::State {
   unsigned running = 0;             // but for those beside
   unsigned running_beside = 0;
   bool stopping = false;
-  bool stopped = false;                      // and all jobs have ended
-  std::list<std::shared_ptr<Job>> jobs;      // newest first
-  std::deque<std::shared_ptr<Job>> waiting;  // oldest first
+  bool stopped = false;                            // and all jobs have ended
+  JobList jobs;                                    // newest first
+  std::deque<std::shared_ptr<QueuedJob>> waiting;  // oldest first
   std::vector<std::thread> threads;
 
   State(const Clock& the_clock, Journal* the_journal, const JobQueueOptions& options)
@@ -85,7 +56,7 @@ struct JobQueue::State {
         on_end(options.on_end),
         max_jobs(std::max(1U, options.max_jobs)) {}
 
-  std::shared_ptr<Job> find(const std::string& id) {
+  std::shared_ptr<QueuedJob> find(const std::string& id) {
     for (const auto& job : jobs)
       if (job->record.id == id) return job;
     return nullptr;
@@ -95,26 +66,24 @@ struct JobQueue::State {
     return fail(ErrorCode::no_such_job, "find job", id, "there is no such job");
   }
 
-  // A failing journal must not fail a backup: it is told, and the job goes on.
+  // A failing journal must not fail a backup: it is reported, and the job goes on.
   void write_down(const JobRecord& record) const {
     if (journal == nullptr) return;
     if (auto saved = journal->save(record); !saved) log_error("journal-failed", record.id, saved.error());
   }
 
-  void bump(Job& job) {
+  void bump(QueuedJob& job) {
     ++job.record.revision;
     changed.notify_all();
   }
 
-  void on_progress(const std::weak_ptr<Job>& weak) {
-    const auto job = weak.lock();
-    if (!job) return;
+  void on_progress(const std::shared_ptr<QueuedJob>& job) {
     const std::lock_guard lock(mutex);
     if (job->record.state != JobState::in_progress) return;
     const auto now = std::chrono::steady_clock::now();
     if (now - job->last_progress < kProgressInterval) return;
     job->last_progress = now;
-    take_view(*job);
+    job->take_view();
     bump(*job);
   }
 
@@ -127,8 +96,8 @@ struct JobQueue::State {
   }
 
   // With mutex held. Gives the record to write down.
-  JobRecord end_job(Job& job, JobState state, std::optional<Error> error, std::string result) {
-    take_view(job);
+  JobRecord end_job(QueuedJob& job, JobState state, std::optional<Error> error, std::string result) {
+    job.take_view();
     job.record.state = state;
     job.record.ended = clock.now();
     job.record.error = std::move(error);
@@ -141,7 +110,7 @@ struct JobQueue::State {
     return record;
   }
 
-  Error cancelled_error(const Job& job) const {
+  Error cancelled_error(const QueuedJob& job) const {
     return Error{stopping && !job.cancel_asked ? ErrorCode::shutting_down : ErrorCode::cancelled,
                  fmt::format("finish {}", to_string(job.record.kind)),
                  job.record.object,
@@ -150,14 +119,14 @@ struct JobQueue::State {
                  {}};
   }
 
-  Result<nlohmann::json> run_guarded(Job& job) {
+  Result<nlohmann::json> run_guarded(QueuedJob& job) {
     const std::string doing = fmt::format("run {}", to_string(job.spec.kind));
     return without_exceptions(doing.c_str(), job.spec.object, [&] { return job.spec.run(*job.context); });
   }
 
   // A door: what goes before and after a job (log, journal) may throw too; that must not end the process, nor leave a
   // job that never ends.
-  void run_to_its_end(const std::shared_ptr<Job>& job) {
+  void run_to_its_end(const std::shared_ptr<QueuedJob>& job) {
     try {
       return run(job);
     } catch (const std::exception& problem) {
@@ -167,7 +136,7 @@ struct JobQueue::State {
     }
   }
 
-  void end_badly(Job& job, const char* because) noexcept {
+  void end_badly(QueuedJob& job, const char* because) noexcept {
     const std::lock_guard lock(mutex);
     if (has_ended(job.record.state)) return;
     try {
@@ -183,19 +152,26 @@ struct JobQueue::State {
     }
   }
 
-  void run(const std::shared_ptr<Job>& job) {
+  void run(const std::shared_ptr<QueuedJob>& job) {
     JobRecord record;
     {
       const std::lock_guard lock(mutex);
       record = job->record;
     }
     write_down(record);
-    log_event(LogLevel::info, fmt::format("{}-started", to_string(record.kind)), record.object,
-              {{"job", record.id}, {"trigger", to_string(record.trigger)}});
+    log_job_started(record);
 
     auto result = run_guarded(*job);
+    std::optional<JobSpec> wanted;
+    if (result) wanted = what_follows(*job, *result);
+    JobList next;
+    if (wanted) next.push_back(make(*std::move(wanted)));
+    JobList submitted;
     {
       const std::lock_guard lock(mutex);
+      const bool refused = next.empty() || refusal(next.front()->spec);
+      if (!next.empty())
+        (*result)[to_string(next.front()->record.kind)] = refused ? nullptr : nlohmann::json(next.front()->record.id);
       if (!result) {
         const bool cancelled = result.error().code == ErrorCode::cancelled && job->stop.stop_requested();
         record = cancelled ? end_job(*job, JobState::cancelled, cancelled_error(*job), {})
@@ -205,8 +181,24 @@ struct JobQueue::State {
         record = end_job(*job, clean ? JobState::completed : JobState::completed_with_warnings, std::nullopt,
                          json_text(*result));
       }
+      // Last, as it cannot fail: a job in the table that is never lined up would never end.
+      if (!refused) {
+        submitted = next;
+        jobs.splice(jobs.begin(), next);
+      }
     }
     tell_end(record);
+    line_up(submitted);
+  }
+
+  std::optional<JobSpec> what_follows(QueuedJob& job, const nlohmann::json& result) {
+    if (!job.spec.then) return std::nullopt;
+    try {
+      return job.spec.then(result);
+    } catch (const std::exception& problem) {
+      job.context->warn(fmt::format("what follows it was not started: {}", problem.what()));
+    }
+    return std::nullopt;
   }
 
   // The job has ended whatever happens here.
@@ -221,26 +213,62 @@ struct JobQueue::State {
   void tell_end_to_all(const JobRecord& record) const {
     write_down(record);
     if (on_end) on_end(record);
-    const std::string_view kind = to_string(record.kind);
-    for (const std::string& warning : record.warnings)
-      log_event(LogLevel::warning, fmt::format("{}-warning", kind), record.object,
-                {{"job", record.id}, {"warning", warning}});
-    if (record.state == JobState::failed)
-      log_error(fmt::format("{}-failed", kind), record.object, *record.error);
-    else if (record.state == JobState::cancelled)
-      log_event(LogLevel::warning, fmt::format("{}-cancelled", kind), record.object,
-                {{"job", record.id}, {"because", record.error->because}});
-    else
-      log_event(LogLevel::info, fmt::format("{}-completed", kind), record.object,
-                {{"job", record.id}, {"point", record.point}, {"warnings", record.warnings.size()}});
+    log_job_ended(record);
     if (journal != nullptr) (void)journal->trim(kJournalKeeps);
+  }
+
+  std::shared_ptr<QueuedJob> make(JobSpec spec) {
+    return make_job(std::move(spec), clock.now(), [this](const auto& job) { on_progress(job); });
+  }
+
+  // With mutex held. Why such a job cannot be had now.
+  std::optional<Error> refusal(const JobSpec& spec) const {
+    if (stopping)
+      return Error{ErrorCode::shutting_down, "start job", spec.object, "this process is being stopped", 0, {}};
+    if (spec.exclusive.empty()) return std::nullopt;
+    for (const auto& job : jobs)
+      if (job->spec.exclusive == spec.exclusive && !has_ended(job->record.state))
+        return Error{ErrorCode::job_conflict,
+                     fmt::format("start {} of", to_string(spec.kind)),
+                     spec.object,
+                     fmt::format("job {} is {}", job->record.id,
+                                 job->record.state == JobState::queued ? "waiting to run" : "running"),
+                     0,
+                     {}};
+    return std::nullopt;
+  }
+
+  // Jobs that are in the table. Written down before they can run, so that the journal's last word is never an older
+  // one.
+  void line_up(const JobList& submitted) {
+    if (submitted.empty()) return;
+    for (const auto& job : submitted) {
+      std::unique_lock lock(mutex);
+      const JobRecord record = job->record;
+      lock.unlock();
+      if (!has_ended(record.state)) write_down(record);
+    }
+    std::vector<JobRecord> ended;
+    {
+      const std::lock_guard lock(mutex);
+      for (const auto& job : submitted) {
+        if (has_ended(job->record.state)) continue;  // cancelled meanwhile
+        if (stopping)
+          ended.push_back(end_job(*job, JobState::cancelled, cancelled_error(*job), {}));
+        else
+          waiting.push_back(job);
+      }
+      start_threads();
+    }
+    for (const JobRecord& record : ended) tell_end(record);
+    work.notify_all();
   }
 
   static constexpr unsigned kMaxBeside = 1;
 
   // With mutex held. The oldest that may run now, or the end.
   auto startable() {
-    return std::ranges::find_if(waiting, [&](const std::shared_ptr<Job>& job) {
+    return std::ranges::find_if(waiting, [&](const std::shared_ptr<QueuedJob>& job) {
       return job->spec.beside ? running_beside < kMaxBeside : running < max_jobs;
     });
   }
@@ -259,7 +287,7 @@ struct JobQueue::State {
 
   void work_loop() {
     for (;;) {
-      std::shared_ptr<Job> job;
+      std::shared_ptr<QueuedJob> job;
       {
         std::unique_lock lock(mutex);
         work.wait(lock, [&] { return stopping || startable() != waiting.end(); });
@@ -297,54 +325,17 @@ Result<JobRecord> JobQueue::submit(JobSpec spec) {
 }
 
 Result<std::vector<JobRecord>> JobQueue::submit_all(std::vector<JobSpec> specs) {
-  State& state = *state_;
+  JobList submitted;
+  for (JobSpec& spec : specs) submitted.push_back(state_->make(std::move(spec)));
   std::vector<JobRecord> records;
-  std::vector<std::shared_ptr<Job>> queued;
+  for (const auto& job : submitted) records.push_back(job->record);
   {
-    const std::lock_guard lock(state.mutex);
-    if (state.stopping)
-      return fail(ErrorCode::shutting_down, "start job", specs.empty() ? "" : specs.front().object,
-                  "this process is being stopped");
-    for (const JobSpec& spec : specs) {
-      if (spec.exclusive.empty()) continue;
-      for (const auto& job : state.jobs)
-        if (job->spec.exclusive == spec.exclusive && !has_ended(job->record.state))
-          return fail(ErrorCode::job_conflict, fmt::format("start {} of", to_string(spec.kind)), spec.object,
-                      fmt::format("job {} is {}", job->record.id,
-                                  job->record.state == JobState::queued ? "waiting to run" : "running"));
-    }
-    for (JobSpec& spec : specs) {
-      const auto job = std::make_shared<Job>();
-      const UtcTime now = state.clock.now();
-      job->record.id = new_job_id(now);
-      job->record.kind = spec.kind;
-      job->record.object = spec.object;
-      job->record.trigger = spec.trigger;
-      job->record.queued = now;
-      job->spec = std::move(spec);
-      job->context = std::make_unique<JobContext>(
-          job->stop.get_token(), [this, weak = std::weak_ptr<Job>(job)] { state_->on_progress(weak); });
-      state.jobs.push_front(job);
-      queued.push_back(job);
-      records.push_back(job->record);
-    }
+    const std::lock_guard lock(state_->mutex);
+    for (const auto& job : submitted)
+      if (auto refused = state_->refusal(job->spec)) return pass_on(*std::move(refused));
+    for (const auto& job : submitted) state_->jobs.push_front(job);
   }
-  // Written before it can run, so that the journal's last word is never an older one.
-  for (const JobRecord& record : records) state.write_down(record);
-  std::vector<JobRecord> ended;
-  {
-    const std::lock_guard lock(state.mutex);
-    for (const auto& job : queued) {
-      if (has_ended(job->record.state)) continue;  // cancelled meanwhile
-      if (state.stopping)
-        ended.push_back(state.end_job(*job, JobState::cancelled, state.cancelled_error(*job), {}));
-      else
-        state.waiting.push_back(job);
-    }
-    state.start_threads();
-  }
-  for (const JobRecord& record : ended) state.tell_end(record);
-  state.work.notify_all();
+  state_->line_up(submitted);
   return records;
 }
 
@@ -377,7 +368,7 @@ Result<JobRecord> JobQueue::wait(const std::string& id, std::uint64_t seen, std:
 
 Result<JobRecord> JobQueue::cancel(const std::string& id) {
   std::optional<JobRecord> ended;
-  std::shared_ptr<Job> job;
+  std::shared_ptr<QueuedJob> job;
   {
     const std::lock_guard lock(state_->mutex);
     job = state_->find(id);
@@ -411,7 +402,7 @@ void JobQueue::set_max_jobs(unsigned max_jobs) {
 void JobQueue::stop() {
   std::vector<std::thread> threads;
   std::vector<JobRecord> ended;
-  std::vector<std::shared_ptr<Job>> running;
+  std::vector<std::shared_ptr<QueuedJob>> running;
   {
     const std::lock_guard lock(state_->mutex);
     state_->stopping = true;

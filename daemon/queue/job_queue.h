@@ -32,6 +32,11 @@ struct JobSpec {
   // at once.
   bool beside = false;
   std::function<Result<nlohmann::json>(JobContext&)> run;  // the job's result; exceptions are caught
+  // What follows a job that was not failed or cancelled: given its result, the job to submit; nothing: none. It is
+  // submitted in the step that ends this one: who sees the end finds the next one's id in the result, under the name of
+  // its kind ("prune"), or null there when it was refused (its key is taken, or all ends). An exception of `then` is a
+  // warning of this job.
+  std::function<std::optional<JobSpec>(const nlohmann::json& result)> then = {};
 };
 
 struct JobQueueOptions {

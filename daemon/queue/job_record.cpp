@@ -2,10 +2,10 @@
 // Job records and errors as JSON documents. Form: daemon/API.md. Any thread.
 #include "daemon/queue/job_record.h"
 
-#include <array>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "config/base/enum_words.h"
 #include "config/base/json.h"
 
 namespace cairn {
@@ -13,34 +13,23 @@ namespace {
 
 using nlohmann::json;
 
-template <class Value, std::size_t N>
-using Names = std::array<std::pair<Value, std::string_view>, N>;
-
 // In the journal and in the API: scripts match on them.
-constexpr Names<JobKind, 4> kKinds{{{JobKind::backup, "backup"},
-                                    {JobKind::restore, "restore"},
-                                    {JobKind::prune, "prune"},
-                                    {JobKind::verify, "verify"}}};
-constexpr Names<JobState, 6> kStates{{{JobState::queued, "Queued"},
-                                      {JobState::in_progress, "InProgress"},
-                                      {JobState::completed, "Completed"},
-                                      {JobState::completed_with_warnings, "CompletedWithWarnings"},
-                                      {JobState::failed, "Failed"},
-                                      {JobState::cancelled, "Cancelled"}}};
-constexpr Names<JobTrigger, 3> kTriggers{
+constexpr EnumWords<JobKind, 4> kKinds{{{JobKind::backup, "backup"},
+                                        {JobKind::restore, "restore"},
+                                        {JobKind::prune, "prune"},
+                                        {JobKind::verify, "verify"}}};
+constexpr EnumWords<JobState, 6> kStates{{{JobState::queued, "Queued"},
+                                          {JobState::in_progress, "InProgress"},
+                                          {JobState::completed, "Completed"},
+                                          {JobState::completed_with_warnings, "CompletedWithWarnings"},
+                                          {JobState::failed, "Failed"},
+                                          {JobState::cancelled, "Cancelled"}}};
+constexpr EnumWords<JobTrigger, 3> kTriggers{
     {{JobTrigger::on_demand, "on-demand"}, {JobTrigger::schedule, "schedule"}, {JobTrigger::catch_up, "catch-up"}}};
 
 template <class Value, std::size_t N>
-std::string_view name_of(const Names<Value, N>& names, Value value) {
-  for (const auto& [known, name] : names)
-    if (known == value) return name;
-  return {};
-}
-
-template <class Value, std::size_t N>
-Result<Value> value_of(const Names<Value, N>& names, const std::string& text) {
-  for (const auto& [value, name] : names)
-    if (name == text) return value;
+Result<Value> read_word(const EnumWords<Value, N>& words, const std::string& text) {
+  if (const auto value = value_of_word(words, text)) return *value;
   return fail(ErrorCode::journal_damaged, "read job", text, "it is not a word that a job's document has here");
 }
 
@@ -59,10 +48,10 @@ Result<std::optional<UtcTime>> maybe_time_in(const json& member) {
 Result<JobRecord> read_job(const json& document) {
   JobRecord record;
   record.id = document.at("id").get<std::string>();
-  CAIRN_TRY(record.kind, value_of(kKinds, document.at("kind").get<std::string>()));
+  CAIRN_TRY(record.kind, read_word(kKinds, document.at("kind").get<std::string>()));
   record.object = document.at("object").get<std::string>();
-  CAIRN_TRY(record.state, value_of(kStates, document.at("state").get<std::string>()));
-  CAIRN_TRY(record.trigger, value_of(kTriggers, document.at("trigger").get<std::string>()));
+  CAIRN_TRY(record.state, read_word(kStates, document.at("state").get<std::string>()));
+  CAIRN_TRY(record.trigger, read_word(kTriggers, document.at("trigger").get<std::string>()));
   CAIRN_TRY(record.queued, time_in(document.at("queued")));
   CAIRN_TRY(record.started, maybe_time_in(document.at("started")));
   CAIRN_TRY(record.ended, maybe_time_in(document.at("ended")));
@@ -89,13 +78,16 @@ json time_or_null(const std::optional<UtcTime>& time) {
 }
 
 std::string_view to_string(JobKind kind) {
-  return name_of(kKinds, kind);
+  return word_of(kKinds, kind);
 }
 std::string_view to_string(JobState state) {
-  return name_of(kStates, state);
+  return word_of(kStates, state);
+}
+std::optional<JobState> parse_job_state(std::string_view text) {
+  return value_of_word(kStates, text);
 }
 std::string_view to_string(JobTrigger trigger) {
-  return name_of(kTriggers, trigger);
+  return word_of(kTriggers, trigger);
 }
 
 json to_json(const JobRecord& record) {

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "config/base/json.h"
+#include "daemon/queue/job.h"
 
 namespace cairn {
 namespace {
@@ -334,6 +335,11 @@ Result<void> Journal::set_schedule_mark(const std::string& machine, const Schedu
   sqlite3_bind_int(statement.get(), 3, mark.owed ? 1 : 0);
   State::bind(statement, 4, mark.schedule);
   return state_->finish(statement, "write schedule to journal");
+}
+
+void warn_of_journal(const std::optional<Error>& damage, JobContext& job) {
+  if (damage)
+    job.warn("this job is not in the journal: " + damage->message() + " [" + std::string(damage->name()) + "]");
 }
 
 }  // namespace cairn

@@ -37,6 +37,12 @@ struct ScheduleMark {
   bool operator==(const ScheduleMark&) const = default;
 };
 
+class JobContext;
+
+// What a job that is not journalled has to say at its end: about this job's entry, not about its work. `damage`:
+// nothing: the journal is well.
+void warn_of_journal(const std::optional<Error>& damage, JobContext& job);
+
 enum class JournalMode { read_write, read_only };
 
 class Journal {

@@ -39,7 +39,7 @@ Result<PrunePoint> facts_of(Store& store, const PointName& name, bool deleted, b
   facts.name = name;
   const auto point = store.points().load(name);
   if (point) {
-    facts.proved = point->proof.state == "proved";
+    facts.proved = point->proof.state == ProofState::proved;
     facts.immutable_until = point->immutable_until;
   } else {
     facts.damage = point.error();

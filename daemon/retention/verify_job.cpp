@@ -43,10 +43,4 @@ Result<nlohmann::json> run_verify(Store& store, const VerifyTask& task, const Cl
   return ended(report, store, job);
 }
 
-void note_healed(Store& store, JobContext& job) {
-  const auto healed = refresh_damage(store);
-  if (!healed) job.warn("known damage was not looked at again: " + healed.error().message());
-  if (healed && *healed) log_event(LogLevel::info, "damage-healed", store.path().string());
-}
-
 }  // namespace cairn

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The verify job: is everything still there, and as it was written; and mending it. What it does:
+// The verify job: is everything still there, and as it was written; and repairing it. What it does:
 // fs/store/verify/verify.h, fs/store/verify/repair.h. Result: daemon/API.md "Verify".
 #pragma once
 
@@ -23,8 +23,5 @@ struct VerifyTask {
 // The report. When there is damage the job fails and keeps its report all the same (JobContext::keep_result).
 // Errors: damage_found, not_repaired, io_error, cancelled, those of repair_store.
 Result<nlohmann::json> run_verify(Store& store, const VerifyTask& task, const Clock& clock, JobContext& job);
-
-// After a backup: what it has stored anew is known as damage no longer. What fails is a warning of the job.
-void note_healed(Store& store, JobContext& job);
 
 }  // namespace cairn

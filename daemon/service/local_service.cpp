@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The service's work: point rows, status, and jobs put in the queue. Documents: daemon/API.md.
+// Requests become jobs of the queue. Documents: daemon/API.md.
 #include "daemon/service/local_service.h"
 
 #include <algorithm>
@@ -7,135 +7,45 @@
 #include <set>
 #include <utility>
 
-#include "daemon/backup/backup.h"
-#include "daemon/keys/vault_set.h"
+#include "daemon/backup/backup_spec.h"
+#include "daemon/engine/engine.h"
 #include "daemon/queue/job.h"
 #include "daemon/queue/job_queue.h"
 #include "daemon/queue/journal.h"
 #include "daemon/restore/restore.h"
 #include "daemon/restore/restore_header.h"
-#include "daemon/retention/known_machines.h"
 #include "daemon/retention/verify_job.h"
-#include "daemon/service/engine.h"
-#include "daemon/service/proof_status.h"
-#include "daemon/service/tracking_status.h"
-#include "fs/store/collect/space.h"
+#include "daemon/upkeep/scrubber.h"
 #include "fs/store/store.h"
 
 namespace cairn {
-namespace {
 
 using nlohmann::json;
 
-json name_members(const PointName& name) {
-  return json{{"machine", name.machine}, {"point", name.stamp()}, {"name", name.text()}, {"time", iso_time(name.time)}};
+LocalService::LocalService(Engine& engine)
+    : engine_(engine),
+      tracking_(tracking_place(engine.settings()->state_dir, engine.store().info().id)),
+      rows_(engine.store(), engine.clock()) {}
+
+LocalService::~LocalService() {
+  engine_.stop();
 }
 
-json make_row(const RecoveryPoint& point) {
-  json row = name_members(point.name);
-  bool encrypted = false;
-  json disks = json::array();
-  for (const DiskRecord& disk : point.disks) {
-    encrypted = encrypted || disk.facts.encrypted();
-    disks.push_back({{"name", disk.name}, {"size", disk.map.size}});
-  }
-  row["consistency"] = point.consistency;
-  row["proof"] = point.proof.state;
-  row["disks"] = std::move(disks);
-  row["read_bytes"] = point.read_bytes;
-  row["new_bytes"] = point.new_bytes;
-  row["stored_bytes"] = point.stored_bytes;
-  row["duration_ms"] = point.duration_ms;
-  row["encrypted"] = encrypted;
-  row["immutable_until"] = time_or_null(point.immutable_until);
-  row["warnings"] = point.warnings;
-  return row;
+void LocalService::on_points_changed(std::function<void()> call) {
+  *on_points_changed_.lock() = std::move(call);
 }
 
-// After the work: it is about this job's entry, not about the recovery point.
-void warn_of_journal(const Engine& engine, JobContext& job) {
-  if (const auto& damage = engine.journal_error())
-    job.warn("this job is not in the journal: " + damage->message() + " [" + std::string(damage->name()) + "]");
+void LocalService::points_changed() {
+  const std::function<void()> call = *on_points_changed_.lock();
+  if (call) call();
 }
 
-enum class Reading { as_policy_says, full };
-
-JobSpec backup_spec(Engine& engine, const MachineSettings& machine, JobTrigger trigger, Reading reading) {
-  JobSpec spec;
-  spec.kind = JobKind::backup;
-  spec.object = machine.name;
-  spec.trigger = trigger;
-  spec.exclusive = "backup " + machine.name;
-  spec.run = [&engine, machine, trigger, reading, settings = engine.settings()](JobContext& job) -> Result<json> {
-    BackupInputs inputs{engine.store(), engine.clock(), {}, tracking_inputs(*settings, machine, engine.tracking())};
-    inputs.tracking.read_all = reading == Reading::full;
-    inputs.keys = {settings->policy_of(machine).on_missing_keys, vaults_of(settings)};
-    inputs.immutable = settings->policy_of(machine).immutable;
-    auto result = run_backup(machine, inputs, job);
-    if (result) {
-      engine.points_changed();
-      const std::string prune = engine.local_service().start_prune_after_backup(machine.name, trigger);
-      (*result)["prune"] = prune.empty() ? json(nullptr) : json(prune);
-    }
-    note_healed(engine.store(), job);
-    warn_of_journal(engine, job);
-    return result;
-  };
-  return spec;
-}
-
-}  // namespace
-
-LocalService::LocalService(Engine& engine) : engine_(engine) {}
-LocalService::~LocalService() = default;
-
-json LocalService::row_of(const PointName& name) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (const auto known = rows_.find(name); known != rows_.end()) return *known->second;
-  }
-  const auto point = engine_.store().points().load(name);
-  if (!point) {
-    // Not kept: it may be put right. One that cannot be read must not hide the others.
-    json row = name_members(name);
-    row["error"] = to_json(point.error());
-    return row;
-  }
-  auto row = std::make_unique<const json>(make_row(*point));
-  json copy = *row;
-  const std::lock_guard lock(mutex_);
-  rows_[name] = std::move(row);
-  return copy;
+void LocalService::set_daemon_view(DaemonView view) {
+  *daemon_view_.lock() = std::move(view);
 }
 
 Result<json> LocalService::points(const std::optional<std::string>& machine, PointsListed listed) {
-  Store& store = engine_.store();
-  CAIRN_TRY(const std::vector<PointName> stored, store.points().list_stored());
-  CAIRN_TRY(std::vector<PointName> names,
-            listed == PointsListed::deleted ? store.points().list_deleted() : store.points().list());
-  CAIRN_TRY(const std::vector<PointName> kept, store.points().list_protected());
-  {
-    const std::set<PointName> present(stored.begin(), stored.end());
-    const std::lock_guard lock(mutex_);
-    std::erase_if(rows_, [&](const auto& entry) { return !present.contains(entry.first); });
-  }
-  if (machine) {
-    CAIRN_CHECK(check_known_machine("list recovery points of", *machine, *engine_.settings(), stored));
-    std::erase_if(names, [&](const PointName& name) { return name.machine != *machine; });
-  }
-  std::sort(names.begin(), names.end(), [](const PointName& a, const PointName& b) {
-    return std::pair(a.time, a.machine) < std::pair(b.time, b.machine);
-  });
-  json rows = json::array();
-  for (const PointName& name : names) {
-    json row = row_of(name);
-    // Removed since it was listed.
-    if (const auto error = row.find("error"); error != row.end())
-      if ((*error)["name"] == catalogue_entry(ErrorCode::point_missing).name) continue;
-    row.update(marks_of(name, row, std::ranges::binary_search(kept, name), listed));
-    rows.push_back(std::move(row));
-  }
-  return rows;
+  return rows_.list(machine, listed, *engine_.settings());
 }
 
 Result<json> LocalService::point(const std::string& name) {
@@ -145,91 +55,7 @@ Result<json> LocalService::point(const std::string& name) {
 }
 
 Result<json> LocalService::status() {
-  const auto settings = engine_.settings();
-  const Engine::DaemonView view = engine_.daemon_view();
-  CAIRN_TRY(const std::vector<PointName> points, engine_.store().points().list());
-  struct MachinePoints {
-    std::vector<PointName> points;
-    std::optional<PointName> last;
-  };
-  std::map<std::string, MachinePoints> by_machine;
-  for (const auto& entry : settings->machines) by_machine[entry.first];
-  for (const PointName& point : points) {
-    MachinePoints& of = by_machine[point.machine];
-    of.points.push_back(point);
-    if (!of.last || of.last->time < point.time) of.last = point;
-  }
-  json machines = json::array();
-  std::size_t without_proof = 0;
-  for (const auto& [name, of] : by_machine) {
-    json row{{"machine", name},
-             {"policy", nullptr},
-             {"schedule", nullptr},
-             {"timezone", nullptr},
-             {"last_point", of.last ? json(of.last->text()) : json(nullptr)},
-             {"last_point_time", of.last ? json(iso_time(of.last->time)) : json(nullptr)},
-             {"points", of.points.size()},
-             {"next_run", nullptr},
-             {"last_job", nullptr},
-             {"in_settings", false},
-             {"keys", view.keys ? view.keys(name) : json(nullptr)},
-             {"disks", json::array()}};
-    if (const auto machine = settings->machines.find(name); machine != settings->machines.end()) {
-      const Policy& policy = settings->policy_of(machine->second);
-      row["policy"] = policy.name;
-      row["schedule"] = policy.schedule.text();
-      row["timezone"] = policy.schedule.zone();
-      row["in_settings"] = true;
-      row["disks"] = tracking_status(*settings, machine->second, engine_.tracking(), of.last);
-      auto next = view.next_run ? view.next_run(name) : std::nullopt;
-      // No daemon, or one that has not looked at this machine yet.
-      if (!next) next = policy.schedule.next_after(engine_.clock().now());
-      if (next) row["next_run"] = iso_time(*next);
-    }
-    row["last_job"] = last_job_of(name);
-    const auto machine = settings->machines.find(name);
-    const Schedule* schedule =
-        machine == settings->machines.end() ? nullptr : &settings->policy_of(machine->second).schedule;
-    row["proof"] = proof_status(newest_rows(of.points), schedule, engine_.clock().now());
-    if (row["proof"]["wanting"] == true) ++without_proof;
-    machines.push_back(std::move(row));
-  }
-  const JobQueue::Counts counts = engine_.queue().counts();
-  CAIRN_TRY(json space, kept_space(engine_.store()));
-  const auto& journal_error = engine_.journal_error();
-  const auto& trouble = engine_.store().document_trouble();
-  return json{{"version", CAIRN_VERSION},
-              {"daemon", view.daemon ? view.daemon() : json{{"running", false}}},
-              {"store",
-               {{"path", engine_.store().path().string()},
-                {"id", engine_.store().info().id},
-                {"points", points.size()},
-                {"error", trouble ? to_json(*trouble) : json(nullptr)}}},
-              {"verify", verify_status_.document(engine_.store(), *settings, engine_.clock().now())},
-              {"mount", view.mount ? view.mount() : json(nullptr)},
-              {"space", std::move(space)},
-              {"journal", {{"error", journal_error ? to_json(*journal_error) : json(nullptr)}}},
-              {"jobs", {{"queued", counts.queued}, {"running", counts.running}}},
-              {"machines_without_recent_proof", without_proof},
-              {"machines", std::move(machines)}};
-}
-
-std::function<std::optional<json>()> LocalService::newest_rows(std::vector<PointName> points) {
-  std::ranges::sort(points);
-  return [this, points = std::move(points)]() mutable -> std::optional<json> {
-    if (points.empty()) return std::nullopt;
-    const PointName name = std::move(points.back());
-    points.pop_back();
-    return row_of(name);
-  };
-}
-
-json LocalService::last_job_of(const std::string& machine) {
-  for (const JobRecord& record : engine_.queue().jobs())
-    if (record.kind == JobKind::backup && record.object == machine) return to_json(record);
-  if (engine_.journal() == nullptr) return nullptr;
-  const auto record = engine_.journal()->last_job(JobKind::backup, machine);
-  return record && *record ? to_json(**record) : json(nullptr);
+  return status_document({engine_, rows_, verify_status_, tracking_, *daemon_view_.lock()});
 }
 
 Result<json> LocalService::jobs(std::size_t limit) {
@@ -252,16 +78,29 @@ Result<json> LocalService::jobs(std::size_t limit) {
   return rows;
 }
 
-Result<json> LocalService::job(const std::string& id) {
+Result<JobRecord> LocalService::record_of(const std::string& id) {
   auto record = engine_.queue().job(id);
-  if (record) return to_json(*record);
+  if (record) return record;
   if (engine_.journal() != nullptr) {
-    CAIRN_TRY(const auto journalled, engine_.journal()->job(id));
-    if (journalled) return to_json(*journalled);
+    CAIRN_TRY(auto journalled, engine_.journal()->job(id));
+    if (journalled) return *std::move(journalled);
   } else if (engine_.journal_error()) {
     return pass_on(*engine_.journal_error());
   }
-  return pass_on(std::move(record).error());
+  return record;
+}
+
+Result<json> LocalService::job(const std::string& id) {
+  CAIRN_TRY(const JobRecord record, record_of(id));
+  return to_json(record);
+}
+
+JobSpec LocalService::backup_of(const MachineSettings& machine, JobTrigger trigger, Reading reading) {
+  JobSpec spec = backup_spec(machine, trigger, reading,
+                             {engine_.store(), engine_.clock(), engine_.settings(), tracking_, engine_.journal_error(),
+                              [this] { points_changed(); }});
+  spec.then = [this, machine = machine.name, trigger](const json&) { return prune_after_backup(machine, trigger); };
+  return spec;
 }
 
 Result<json> LocalService::start_backup(const BackupRequest& request) {
@@ -278,8 +117,8 @@ Result<json> LocalService::start_backup(const BackupRequest& request) {
   for (const std::string& name : names) {
     CAIRN_TRY(const MachineSettings* machine, settings->machine(name));
     if (seen.insert(name).second)
-      specs.push_back(backup_spec(engine_, *machine, JobTrigger::on_demand,
-                                  request.full_read ? Reading::full : Reading::as_policy_says));
+      specs.push_back(
+          backup_of(*machine, JobTrigger::on_demand, request.full_read ? Reading::full : Reading::as_policy_says));
   }
   CAIRN_TRY(const auto records, engine_.queue().submit_all(std::move(specs)));
   json jobs = json::array();
@@ -290,8 +129,7 @@ Result<json> LocalService::start_backup(const BackupRequest& request) {
 Result<json> LocalService::start_machine(const std::string& machine, JobTrigger trigger) {
   const auto settings = engine_.settings();
   CAIRN_TRY(const MachineSettings* found, settings->machine(machine));
-  CAIRN_TRY(const JobRecord record,
-            engine_.queue().submit(backup_spec(engine_, *found, trigger, Reading::as_policy_says)));
+  CAIRN_TRY(const JobRecord record, engine_.queue().submit(backup_of(*found, trigger, Reading::as_policy_says)));
   return to_json(record);
 }
 
@@ -305,7 +143,7 @@ Result<json> LocalService::start_restore(const RestoreRequest& request) {
     spec.run = [&engine = engine_, task](JobContext& job) {
       job.set_point(task.point.text());
       auto result = restore_header_files(engine.store(), task);
-      warn_of_journal(engine, job);
+      warn_of_journal(engine.journal_error(), job);
       return result;
     };
   } else {
@@ -313,11 +151,59 @@ Result<json> LocalService::start_restore(const RestoreRequest& request) {
     CAIRN_CHECK(check_restore(engine_.store(), task));
     spec.run = [&engine = engine_, task](JobContext& job) {
       auto result = run_restore(engine.store(), task, job);
-      warn_of_journal(engine, job);
+      warn_of_journal(engine.journal_error(), job);
       return result;
     };
   }
   CAIRN_TRY(const JobRecord record, engine_.queue().submit(std::move(spec)));
+  return to_json(record);
+}
+
+JobSpec LocalService::verify_spec(const VerifyTask& task, const std::string& object, JobTrigger trigger) {
+  JobSpec spec;
+  spec.kind = JobKind::verify;
+  spec.object = object;
+  spec.trigger = trigger;
+  spec.exclusive = "verify";
+  spec.beside = true;
+  spec.run = [this, task](JobContext& job) {
+    auto result = run_verify(engine_.store(), task, engine_.clock(), job);
+    verify_status_.forget();
+    if (task.repair) points_changed();
+    return result;
+  };
+  return spec;
+}
+
+Result<json> LocalService::start_verify(const VerifyRequest& request) {
+  const auto settings = engine_.settings();
+  VerifyTask task;
+  task.options.data_percent = request.data_percent;
+  task.options.accept_gaps = request.accept_gaps;
+  task.options.rate = request.rate;
+  task.repair = request.repair;
+  if (!request.from.empty()) {
+    if (!request.repair)
+      return fail(ErrorCode::used_wrongly, "verify", request.from, "a replica is for repairs only",
+                  "ask to repair too");
+    task.replica = request.from;
+    if (!task.replica->is_absolute())
+      return fail(ErrorCode::used_wrongly, "use replica", request.from, "its path is not absolute");
+  }
+  CAIRN_TRY(const JobRecord record, engine_.queue().submit(verify_spec(task, kVerifyStore, JobTrigger::on_demand)));
+  return to_json(record);
+}
+
+Result<json> LocalService::start_scrub(std::chrono::seconds every, bool structure) {
+  CAIRN_TRY(const VerifyAge age, verify_age(engine_.store()));
+  const ScrubSlice slice = scrub_slice(every, age.bytes, age.since, engine_.clock().now());
+  VerifyTask task;
+  task.options.at_most = slice.bytes;
+  task.options.not_since = slice.not_since;
+  task.options.structure = structure;
+  task.options.rate = engine_.settings()->maintenance.rate;
+  CAIRN_TRY(const JobRecord record,
+            engine_.queue().submit(verify_spec(task, structure ? kVerifyStore : kVerifySlice, JobTrigger::schedule)));
   return to_json(record);
 }
 
@@ -330,11 +216,11 @@ Result<json> LocalService::wait_job(const std::string& id, std::uint64_t seen, s
 Result<json> LocalService::cancel_job(const std::string& id) {
   auto record = engine_.queue().cancel(id);
   if (record) return to_json(*record);
-  CAIRN_TRY(json old, job(id));
-  if (old["state"] == to_string(JobState::queued) || old["state"] == to_string(JobState::in_progress))
+  CAIRN_TRY(const JobRecord old, record_of(id));
+  if (!has_ended(old.state))
     return fail(ErrorCode::no_such_job, "cancel job", id, "another process runs it",
                 "interrupt the command that started it");
-  return old;
+  return to_json(old);
 }
 
 }  // namespace cairn

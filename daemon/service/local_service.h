@@ -1,22 +1,30 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// LocalService: the service that does the work in this process, on an Engine. Any thread.
+// LocalService: the service that does the work in this process, on an Engine: requests become jobs of its queue, or are
+// answered from its store. The daemon has one; so has a `cairn` command that finds no daemon. Any thread.
 #pragma once
 
+#include <chrono>
 #include <functional>
-#include <map>
-#include <memory>
 #include <mutex>
 #include <optional>
-#include <vector>
+#include <string>
 
+#include "config/base/guarded.h"
+#include "daemon/backup/tracking_place.h"
 #include "daemon/queue/job_record.h"
+#include "daemon/service/point_rows.h"
 #include "daemon/service/service.h"
+#include "daemon/service/status.h"
 #include "daemon/service/verify_status.h"
-#include "fs/store/point/recovery_point.h"
 
 namespace cairn {
 
 class Engine;
+struct JobSpec;
+struct MachineSettings;
+struct PruneTask;
+struct VerifyTask;
+enum class Reading;
 
 // The objects of verify jobs: all of the store's structure, or some packs only.
 inline constexpr const char* kVerifyStore = "store";
@@ -24,9 +32,16 @@ inline constexpr const char* kVerifySlice = "store slice";
 
 class LocalService : public Service {
  public:
-  // `engine` must outlive the service.
+  // `engine` must outlive the service, and has one service at a time.
   explicit LocalService(Engine& engine);
+  // Stops the engine: its jobs work with the service.
   ~LocalService() override;
+  LocalService(const LocalService&) = delete;
+  LocalService& operator=(const LocalService&) = delete;
+
+  // Called after the points changed (the mount looks again). Set before jobs run.
+  void on_points_changed(std::function<void()> call);
+  void set_daemon_view(DaemonView view);
 
   Result<nlohmann::json> points(const std::optional<std::string>& machine, PointsListed listed) override;
   Result<nlohmann::json> point(const std::string& name) override;
@@ -47,25 +62,25 @@ class LocalService : public Service {
 
   // What the scheduler calls: one machine, with the trigger it has. The job's document.
   Result<nlohmann::json> start_machine(const std::string& machine, JobTrigger trigger);
-  // What follows each backup: a prune of that machine, as a job of its own. Its id; empty: none could be started.
-  std::string start_prune_after_backup(const std::string& machine, JobTrigger trigger);
   // What the scrubber calls: verifies a slice, with the structure of the store or without. The job's document.
   Result<nlohmann::json> start_scrub(std::chrono::seconds every, bool structure);
 
  private:
-  // The row of points() for one point; points never change, so rows are kept.
-  nlohmann::json row_of(const PointName& name);
-  // What can change about a point: protection, how long it is immutable, deletion.
-  nlohmann::json marks_of(const PointName& name, const nlohmann::json& row, bool has_protection, PointsListed listed);
-  // Gives the points' rows one by one, newest first.
-  std::function<std::optional<nlohmann::json>()> newest_rows(std::vector<PointName> points);
-  // The machine's newest backup job, or null.
-  nlohmann::json last_job_of(const std::string& machine);
+  // A backup, with the prune of that machine that follows it.
+  JobSpec backup_of(const MachineSettings& machine, JobTrigger trigger, Reading reading);
+  JobSpec prune_after_backup(const std::string& machine, JobTrigger trigger);
+  JobSpec prune_spec(const PruneTask& task, JobTrigger trigger);
+  JobSpec verify_spec(const VerifyTask& task, const std::string& object, JobTrigger trigger);
+  void points_changed();
+  // The queue's, or of an earlier time from the journal.
+  Result<JobRecord> record_of(const std::string& id);
 
   Engine& engine_;
-  std::mutex mutex_;
-  std::map<PointName, std::unique_ptr<const nlohmann::json>> rows_;  // guarded by mutex_
+  const TrackingPlace tracking_;
+  PointRows rows_;
   VerifyStatus verify_status_;
+  Guarded<std::function<void()>> on_points_changed_;
+  Guarded<DaemonView> daemon_view_;
 };
 
 }  // namespace cairn

@@ -4,12 +4,12 @@
 
 #include "config/base/json.h"
 #include "config/base/log.h"
+#include "daemon/engine/engine.h"
 #include "daemon/queue/job.h"
 #include "daemon/queue/job_queue.h"
 #include "daemon/retention/known_machines.h"
 #include "daemon/retention/prune.h"
 #include "daemon/retention/prune_plan.h"
-#include "daemon/service/engine.h"
 #include "daemon/service/local_service.h"
 #include "fs/store/store.h"
 #include "fs/store/write/point_lifecycle.h"
@@ -20,20 +20,6 @@ namespace {
 
 using nlohmann::json;
 
-json name_of(const PointName& name) {
-  return json{{"machine", name.machine}, {"point", name.stamp()}, {"name", name.text()}};
-}
-
-// Null: the machine is not in the settings.
-const Policy* policy_for(const Settings& settings, const std::string& machine) {
-  const auto found = settings.machines.find(machine);
-  return found == settings.machines.end() ? nullptr : &settings.policy_of(found->second);
-}
-
-json document_of(const Protection& protection) {
-  return {{"since", iso_time(protection.since)}, {"until", time_or_null(protection.until)}};
-}
-
 // A prune that changed nothing leaves the mounts alone.
 bool changed_points(const json& result) {
   return result["dry_run"] == false && (result["totals"]["deleted"] != 0 || result["totals"]["purged"] != 0);
@@ -41,51 +27,19 @@ bool changed_points(const json& result) {
 
 }  // namespace
 
-json LocalService::marks_of(const PointName& name, const json& row, bool has_protection, PointsListed listed) {
-  json marks = json::object();
-  marks["protected"] = nullptr;
-  if (has_protection) {
-    const auto protection = engine_.store().points().protection_of(name);
-    if (!protection)
-      marks["protected"] = {{"since", nullptr}, {"until", nullptr}};
-    else if (*protection && (!(*protection)->until || *(*protection)->until > engine_.clock().now()))
-      marks["protected"] = document_of(**protection);
-  }
-  const auto settings = engine_.settings();
-  std::optional<UtcTime> recorded;
-  if (const auto until = row.find("immutable_until"); until != row.end() && until->is_string())
-    recorded = parse_iso_time(until->get<std::string>());
-  const auto until = immutable_until(name, recorded, policy_for(*settings, name.machine));
-  marks["immutable_until"] = until && *until > engine_.clock().now() ? json(iso_time(*until)) : json(nullptr);
-  if (listed == PointsListed::deleted) {
-    const auto deletion = engine_.store().points().deletion_of(name);
-    if (deletion)
-      marks["deleted"] = {{"time", iso_time(deletion->deleted)},
-                          {"purge_after", iso_time(deletion->purge_after)},
-                          {"because", deletion->because}};
-    else
-      marks["deleted"] = {{"time", nullptr}, {"purge_after", nullptr}, {"because", deletion.error().message()}};
-  }
-  return marks;
-}
-
-namespace {
-
-JobSpec prune_spec(Engine& engine, const PruneTask& task, JobTrigger trigger) {
+JobSpec LocalService::prune_spec(const PruneTask& task, JobTrigger trigger) {
   JobSpec spec;
   spec.kind = JobKind::prune;
   spec.object = task.machine.value_or("all machines");
   spec.trigger = trigger;
-  spec.run = [&engine, task](JobContext& job) -> Result<json> {
-    auto result = run_prune(task, {engine.store(), engine.settings(), engine.read_clock()}, job);
+  spec.run = [this, task](JobContext& job) -> Result<json> {
+    auto result = run_prune(task, {engine_.store(), engine_.settings(), engine_.read_clock()}, job);
     // Also a failed one may have removed some.
-    if (!result || changed_points(*result)) engine.points_changed();
+    if (!result || changed_points(*result)) points_changed();
     return result;
   };
   return spec;
 }
-
-}  // namespace
 
 Result<json> LocalService::start_prune(const PruneRequest& request) {
   CAIRN_TRY(const auto stored, engine_.store().points().list_stored());
@@ -97,26 +51,22 @@ Result<json> LocalService::start_prune(const PruneRequest& request) {
   task.accept_clock = request.accept_clock;
   task.accept_damage = request.accept_damage;
   task.rate = request.rate;
-  JobSpec spec = prune_spec(engine_, task, JobTrigger::on_demand);
+  JobSpec spec = prune_spec(task, JobTrigger::on_demand);
   if (!task.dry_run) spec.exclusive = "prune";
   CAIRN_TRY(const JobRecord record, engine_.queue().submit(std::move(spec)));
   return to_json(record);
 }
 
-std::string LocalService::start_prune_after_backup(const std::string& machine, JobTrigger trigger) {
+JobSpec LocalService::prune_after_backup(const std::string& machine, JobTrigger trigger) {
   PruneTask task;
   task.machine = machine;
   task.collect = Collect::when_needed;
   // In the foreground somebody waits for it.
   if (engine_.role() == EngineRole::daemon) task.rate = engine_.settings()->maintenance.rate;
-  JobSpec spec = prune_spec(engine_, task, trigger);
+  JobSpec spec = prune_spec(task, trigger);
+  // Refused when one waits already, which does the same.
   spec.exclusive = "prune " + machine;
-  const auto record = engine_.queue().submit(std::move(spec));
-  if (record) return record->id;
-  // One that waits already does the same; one that is not started because all ends is the next backup's.
-  if (record.error().code != ErrorCode::job_conflict && record.error().code != ErrorCode::shutting_down)
-    log_error("prune-not-started", machine, record.error());
-  return {};
+  return spec;
 }
 
 Result<json> LocalService::delete_point(const std::string& name) {
@@ -137,7 +87,7 @@ Result<json> LocalService::delete_point(const std::string& name) {
   if (auto kept = keep_clock(*writer, clock.record); !kept && kept.error().code != ErrorCode::no_space)
     return pass_on(std::move(kept).error());
   const auto soft_delete = (policy != nullptr ? *policy : settings->policies.at("default")).soft_delete;
-  json document = name_of(found);
+  json document = name_members(found);
   document["deleted"] = iso_time(reading.now);
   document["purged"] = !soft_delete;
   document["purge_after"] = nullptr;
@@ -156,7 +106,7 @@ Result<json> LocalService::delete_point(const std::string& name) {
     CAIRN_CHECK(purged);
   }
   log_event(LogLevel::info, "point-deleted", found.text(), {{"purge_after", json_text(document["purge_after"])}});
-  engine_.points_changed();
+  points_changed();
   return document;
 }
 
@@ -165,8 +115,8 @@ Result<json> LocalService::undelete_point(const std::string& name) {
   CAIRN_TRY(const auto writer, begin_writing(engine_.store(), "undelete of " + found.text()));
   CAIRN_CHECK(cairn::undelete_point(*writer, found));
   log_event(LogLevel::info, "point-undeleted", found.text());
-  engine_.points_changed();
-  return name_of(found);
+  points_changed();
+  return name_members(found);
 }
 
 Result<json> LocalService::protect_point(const ProtectRequest& request) {
@@ -176,14 +126,14 @@ Result<json> LocalService::protect_point(const ProtectRequest& request) {
     return fail(ErrorCode::used_wrongly, "protect recovery point", found.text(),
                 "the time " + iso_time(*request.until) + " is over already", "name a time to come");
   CAIRN_TRY(const auto writer, begin_writing(engine_.store(), "protection of " + found.text()));
-  json document = name_of(found);
+  json document = name_members(found);
   document["protected"] = nullptr;
   if (request.off) {
     CAIRN_CHECK(cairn::unprotect_point(*writer, found));
   } else {
     const Protection protection{found, now, request.until};
     CAIRN_CHECK(cairn::protect_point(*writer, protection));
-    document["protected"] = document_of(protection);
+    document["protected"] = to_json(protection);
   }
   log_event(LogLevel::info, request.off ? "point-unprotected" : "point-protected", found.text());
   return document;

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "fs/store/point/key_records.h"
+
 namespace cairn {
 
 using nlohmann::json;
@@ -32,7 +34,7 @@ json proof_status(const std::function<std::optional<json>()>& next_row, const Sc
       status["needed"] = row->at("encrypted");
       if (status["needed"] == false) return status;
     }
-    if (row->at("proof") != "proved") continue;
+    if (row->at("proof") != to_string(ProofState::proved)) continue;
     status["last_proved"] = row->at("name");
     status["last_proved_time"] = row->at("time");
     const auto time = parse_iso_time(row->at("time").get<std::string>());

@@ -49,15 +49,13 @@ json age_document(Store& store) {
 json VerifyStatus::document(Store& store, const Settings& settings, UtcTime now) {
   json document;
   {
-    const std::lock_guard lock(mutex_);
-    if (!known_.is_null() && steady_clock::now() < until_) document = known_;
+    const auto known = known_.lock();
+    if (steady_clock::now() < known->until) document = known->document;
   }
   if (document.is_null()) {
     document = age_document(store);
     document["damage"] = damage_document(store);
-    const std::lock_guard lock(mutex_);
-    known_ = document;
-    until_ = steady_clock::now() + kKept;
+    *known_.lock() = {document, steady_clock::now() + kKept};
   }
   const auto& every = settings.maintenance.verify_every;
   document["every_s"] = every ? json(every->count()) : json(nullptr);
@@ -69,8 +67,7 @@ json VerifyStatus::document(Store& store, const Settings& settings, UtcTime now)
 }
 
 void VerifyStatus::forget() {
-  const std::lock_guard lock(mutex_);
-  known_ = nullptr;
+  known_.lock()->document = nullptr;
 }
 
 }  // namespace cairn

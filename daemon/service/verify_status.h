@@ -5,10 +5,10 @@
 #pragma once
 
 #include <chrono>
-#include <mutex>
 #include <nlohmann/json.hpp>
 
 #include "config/base/clock.h"
+#include "config/base/guarded.h"
 #include "config/settings.h"
 
 namespace cairn {
@@ -24,9 +24,11 @@ class VerifyStatus {
   void forget();
 
  private:
-  std::mutex mutex_;
-  nlohmann::json known_;                         // guarded by mutex_, as the rest
-  std::chrono::steady_clock::time_point until_;  // when it is asked for anew
+  struct Known {
+    nlohmann::json document;                      // null: nothing
+    std::chrono::steady_clock::time_point until;  // when it is asked for anew
+  };
+  Guarded<Known> known_;
 };
 
 }  // namespace cairn

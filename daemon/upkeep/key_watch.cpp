@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/upkeep/key_watch.h"
 
-#include <exception>
+#include <algorithm>
+#include <chrono>
+#include <optional>
 
 #include "config/base/exception_door.h"
 #include "config/base/log.h"
@@ -45,46 +47,30 @@ KeyWatch::KeyWatch(std::function<std::shared_ptr<const Settings>()> settings, St
     : settings_(std::move(settings)),
       store_(store),
       clock_(clock),
-      thread_([this](const std::stop_token& stop) { run(stop); }) {}
+      thread_("key-check-failed", "machines",
+              [this](PokedThread::Why, const std::stop_token& stop) -> std::optional<std::chrono::milliseconds> {
+                look(stop);
+                return std::nullopt;
+              }) {
+  thread_.start();
+}
 
 KeyWatch::~KeyWatch() = default;
 
 void KeyWatch::poke() {
-  {
-    const std::lock_guard lock(mutex_);
-    due_ = true;
-  }
-  poked_.notify_all();
+  thread_.poke();
 }
 
 json KeyWatch::status(const std::string& machine) {
-  const std::lock_guard lock(mutex_);
-  const auto found = results_.find(machine);
-  return found == results_.end() ? json(nullptr) : found->second;
-}
-
-void KeyWatch::run(const std::stop_token& stop) {
-  for (;;) {
-    {
-      std::unique_lock lock(mutex_);
-      if (!poked_.wait(lock, stop, [this] { return due_; })) return;
-      due_ = false;
-    }
-    const auto looked = without_exceptions("check keys", "of machines", [&]() -> Result<void> {
-      look(stop);
-      return {};
-    });
-    if (!looked) log_error("key-check-failed", "machines", looked.error());
-  }
+  const auto results = results_.lock();
+  const auto found = results->find(machine);
+  return found == results->end() ? json(nullptr) : found->second;
 }
 
 void KeyWatch::look(const std::stop_token& stop) {
   const auto settings = settings_();
   VaultSet vaults(vaults_of(settings));
-  {
-    const std::lock_guard lock(mutex_);
-    std::erase_if(results_, [&](const auto& result) { return !settings->machines.contains(result.first); });
-  }
+  std::erase_if(*results_.lock(), [&](const auto& result) { return !settings->machines.contains(result.first); });
   for (const auto& [name, machine] : settings->machines) {
     const std::vector<KeyFinding> findings =
         check_machine_keys(machine, settings->policy_of(machine).on_missing_keys, vaults, store_, stop);
@@ -96,11 +82,10 @@ void KeyWatch::look(const std::stop_token& stop) {
         log_event(LogLevel::warning, "keys-doubtful", name + "/" + finding.disk,
                   {{"because", finding.detail}, {"error", finding.error->name()}});
     }
-    const std::lock_guard lock(mutex_);
     if (findings.empty())
-      results_.erase(name);
+      results_.lock()->erase(name);
     else
-      results_[name] = document_of(findings, clock_.now());
+      (*results_.lock())[name] = document_of(findings, clock_.now());
   }
 }
 

@@ -4,17 +4,16 @@
 // thread.
 #pragma once
 
-#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <stop_token>
 #include <string>
-#include <thread>
 
 #include "config/base/clock.h"
+#include "config/base/guarded.h"
+#include "config/base/poked_thread.h"
 #include "config/settings.h"
 
 namespace cairn {
@@ -36,17 +35,13 @@ class KeyWatch {
   [[nodiscard]] nlohmann::json status(const std::string& machine);
 
  private:
-  void run(const std::stop_token& stop);
   void look(const std::stop_token& stop);
 
   const std::function<std::shared_ptr<const Settings>()> settings_;
   Store& store_;
   const Clock& clock_;
-  std::mutex mutex_;
-  std::condition_variable_any poked_;
-  bool due_ = true;                                // guarded by mutex_, as the rest
-  std::map<std::string, nlohmann::json> results_;  // by machine
-  std::jthread thread_;                            // last: it uses all the others
+  Guarded<std::map<std::string, nlohmann::json>> results_;  // by machine
+  PokedThread thread_;                                      // last: it uses all the others
 };
 
 }  // namespace cairn

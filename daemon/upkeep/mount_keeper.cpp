@@ -20,7 +20,7 @@ MountKeeper::MountKeeper(Store& store, MountSettings settings) : store_(store), 
 
 MountKeeper::~MountKeeper() = default;
 
-Result<void> MountKeeper::mount_locked() {
+Result<std::shared_ptr<MountSession>> MountKeeper::start() {
   const std::string path = settings_.path.string();
   struct stat facts{};
   // Only the last part: a missing parent is more likely a disk that is not mounted.
@@ -30,52 +30,57 @@ Result<void> MountKeeper::mount_locked() {
   MountOptions options;
   options.path = settings_.path;
   options.allow_other = settings_.allow_other;
-  CAIRN_TRY(session_, MountSession::start(store_, options));
+  CAIRN_TRY(std::shared_ptr<MountSession> session, MountSession::start(store_, options));
   log_event(LogLevel::info, "mounted", path);
-  return {};
+  return session;
 }
 
 Result<void> MountKeeper::mount() {
-  const std::lock_guard lock(mutex_);
-  if (session_ && !session_->ended()) return {};
-  session_.reset();
-  auto done = mount_locked();
-  error_.reset();
-  if (!done) error_ = done.error();
-  return done;
+  const auto state = state_.lock();
+  if (state->session && !state->session->ended()) return {};
+  state->session.reset();
+  state->error.reset();
+  auto started = start();
+  if (!started) {
+    state->error = started.error();
+    return pass_on(std::move(started).error());
+  }
+  state->session = *std::move(started);
+  return {};
+}
+
+std::shared_ptr<MountSession> MountKeeper::session() {
+  return state_.lock()->session;
+}
+
+bool MountKeeper::is_mounted() {
+  const auto session = this->session();
+  return session && !session->ended();
 }
 
 bool MountKeeper::lost() {
-  const std::lock_guard lock(mutex_);
-  if (!session_ || !session_->ended()) return false;
-  session_.reset();
+  const auto state = state_.lock();
+  if (!state->session || !state->session->ended()) return false;
+  state->session.reset();
   return true;
 }
 
 void MountKeeper::refresh() {
-  std::shared_ptr<MountSession> session;
-  {
-    const std::lock_guard lock(mutex_);
-    session = session_;
-  }
-  if (session && !session->ended()) session->refresh();
+  if (const auto session = this->session(); session && !session->ended()) session->refresh();
 }
 
 nlohmann::json MountKeeper::status() {
-  const std::lock_guard lock(mutex_);
-  const bool mounted = session_ && !session_->ended();
-  const char* state = mounted ? "mounted" : error_ ? "failed" : "not mounted";
+  const auto state = state_.lock();
+  const bool mounted = state->session && !state->session->ended();
   return {{"path", settings_.path.string()},
-          {"state", state},
-          {"error", !mounted && error_ ? to_json(*error_) : nlohmann::json(nullptr)}};
+          {"state", mounted        ? "mounted"
+                    : state->error ? "failed"
+                                   : "not mounted"},
+          {"error", !mounted && state->error ? to_json(*state->error) : nlohmann::json(nullptr)}};
 }
 
 Result<void> MountKeeper::stop() {
-  std::shared_ptr<MountSession> session;
-  {
-    const std::lock_guard lock(mutex_);
-    session = std::exchange(session_, nullptr);
-  }
+  const std::shared_ptr<MountSession> session = std::exchange(state_.lock()->session, nullptr);
   if (!session || session->ended()) return {};
   auto done = session->stop();
   if (done) log_event(LogLevel::info, "unmounted", settings_.path.string());

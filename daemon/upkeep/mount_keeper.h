@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // MountKeeper: the daemon's mount of the recovery points: takes a dead mount of an earlier daemon away, mounts, notices
-// when somebody unmounts it. Backups matter more than the mount: a mount that fails is told, and the daemon goes on.
-// Any thread.
+// when somebody unmounts it. Backups matter more than the mount: a mount that fails is reported, and the daemon goes
+// on. Any thread.
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 
+#include "config/base/guarded.h"
 #include "config/base/result.h"
 #include "config/settings.h"
 
@@ -25,6 +25,7 @@ class MountKeeper {
 
   // Mounts unless it is mounted. The directory is made when its parent is there. Errors: as MountSession::start.
   Result<void> mount();
+  bool is_mounted();
   // True once for each time the mount was found to have ended from outside.
   bool lost();
   // New points are to be shown now.
@@ -34,13 +35,16 @@ class MountKeeper {
   Result<void> stop();
 
  private:
-  Result<void> mount_locked();
+  struct State {
+    std::shared_ptr<MountSession> session;
+    std::optional<Error> error;  // why the last try failed
+  };
+  std::shared_ptr<MountSession> session();
+  Result<std::shared_ptr<MountSession>> start();
 
   Store& store_;
   const MountSettings settings_;
-  std::mutex mutex_;
-  std::shared_ptr<MountSession> session_;  // guarded by mutex_, as all below
-  std::optional<Error> error_;
+  Guarded<State> state_;
 };
 
 }  // namespace cairn

@@ -81,40 +81,43 @@ ScheduleDecision decide_run(const Schedule& schedule, seconds jitter, const std:
 }
 
 Scheduler::Scheduler(const Clock& clock, Journal& journal, Hooks hooks)
-    : clock_(clock), journal_(journal), hooks_(std::move(hooks)) {}
+    : clock_(clock),
+      journal_(journal),
+      hooks_(std::move(hooks)),
+      thread_("schedule-failed", "scheduler", [this](PokedThread::Why, const std::stop_token&) { return pass(); }) {}
 
 Scheduler::~Scheduler() {
   stop();
 }
 
-std::optional<ScheduleMark> Scheduler::mark_of(const std::string& machine) {
-  if (const auto known = marks_.find(machine); known != marks_.end()) return known->second;
+std::optional<ScheduleMark> Scheduler::mark_of(Marks& marks, const std::string& machine) {
+  if (const auto known = marks.find(machine); known != marks.end()) return known->second;
   auto mark = journal_.schedule_mark(machine);
   if (!mark) {
     log_error("schedule-unknown", machine, mark.error());
     return std::nullopt;
   }
-  if (*mark) marks_[machine] = **mark;
+  if (*mark) marks[machine] = **mark;
   return *mark;
 }
 
-void Scheduler::keep_mark(const std::string& machine, const ScheduleMark& mark) {
-  const auto known = marks_.find(machine);
-  if (known != marks_.end() && known->second == mark) return;
-  marks_[machine] = mark;
+void Scheduler::keep_mark(Marks& marks, const std::string& machine, const ScheduleMark& mark) {
+  const auto known = marks.find(machine);
+  if (known != marks.end() && known->second == mark) return;
+  marks[machine] = mark;
   // Kept in memory even when the journal fails: a full disk must not start the same run again and again.
   if (auto kept = journal_.set_schedule_mark(machine, mark); !kept) log_error("journal-failed", machine, kept.error());
 }
 
 std::optional<UtcTime> Scheduler::run_due() {
-  const std::lock_guard pass(pass_mutex_);
+  const auto marks = marks_.lock();
   const std::shared_ptr<const Settings> settings = hooks_.settings();
   const UtcTime now = clock_.now();
   std::optional<UtcTime> earliest;
   std::map<std::string, std::optional<UtcTime>> next;
   for (const auto& [name, machine] : settings->machines) {
     const Policy& policy = settings->policy_of(machine);
-    const auto before = mark_of(name);
+    const auto before = mark_of(*marks, name);
     ScheduleDecision decision = decide_run(policy.schedule, policy.jitter, name, before, now);
     if (decision.clock_was_wrong)
       log_event(LogLevel::warning, "schedule-reset", name,
@@ -128,74 +131,44 @@ std::optional<UtcTime> Scheduler::run_due() {
       else if (!started)
         log_error("schedule-failed", name, started.error());
     }
-    keep_mark(name, decision.mark);
+    keep_mark(*marks, name, decision.mark);
     next[name] = decision.next_run;
     if (decision.next_run && (!earliest || *decision.next_run < *earliest)) earliest = decision.next_run;
   }
-  std::erase_if(marks_, [&](const auto& entry) { return !settings->machines.contains(entry.first); });
-  const std::lock_guard lock(mutex_);
-  next_ = std::move(next);
-  last_pass_ = std::chrono::steady_clock::now();
+  std::erase_if(*marks, [&](const auto& entry) { return !settings->machines.contains(entry.first); });
+  *passed_.lock() = {std::move(next), std::chrono::steady_clock::now()};
   return earliest;
 }
 
 std::optional<UtcTime> Scheduler::next_run(const std::string& machine) {
-  const std::lock_guard lock(mutex_);
-  const auto known = next_.find(machine);
-  return known != next_.end() ? known->second : std::nullopt;
+  const auto passed = passed_.lock();
+  const auto known = passed->next.find(machine);
+  return known != passed->next.end() ? known->second : std::nullopt;
 }
 
 std::chrono::steady_clock::time_point Scheduler::last_pass() {
-  const std::lock_guard lock(mutex_);
-  return last_pass_;
+  return passed_.lock()->at;
 }
 
 void Scheduler::start() {
-  const std::lock_guard lock(mutex_);
-  if (!thread_.joinable() && !stopping_) thread_ = std::thread([this] { loop(); });
+  thread_.start();
 }
 
 void Scheduler::poke() {
-  {
-    const std::lock_guard lock(mutex_);
-    poked_ = true;
-  }
-  wake_.notify_all();
+  thread_.poke();
 }
 
 void Scheduler::stop() {
-  std::thread thread;
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-    thread = std::move(thread_);
-  }
-  wake_.notify_all();
-  if (thread.joinable()) thread.join();
+  thread_.stop();
 }
 
-// A pass that throws (out of memory) must not end the daemon, and its running backups. When passes go on
-// failing last_pass() stays behind, and the watchdog has the daemon started again.
-std::optional<UtcTime> Scheduler::guarded_pass() {
-  const auto next =
-      without_exceptions("run", "the schedule", [&]() -> Result<std::optional<UtcTime>> { return run_due(); });
-  if (next) return *next;
-  log_event(LogLevel::error, "schedule-failed", "scheduler", {{"because", next.error().message()}});
-  return std::nullopt;
-}
-
-void Scheduler::loop() {
-  for (;;) {
-    const auto next = guarded_pass();
-    std::unique_lock lock(mutex_);
-    seconds wait = kLongestWait;
-    if (next) wait = std::clamp(std::chrono::duration_cast<seconds>(*next - clock_.now()), seconds(0), kLongestWait);
-    // Never less than a moment: a run that cannot be started must not make a busy loop.
-    wake_.wait_for(lock, std::max<std::chrono::milliseconds>(wait, std::chrono::milliseconds(200)),
-                   [this] { return poked_ || stopping_; });
-    if (stopping_) return;
-    poked_ = false;
-  }
+// When passes go on failing last_pass() stays behind, and the watchdog has the daemon started again.
+std::chrono::milliseconds Scheduler::pass() {
+  const auto next = run_due();
+  seconds wait = kLongestWait;
+  if (next) wait = std::clamp(std::chrono::duration_cast<seconds>(*next - clock_.now()), seconds(0), kLongestWait);
+  // Never less than a moment: a run that cannot be started must not make a busy loop.
+  return std::max<std::chrono::milliseconds>(wait, std::chrono::milliseconds(200));
 }
 
 }  // namespace cairn

@@ -11,16 +11,15 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 
 #include "config/base/clock.h"
+#include "config/base/guarded.h"
+#include "config/base/poked_thread.h"
 #include "config/base/result.h"
 #include "config/schedule.h"
 #include "config/settings.h"
@@ -72,23 +71,24 @@ class Scheduler {
   std::chrono::steady_clock::time_point last_pass();
 
  private:
-  void loop();
-  std::optional<UtcTime> guarded_pass();
-  std::optional<ScheduleMark> mark_of(const std::string& machine);
-  void keep_mark(const std::string& machine, const ScheduleMark& mark);
+  // How long until the next one.
+  std::chrono::milliseconds pass();
+  using Marks = std::map<std::string, ScheduleMark>;
+  std::optional<ScheduleMark> mark_of(Marks& marks, const std::string& machine);
+  void keep_mark(Marks& marks, const std::string& machine, const ScheduleMark& mark);
 
   const Clock& clock_;
   Journal& journal_;
   const Hooks hooks_;
-  std::mutex pass_mutex_;                      // one pass at a time; before mutex_
-  std::map<std::string, ScheduleMark> marks_;  // guarded by pass_mutex_: as in the journal, or newer if that failed
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::map<std::string, std::optional<UtcTime>> next_;  // guarded by mutex_, as all below
-  std::chrono::steady_clock::time_point last_pass_ = std::chrono::steady_clock::now();
-  bool poked_ = false;
-  bool stopping_ = false;
-  std::thread thread_;
+  // What the last pass found.
+  struct Passed {
+    std::map<std::string, std::optional<UtcTime>> next;  // by machine
+    std::chrono::steady_clock::time_point at = std::chrono::steady_clock::now();
+  };
+  // As in the journal, or newer if that failed. Locked for a whole pass: one at a time. Before passed_.
+  Guarded<Marks> marks_;
+  Guarded<Passed> passed_;
+  PokedThread thread_;  // last: it uses all the others
 };
 
 }  // namespace cairn

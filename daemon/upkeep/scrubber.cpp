@@ -30,27 +30,29 @@ ScrubSlice scrub_slice(seconds every, std::uint64_t bytes, std::optional<UtcTime
           now - every / kAimFactor};
 }
 
-Scrubber::Scrubber(const Clock& clock, Hooks hooks) : clock_(clock), hooks_(std::move(hooks)) {}
+Scrubber::Scrubber(const Clock& clock, Hooks hooks)
+    : clock_(clock),
+      hooks_(std::move(hooks)),
+      thread_("verify-failed", "store", [this](PokedThread::Why why, const std::stop_token&) {
+        // New settings change the rhythm; they are no reason to read at once.
+        if (why == PokedThread::Why::due) wait_ = look();
+        return wait_;
+      }) {}
 
 Scrubber::~Scrubber() {
   stop();
 }
 
 void Scrubber::start() {
-  thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+  thread_.start(kScrubGrace);
 }
 
 void Scrubber::poke() {
-  {
-    const std::lock_guard lock(mutex_);
-    due_ = true;
-  }
-  poked_.notify_all();
+  thread_.poke();
 }
 
 void Scrubber::stop() {
-  thread_.request_stop();
-  if (thread_.joinable()) thread_.join();
+  thread_.stop();
 }
 
 seconds Scrubber::look() {
@@ -70,22 +72,6 @@ seconds Scrubber::look() {
       log_error("verify-failed", "store", started.error());
   }
   return std::min(interval, kLongestPause);
-}
-
-void Scrubber::run(const std::stop_token& stop) {
-  seconds wait = kScrubGrace;
-  for (;;) {
-    {
-      std::unique_lock lock(mutex_);
-      poked_.wait_for(lock, stop, wait, [this] { return due_; });
-      if (stop.stop_requested()) return;
-      // New settings change the rhythm; they are no reason to read at once.
-      if (std::exchange(due_, false)) continue;
-    }
-    const auto looked = without_exceptions("verify", "store", [&]() -> Result<seconds> { return look(); });
-    if (!looked) log_error("verify-failed", "store", looked.error());
-    wait = looked.value_or(kLongestPause);
-  }
 }
 
 }  // namespace cairn

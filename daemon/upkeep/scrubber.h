@@ -5,15 +5,12 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
-#include <stop_token>
-#include <thread>
 
 #include "config/base/clock.h"
+#include "config/base/poked_thread.h"
 #include "config/base/result.h"
 #include "config/settings.h"
 
@@ -29,6 +26,8 @@ struct ScrubSlice {
 // Half the goal is aimed at, so that a day off does not make it late; what is late already is read four times as fast.
 // `bytes`: in all packs; `since`: as VerifyAge has it.
 ScrubSlice scrub_slice(std::chrono::seconds every, std::uint64_t bytes, std::optional<UtcTime> since, UtcTime now);
+
+inline constexpr std::chrono::seconds kScrubGrace{600};
 
 class Scrubber {
  public:
@@ -53,16 +52,11 @@ class Scrubber {
   std::chrono::seconds look();
 
  private:
-  void run(const std::stop_token& stop);
   const Clock& clock_;
   const Hooks hooks_;
-  std::mutex mutex_;
-  std::condition_variable_any poked_;
-  bool due_ = false;              // guarded by mutex_
-  std::optional<UtcTime> begun_;  // by this one; of the looking thread alone
-  std::jthread thread_;           // last: it uses all the others
+  std::optional<UtcTime> begun_;  // by this one; of the looking thread alone, as the next
+  std::chrono::seconds wait_ = kScrubGrace;
+  PokedThread thread_;  // last: it uses all the others
 };
-
-inline constexpr std::chrono::seconds kScrubGrace{600};
 
 }  // namespace cairn

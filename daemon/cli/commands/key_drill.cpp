@@ -54,7 +54,7 @@ Result<std::vector<PointName>> choose_points(Store& store, const std::string& wh
 
 json unreadable(const PointName& name, const Error& error) {
   return {{"point", name.text()},
-          {"state", "unproved"},
+          {"state", to_string(ProofState::unproved)},
           {"recorded", nullptr},
           {"volumes", json::array()},
           {"error", cairn::to_json(error)}};
@@ -68,28 +68,29 @@ Result<ExitCode> unlock_all(Context& context, const std::string& what, Which whi
   const EscrowKeys paper = on_paper ? escrow_keys_of(key.secret) : EscrowKeys{};
   CAIRN_TRY(const std::vector<PointName> names, choose_points(*store, what, which));
   json rows = json::array();
-  std::map<std::string, std::size_t> count{{"proved", 0}, {"unproved", 0}, {"not-encrypted", 0}};
+  std::map<ProofState, std::size_t> count;
   for (const PointName& name : names) {
     const auto point = store->points().load(name);
     if (!point) {
       if (point.error().code == ErrorCode::point_missing) continue;  // removed meanwhile
       rows.push_back(unreadable(name, point.error()));
+      ++count[ProofState::unproved];
     } else {
       PointVerdict verdict = unlock_point(*store, *point, on_paper ? paper : store->keys().escrow_keys());
       // A recovery key that was added after the point was taken opens the store, and with it what is in escrow.
-      if (on_paper && verdict.state() == "unproved")
+      if (on_paper && verdict.state() == ProofState::unproved)
         verdict = unlock_point(*store, *point, store->keys().escrow_keys());
       rows.push_back(cairn::to_json(verdict));
+      ++count[verdict.state()];
     }
-    ++count[rows.back()["state"].get<std::string>()];
   }
   const json document{{"with", on_paper ? "recovery key" : "store key"},
                       {"points", std::move(rows)},
-                      {"proved", count["proved"]},
-                      {"unproved", count["unproved"]},
-                      {"not_encrypted", count["not-encrypted"]}};
+                      {"proved", count[ProofState::proved]},
+                      {"unproved", count[ProofState::unproved]},
+                      {"not_encrypted", count[ProofState::not_encrypted]}};
   CAIRN_CHECK(context.output().answer(document, render_drill(document)));
-  return count["unproved"] == 0 ? ExitCode::done : ExitCode::failed;
+  return count[ProofState::unproved] == 0 ? ExitCode::done : ExitCode::failed;
 }
 
 std::string volume_name(const json& point, const json& volume) {

@@ -17,7 +17,7 @@
 #include "daemon/cli/work/disk_choice.h"
 #include "daemon/cli/work/vault_choice.h"
 #include "daemon/keys/key_rules.h"
-#include "daemon/keys/stored_header.h"
+#include "daemon/keys/stored_headers.h"
 #include "fs/image/open_image.h"
 
 namespace cairn::cli {

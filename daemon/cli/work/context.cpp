@@ -4,8 +4,8 @@
 #include "crypto/unlock_key.h"
 #include "daemon/api/remote_service.h"
 #include "daemon/cli/text/prompt.h"
-#include "daemon/service/engine.h"
-#include "daemon/service/service.h"
+#include "daemon/engine/engine.h"
+#include "daemon/service/local_service.h"
 #include "fs/store/store.h"
 
 namespace cairn::cli {
@@ -75,7 +75,7 @@ void Context::warn_of_document(const Store& store) {
 
 Result<Service*> Context::service() {
   if (remote_) return remote_.get();
-  if (engine_) return &engine_->service();
+  if (local_) return local_.get();
   CAIRN_TRY(const Settings* const settings, this->settings());
   if (!globals_.no_daemon && globals_.recovery_key.empty()) {
     auto remote = connect_to_daemon(settings->socket);
@@ -94,7 +94,8 @@ Result<Service*> Context::service() {
   }
   CAIRN_TRY(engine_, Engine::open(*settings, options));
   warn_of_document(engine_->store());
-  return &engine_->service();
+  local_ = std::make_unique<LocalService>(*engine_);
+  return local_.get();
 }
 
 }  // namespace cairn::cli

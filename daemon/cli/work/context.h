@@ -14,6 +14,7 @@
 
 namespace cairn {
 class Engine;
+class LocalService;
 class Service;
 class Store;
 struct UnlockKey;
@@ -55,6 +56,7 @@ class Context {
   std::optional<Settings> settings_;
   std::unique_ptr<Service> remote_;
   std::unique_ptr<Engine> engine_;
+  std::unique_ptr<LocalService> local_;  // on engine_
 };
 
 }  // namespace cairn::cli

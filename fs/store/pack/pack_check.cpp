@@ -6,6 +6,7 @@
 #include <mutex>
 #include <thread>
 
+#include "config/base/enum_words.h"
 #include "config/base/error.h"
 #include "config/base/exception_door.h"
 #include "config/base/units.h"
@@ -125,20 +126,18 @@ void look_inside(PackVerdict& verdict, MutableBytes bytes, const PackKeys& keys,
     wrong(std::to_string(bad) + " of " + std::to_string(verdict.good.size()) + " records are not what they must be");
 }
 
+constexpr EnumWords<PackState, 4> kPackStates{{{PackState::whole, "whole"},
+                                               {PackState::damaged, "damaged"},
+                                               {PackState::missing, "missing"},
+                                               {PackState::unreadable, "unreadable"}}};
+
 }  // namespace
 
 std::string_view to_string(PackState state) {
-  switch (state) {
-    case PackState::whole:
-      return "whole";
-    case PackState::damaged:
-      return "damaged";
-    case PackState::missing:
-      return "missing";
-    case PackState::unreadable:
-      return "unreadable";
-  }
-  return {};
+  return word_of(kPackStates, state);
+}
+std::optional<PackState> parse_pack_state(std::string_view text) {
+  return value_of_word(kPackStates, text);
 }
 
 std::size_t PackVerdict::bad_records() const {

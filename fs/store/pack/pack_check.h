@@ -26,7 +26,8 @@ enum class PackState {
   missing,     // there is no such file
   unreadable,  // it cannot be read for the moment (EIO, EMFILE): nothing is known about its bytes
 };
-std::string_view to_string(PackState state);
+std::string_view to_string(PackState state);  // "whole", "damaged", "missing", "unreadable"
+std::optional<PackState> parse_pack_state(std::string_view text);
 
 // What is needed to look inside.
 struct PackKeys {

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "config/base/enum_words.h"
 #include "config/base/json.h"
 #include "crypto/base64.h"
 
@@ -21,7 +22,17 @@ std::optional<UtcTime> optional_time(const json& document, const char* key) {
   return parse_iso_time(found->get<std::string>());
 }
 
+constexpr EnumWords<ProofState, 3> kProofStates{
+    {{ProofState::unproved, "unproved"}, {ProofState::proved, "proved"}, {ProofState::not_encrypted, "not-encrypted"}}};
+
 }  // namespace
+
+std::string_view to_string(ProofState state) {
+  return word_of(kProofStates, state);
+}
+std::optional<ProofState> parse_proof_state(std::string_view text) {
+  return value_of_word(kProofStates, text);
+}
 
 const VolumeProof* Proof::volume(std::string_view disk, unsigned partition) const {
   for (const VolumeProof& candidate : volumes)
@@ -64,7 +75,7 @@ json to_json(const Proof& proof) {
                        {"kek_version", volume.kek_version},
                        {"slot", volume.slot},
                        {"fingerprint", volume.fingerprint}});
-  return {{"state", proof.state},
+  return {{"state", to_string(proof.state)},
           {"reason", proof.reason},
           {"time", proof.time ? json(iso_time(*proof.time)) : json(nullptr)},
           {"volumes", volumes}};
@@ -100,9 +111,11 @@ Result<KekRecord> kek_record_from(const json& document, const std::string& objec
   return record;
 }
 
-Proof proof_from(const json& document) {
+Result<Proof> proof_from(const json& document, const std::string& object) {
   Proof proof;
-  proof.state = document.at("state").get<std::string>();
+  const auto state = parse_proof_state(document.at("state").get<std::string>());
+  if (!state) return damaged(object, "its proof has an unknown state");
+  proof.state = *state;
   proof.reason = document.at("reason").get<std::string>();
   proof.time = optional_time(document, "time");
   if (!document.contains("volumes")) return proof;  // points of before there were key vaults

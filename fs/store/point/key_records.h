@@ -6,6 +6,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "config/base/bytes.h"
@@ -54,10 +55,15 @@ struct VolumeProof {
   std::string fingerprint;  // hex; the same as long as the volume key is the same (KeyRing::fingerprint)
 };
 
+// proved: every encrypted volume was opened.
+enum class ProofState { unproved, proved, not_encrypted };
+std::string_view to_string(ProofState state);  // "unproved", "proved", "not-encrypted"
+std::optional<ProofState> parse_proof_state(std::string_view text);
+
 struct Proof {
-  std::string state = "unproved";  // "proved": all volumes; "unproved"; "not-encrypted"
-  std::string reason;              // why it is unproved
-  std::optional<UtcTime> time;     // when it was tried
+  ProofState state = ProofState::unproved;
+  std::string reason;           // why it is unproved
+  std::optional<UtcTime> time;  // when it was tried
   std::vector<VolumeProof> volumes;
   [[nodiscard]] const VolumeProof* volume(std::string_view disk, unsigned partition) const;
 };
@@ -71,6 +77,6 @@ nlohmann::json to_json(const Proof& proof);
 // Throw nlohmann::json::exception when a member is missing or of another type. Errors: point_damaged.
 Result<BekRecord> bek_record_from(const nlohmann::json& document, const std::string& object);
 Result<KekRecord> kek_record_from(const nlohmann::json& document, const std::string& object);
-Proof proof_from(const nlohmann::json& document);
+Result<Proof> proof_from(const nlohmann::json& document, const std::string& object);
 
 }  // namespace cairn

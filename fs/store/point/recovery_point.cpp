@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "config/base/enum_words.h"
 #include "config/base/json.h"
 #include "crypto/base64.h"
 
@@ -101,6 +102,10 @@ DiskRecord disk_from(const json& document) {
   return disk;
 }
 
+constexpr EnumWords<Consistency, 3> kConsistencies{{{Consistency::crash, "crash"},
+                                                    {Consistency::filesystem, "filesystem"},
+                                                    {Consistency::application, "application"}}};
+
 UtcTime time_member(const json& value) {
   const auto time = parse_iso_time(value.get<std::string>());
   if (!time) throw BadDocument{"its time is not a time"};
@@ -108,6 +113,13 @@ UtcTime time_member(const json& value) {
 }
 
 }  // namespace
+
+std::string_view to_string(Consistency consistency) {
+  return word_of(kConsistencies, consistency);
+}
+std::optional<Consistency> parse_consistency(std::string_view text) {
+  return value_of_word(kConsistencies, text);
+}
 
 std::string PointName::text() const {
   return machine + "@" + stamp();
@@ -171,7 +183,7 @@ json to_json(const RecoveryPoint& point, KeyMaterial material) {
                    {"machine", point.name.machine},
                    {"point", point.name.stamp()},
                    {"time", iso_time(point.name.time)},
-                   {"consistency", point.consistency},
+                   {"consistency", to_string(point.consistency)},
                    {"disks", disks},
                    {"previous", {{"name", point.previous_name}, {"hash", point.previous}}},
                    {"proof", to_json(point.proof)},
@@ -203,11 +215,13 @@ Result<RecoveryPoint> point_from_json(const json& document, const std::string& o
     RecoveryPoint point;
     point.name = {document.at("machine").get<std::string>(), time_member(document.at("time"))};
     if (!is_valid_name(point.name.machine)) return damaged("its machine's name is not one");
-    point.consistency = document.at("consistency").get<std::string>();
+    const auto consistency = parse_consistency(document.at("consistency").get<std::string>());
+    if (!consistency) return damaged("its consistency is not one");
+    point.consistency = *consistency;
     for (const json& disk : document.at("disks")) point.disks.push_back(disk_from(disk));
     point.previous_name = document.at("previous").at("name").get<std::string>();
     point.previous = document.at("previous").at("hash").get<std::string>();
-    point.proof = proof_from(document.at("proof"));
+    CAIRN_TRY(point.proof, proof_from(document.at("proof"), object));
     if (const auto until = document.find("immutable_until"); until != document.end())
       point.immutable_until = time_member(*until);
     if (document.contains("keks"))

@@ -50,9 +50,15 @@ struct DiskRecord {
   [[nodiscard]] const HeaderRecord* header_of(const VolumeFacts& volume) const;
 };
 
+// What the machine's disks agree on. crash: what a power cut would have left; filesystem, application: these were
+// told to write everything before.
+enum class Consistency { crash, filesystem, application };
+std::string_view to_string(Consistency consistency);  // "crash", "filesystem", "application"
+std::optional<Consistency> parse_consistency(std::string_view text);
+
 struct RecoveryPoint {
   PointName name;
-  std::string consistency = "crash";  // "crash", "filesystem", "application"
+  Consistency consistency = Consistency::crash;
   std::vector<DiskRecord> disks;
   std::optional<std::string> definition;  // bytes of the definition file
   std::vector<KekRecord> keks;            // those that wrap the disks' BEKs, each version once

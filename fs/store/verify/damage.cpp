@@ -73,7 +73,7 @@ Damage damage_from(const json& document) {
   damage.found = or_bad(parse_iso_time(document.at("found").get<std::string>()), "a time is none");
   for (const json& pack : document.at("packs"))
     damage.packs.push_back({pack.at("name").get<std::string>(),
-                            pack.at("state") == "missing" ? PackState::missing : PackState::damaged,
+                            or_bad(parse_pack_state(pack.at("state").get<std::string>()), "a pack's state is none"),
                             or_bad(parse_iso_time(pack.at("found").get<std::string>()), "a time is none"),
                             pack.at("because").get<std::string>()});
   for (const char* kind : {"chunks", "nodes"})

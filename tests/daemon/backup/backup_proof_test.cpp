@@ -117,7 +117,7 @@ TEST_F(BackupProof, IsInThePointWithItsKeys) {
   const auto result = value_of(back_up(256 * kMiB, job));
   EXPECT_EQ(result.at("proof"), "proved");
   const RecoveryPoint point = value_of(store_->points().load(*PointName::parse(result.at("name").get<std::string>())));
-  EXPECT_EQ(point.proof.state, "proved");
+  EXPECT_EQ(point.proof.state, ProofState::proved);
   EXPECT_THAT(point.proof.volumes, SizeIs(1));
   ASSERT_THAT(point.disks, SizeIs(1));
   EXPECT_THAT(point.disks[0].beks, SizeIs(1));

@@ -100,6 +100,59 @@ TEST_F(JobQueueTest, AnErrorOrAnExceptionMakesItFailed) {
   EXPECT_EQ(record.error->because, "surprise");
 }
 
+TEST_F(JobQueueTest, WhatFollowsIsSubmittedInTheStepThatEndsTheJob) {
+  JobQueue queue(clock_, nullptr, {});
+  std::latch prune_may_end(1);
+  JobSpec spec = spec_of("web", [](JobContext&) -> Result<json> { return json{{"new_bytes", 5}}; });
+  spec.then = [&](const json& result) -> std::optional<JobSpec> {
+    EXPECT_EQ(result["new_bytes"], 5);
+    JobSpec prune = spec_of("prune web", [&](JobContext&) -> Result<json> {
+      prune_may_end.wait();
+      return json::object();
+    });
+    prune.kind = JobKind::prune;
+    return prune;
+  };
+  const JobSpec again = spec;
+  const JobRecord first = wait_for_end(queue, queue.submit(std::move(spec)).value().id);
+  const json result = json::parse(first.result);
+  EXPECT_EQ(result["new_bytes"], 5);
+  const std::string id = result["prune"].get<std::string>();
+  EXPECT_EQ(queue.job(id).value().kind, JobKind::prune) << "there as soon as the end is seen";
+  // It still runs, so its key is taken.
+  const JobRecord second = wait_for_end(queue, queue.submit(again).value().id);
+  EXPECT_EQ(second.state, JobState::completed);
+  EXPECT_EQ(json::parse(second.result)["prune"], nullptr);
+  prune_may_end.count_down();
+  EXPECT_EQ(wait_for_end(queue, id).state, JobState::completed);
+}
+
+TEST_F(JobQueueTest, NothingFollowsAFailedJobAndAnExceptionOfThenIsAWarning) {
+  JobQueue queue(clock_, nullptr, {});
+  JobSpec fails = spec_of("a", [](JobContext&) -> Result<json> { return fail(ErrorCode::image_missing, "x", "a"); });
+  JobSpec works = spec_of("b", [](JobContext&) -> Result<json> { return json::object(); });
+  fails.then = works.then = [](const json&) -> std::optional<JobSpec> { throw std::runtime_error("surprise"); };
+  EXPECT_TRUE(wait_for_end(queue, queue.submit(std::move(fails)).value().id).warnings.empty());
+  const JobRecord record = wait_for_end(queue, queue.submit(std::move(works)).value().id);
+  EXPECT_EQ(record.state, JobState::completed_with_warnings);
+  EXPECT_EQ(record.warnings, std::vector<std::string>{"what follows it was not started: surprise"});
+  EXPECT_EQ(queue.jobs().size(), 2U);
+}
+
+TEST_F(JobQueueTest, WhatFollowsIsRefusedWhenAllEnds) {
+  JobQueue queue(clock_, nullptr, {});
+  JobSpec spec = spec_of("web", [](JobContext& job) -> Result<json> {
+    (void)until_stopped(job);
+    return json::object();
+  });
+  spec.then = [](const json&) -> std::optional<JobSpec> { return spec_of("prune web", until_stopped); };
+  const auto queued = queue.submit(std::move(spec));
+  wait_for_start(queue, queued->id);
+  queue.stop();
+  EXPECT_EQ(json::parse(queue.job(queued->id).value().result)["backup"], nullptr);
+  EXPECT_EQ(queue.jobs().size(), 1U);
+}
+
 TEST_F(JobQueueTest, TakesOneJobAMachineAtATime) {
   JobQueue queue(clock_, nullptr, {});
   const auto first = queue.submit(spec_of("web", until_stopped));

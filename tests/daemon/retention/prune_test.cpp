@@ -11,12 +11,11 @@
 
 #include "config/base/log.h"
 #include "daemon/queue/job.h"
-#include "daemon/service/engine.h"
-#include "daemon/service/local_service.h"
 #include "fs/store/create_store.h"
 #include "fs/store/store_state.h"
 #include "fs/store/write/writer_core.h"
 #include "tests/daemon/manual_clock.h"
+#include "tests/daemon/service/served_engine.h"
 #include "tests/support/temporary_store.h"
 
 namespace cairn {
@@ -69,7 +68,7 @@ class PruneJob : public testing::Test {
     options.clock = &clock_;
     options.read_clock = [this] { return ClockReading{clock_.now() + clock_off_, "boot", up_}; };
     engine_.reset();
-    engine_ = value_of(Engine::open(settings_, options));
+    engine_ = std::make_unique<ServedEngine>(value_of(Engine::open(settings_, options)));
   }
   Service& service() { return engine_->service(); }
   void pass(std::chrono::seconds time) {
@@ -113,7 +112,7 @@ class PruneJob : public testing::Test {
   ManualClock clock_;
   std::chrono::seconds clock_off_{0};
   std::chrono::seconds up_ = hours(5);
-  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<ServedEngine> engine_;
 };
 
 TEST_F(PruneJob, FollowsEachBackupAndHidesWhatHasExpired) {

@@ -39,7 +39,7 @@ RecoveryPoint point_with_keys() {
   kek.vault = "main";
   kek.backup = {"backup", "2", "X25519", parse_iso_time("2026-10-01T00:00:00Z"), true, Buffer(250, 0xef)};
   point.keks.push_back(kek);
-  point.proof.state = "proved";
+  point.proof.state = ProofState::proved;
   point.proof.time = point.name.time;
   VolumeProof proof;
   proof.disk = "root";
@@ -90,7 +90,7 @@ TEST(KeyRecords, PointsOfBeforeThereWereVaultsAreRead) {
   ASSERT_TRUE(read) << read.error().message();
   EXPECT_TRUE(read->keks.empty());
   EXPECT_TRUE(read->disks[0].beks.empty());
-  EXPECT_EQ(read->proof.state, "unproved");
+  EXPECT_EQ(read->proof.state, ProofState::unproved);
   EXPECT_NE(read->disks[0].header_of(read->disks[0].facts.volumes[0]), nullptr)
       << "headers then belonged to the volumes in order";
 }

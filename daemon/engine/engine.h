@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Engine: everything that does Cairn's work in one process: the settings, the open store, the journal, the job queue
-// and the service in front of them. The daemon has one; so has a `cairn` command that finds no daemon. Any thread.
+// Engine: what Cairn's work in one process stands on: the settings in force, the open store, the journal and the job
+// queue. The daemon has one; so has a `cairn` command that finds no daemon. It knows nothing of what is asked of it:
+// that is LocalService's (daemon/service/local_service.h), which is made on top of it. Any thread.
 #pragma once
 
 #include <functional>
 #include <memory>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
-#include <string>
 
 #include "config/base/clock.h"
 #include "config/base/result.h"
@@ -18,15 +17,12 @@ namespace cairn {
 
 class JobQueue;
 class Journal;
-class LocalService;
-class Service;
 class Store;
-struct TrackingPlace;
 struct UnlockKey;
 
 // daemon: state_dir is made when missing, and a damaged or unwritable journal is an error.
-// foreground: without a writable state_dir jobs are simply not journalled; a damaged journal is told of by those who
-// would have used it.
+// foreground: without a writable state_dir jobs are simply not journalled; a damaged journal is reported by those
+// who would have used it.
 enum class EngineRole { foreground, daemon };
 
 struct EngineOptions {
@@ -48,12 +44,8 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  Service& service();
-  LocalService& local_service();
   Store& store();
   JobQueue& queue();
-  // Where records of kept clones are. Change tracking: fs/image/TRACKING.md.
-  [[nodiscard]] const TrackingPlace& tracking() const;
   Journal* journal();  // null: jobs are not journalled
   // Why there is no journal, when it is one that is damaged.
   [[nodiscard]] const std::optional<Error>& journal_error() const;
@@ -66,20 +58,6 @@ class Engine {
   [[nodiscard]] std::shared_ptr<const Settings> settings() const;
   // Machines, policies and daemon limits take effect at once; store, socket, mount and state_dir need a restart.
   void replace_settings(Settings settings);
-
-  // Called after a point was committed (the mount looks again). Set before jobs run.
-  void on_points_changed(std::function<void()> call);
-  void points_changed();
-  // What only the daemon knows, as members of the status document: "daemon", "mount", and by machine next runs and
-  // keys.
-  struct DaemonView {
-    std::function<nlohmann::json()> daemon;
-    std::function<nlohmann::json()> mount;
-    std::function<std::optional<UtcTime>(const std::string& machine)> next_run;
-    std::function<nlohmann::json(const std::string& machine)> keys;
-  };
-  void set_daemon_view(DaemonView view);
-  [[nodiscard]] DaemonView daemon_view() const;
 
   // Cancels all jobs, refuses new ones (shutting_down) and waits until the running ones have stopped. Safe to call
   // twice.

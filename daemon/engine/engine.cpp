@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Puts settings, store, journal, queue and service together. Lock order: none is held while another is taken.
-#include "daemon/service/engine.h"
+// Puts settings, store, journal and queue together.
+#include "daemon/engine/engine.h"
 
-#include <mutex>
-#include <nlohmann/json.hpp>
 #include <utility>
 
+#include "config/base/guarded.h"
 #include "config/base/log.h"
 #include "crypto/unlock_key.h"
-#include "daemon/backup/tracking.h"
 #include "daemon/process/state_lock.h"
 #include "daemon/queue/job_queue.h"
 #include "daemon/queue/journal.h"
-#include "daemon/service/local_service.h"
 #include "fs/store/store.h"
 
 namespace cairn {
@@ -22,13 +19,8 @@ struct Engine::State {
   std::unique_ptr<Store> store;
   std::unique_ptr<Journal> journal;
   std::optional<Error> journal_error;
-  TrackingPlace tracking;
   std::unique_ptr<JobQueue> queue;  // before store and journal in destruction: its jobs use them
-  std::unique_ptr<LocalService> service;
-  std::mutex mutex;
-  std::shared_ptr<const Settings> settings;  // guarded by mutex, as all below
-  std::function<void()> points_changed;
-  DaemonView daemon_view;
+  Guarded<std::shared_ptr<const Settings>> settings;
 };
 
 namespace {
@@ -55,8 +47,8 @@ Result<std::unique_ptr<Journal>> open_journal(const Settings& settings, EngineRo
   return std::unique_ptr<Journal>();
 }
 
-// A run that the end of its process broke off is owed. A catch-up that was broken off by a crash is not taken again: it
-// may be what crashes.
+// A run that the end of its process broke off was missed. A catch-up that was broken off by a crash is not taken again:
+// it may be what crashes.
 void owe(Journal& journal, const JobRecord& record) {
   auto mark = journal.schedule_mark(record.object);
   if (!mark || !*mark) return;
@@ -97,7 +89,6 @@ Result<std::unique_ptr<Engine>> Engine::open(Settings settings, const EngineOpti
     auto settled = settle_interrupted(*state->journal, options.clock->now());
     if (!settled && options.role == EngineRole::daemon) return pass_on(std::move(settled).error());
   }
-  state->tracking = tracking_place(settings.state_dir, state->store->info().id);
   JobQueueOptions queue_options;
   queue_options.max_jobs = settings.daemon.max_jobs;
   queue_options.on_end = [journal = state->journal.get()](const JobRecord& record) {
@@ -106,26 +97,15 @@ Result<std::unique_ptr<Engine>> Engine::open(Settings settings, const EngineOpti
       owe(*journal, record);
   };
   state->queue = std::make_unique<JobQueue>(*options.clock, state->journal.get(), queue_options);
-  state->settings = std::make_shared<const Settings>(std::move(settings));
-  auto engine = std::unique_ptr<Engine>(new Engine(std::move(state)));
-  engine->state_->service = std::make_unique<LocalService>(*engine);
-  return engine;
+  *state->settings.lock() = std::make_shared<const Settings>(std::move(settings));
+  return std::unique_ptr<Engine>(new Engine(std::move(state)));
 }
 
-Service& Engine::service() {
-  return *state_->service;
-}
-LocalService& Engine::local_service() {
-  return *state_->service;
-}
 Store& Engine::store() {
   return *state_->store;
 }
 JobQueue& Engine::queue() {
   return *state_->queue;
-}
-const TrackingPlace& Engine::tracking() const {
-  return state_->tracking;
 }
 Journal* Engine::journal() {
   return state_->journal.get();
@@ -144,42 +124,14 @@ EngineRole Engine::role() const {
 }
 
 std::shared_ptr<const Settings> Engine::settings() const {
-  const std::lock_guard lock(state_->mutex);
-  return state_->settings;
+  return *state_->settings.lock();
 }
 
 void Engine::replace_settings(Settings settings) {
   const unsigned max_jobs = settings.daemon.max_jobs;
   auto replacement = std::make_shared<const Settings>(std::move(settings));
-  {
-    const std::lock_guard lock(state_->mutex);
-    state_->settings.swap(replacement);
-  }
+  state_->settings.lock()->swap(replacement);
   state_->queue->set_max_jobs(max_jobs);
-}
-
-void Engine::on_points_changed(std::function<void()> call) {
-  const std::lock_guard lock(state_->mutex);
-  state_->points_changed = std::move(call);
-}
-
-void Engine::points_changed() {
-  std::function<void()> call;
-  {
-    const std::lock_guard lock(state_->mutex);
-    call = state_->points_changed;
-  }
-  if (call) call();
-}
-
-void Engine::set_daemon_view(DaemonView view) {
-  const std::lock_guard lock(state_->mutex);
-  state_->daemon_view = std::move(view);
-}
-
-Engine::DaemonView Engine::daemon_view() const {
-  const std::lock_guard lock(state_->mutex);
-  return state_->daemon_view;
 }
 
 void Engine::stop() {

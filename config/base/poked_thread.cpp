@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The door where exceptions of such work end: out of memory must not end the process.
+#include "config/base/poked_thread.h"
+
+#include <exception>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "config/base/exception_door.h"
+#include "config/base/log.h"
+
+namespace cairn {
+
+using std::chrono::milliseconds;
+
+PokedThread::PokedThread(std::string failure, std::string object, Work work)
+    : failure_(std::move(failure)), object_(std::move(object)), work_(std::move(work)) {}
+
+PokedThread::~PokedThread() {
+  stop();
+}
+
+void PokedThread::start(milliseconds first_wait) {
+  thread_ = std::jthread([this, first_wait](const std::stop_token& stop) { run(first_wait, stop); });
+}
+
+void PokedThread::poke() {
+  {
+    const std::lock_guard lock(mutex_);
+    poked_ = true;
+  }
+  wake_.notify_all();
+}
+
+void PokedThread::stop() {
+  thread_.request_stop();
+  if (thread_.joinable()) thread_.join();
+}
+
+void PokedThread::run(std::optional<milliseconds> wait, const std::stop_token& stop) {
+  for (;;) {
+    Why why = Why::due;
+    {
+      std::unique_lock lock(mutex_);
+      const auto poked = [this] { return poked_; };
+      if (wait)
+        (void)wake_.wait_for(lock, stop, *wait, poked);
+      else
+        (void)wake_.wait(lock, stop, poked);
+      if (stop.stop_requested()) return;
+      if (std::exchange(poked_, false)) why = Why::poked;
+    }
+    wait = work_once(why, stop);
+  }
+}
+
+std::optional<milliseconds> PokedThread::work_once(Why why, const std::stop_token& stop) {
+  const auto worked = without_exceptions("go on with", object_,
+                                         [&]() -> Result<std::optional<milliseconds>> { return work_(why, stop); });
+  if (worked) return *worked;
+  log_event(LogLevel::error, failure_, object_, {{"because", worked.error().message()}});
+  return kAfterFailure;
+}
+
+}  // namespace cairn

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/backup/backup_spec.h"
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "config/base/log.h"
+#include "daemon/backup/backup.h"
+#include "daemon/keys/vault_set.h"
+#include "daemon/queue/job.h"
+#include "daemon/queue/journal.h"
+#include "fs/store/store.h"
+#include "fs/store/verify/damage.h"
+
+namespace cairn {
+namespace {
+
+using nlohmann::json;
+
+// What the backup has stored anew is known as damage no longer.
+void note_healed(Store& store, JobContext& job) {
+  const auto healed = refresh_damage(store);
+  if (!healed) job.warn("known damage was not looked at again: " + healed.error().message());
+  if (healed && *healed) log_event(LogLevel::info, "damage-healed", store.path().string());
+}
+
+}  // namespace
+
+JobSpec backup_spec(const MachineSettings& machine, JobTrigger trigger, Reading reading, BackupSurroundings around) {
+  JobSpec spec;
+  spec.kind = JobKind::backup;
+  spec.object = machine.name;
+  spec.trigger = trigger;
+  spec.exclusive = "backup " + machine.name;
+  spec.run = [machine, reading, around = std::move(around)](JobContext& job) -> Result<json> {
+    const Policy& policy = around.settings->policy_of(machine);
+    BackupInputs inputs{around.store, around.clock, {}, tracking_inputs(*around.settings, machine, around.tracking)};
+    inputs.tracking.read_all = reading == Reading::full;
+    inputs.keys = {policy.on_missing_keys, vaults_of(around.settings)};
+    inputs.immutable = policy.immutable;
+    auto result = run_backup(machine, inputs, job);
+    if (result) around.committed();
+    note_healed(around.store, job);
+    warn_of_journal(around.journal_error, job);
+    return result;
+  };
+  return spec;
+}
+
+}  // namespace cairn
