@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "config/base/error.h"
+#include "config/base/text.h"
 
 namespace cairn {
 namespace {
@@ -39,13 +40,6 @@ constexpr FieldRule kMonth = {"month", 1, 12, kMonthNames, "1 to 12 or jan to de
 constexpr FieldRule kWeekday = {"day of the week", 0, 7, kWeekdayNames, "0 to 7 (0 and 7 are Sunday) or sun to sat"};
 
 using Values = std::bitset<64>;
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return result;
-}
 
 std::vector<std::string_view> split(std::string_view text, char separator) {
   std::vector<std::string_view> parts;
@@ -83,7 +77,7 @@ std::optional<unsigned> parse_value(std::string_view text, const FieldRule& rule
     if (*number < rule.lowest || *number > rule.highest) return std::nullopt;
     return number;
   }
-  const std::string name = lower(text);
+  const std::string name = lower_ascii(text);
   for (std::size_t i = 0; i < rule.names.size(); ++i)
     if (rule.names[i] == name) return static_cast<unsigned>(i) + rule.lowest;
   return std::nullopt;
@@ -160,7 +154,7 @@ constexpr NamedSchedule kNamed[] = {{"@hourly", "0 * * * *"},  {"@daily", "0 0 *
                                     {"@annually", "0 0 1 1 *"}};
 
 std::expected<CronFields, TextProblem> parse_named(std::string_view text) {
-  const std::string name = lower(text);
+  const std::string name = lower_ascii(text);
   std::vector<std::string> names;
   for (const NamedSchedule& known : kNamed) {
     if (known.name == name) return parse_cron(known.fields);

@@ -9,6 +9,7 @@
 #include <charconv>
 #include <utility>
 
+#include "config/base/text.h"
 #include "config/base/units.h"
 
 namespace cairn {
@@ -18,17 +19,10 @@ bool is_control(char c) {
   return static_cast<unsigned char>(c) < 0x20 || c == 0x7F;
 }
 
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return result;
-}
-
 // YAML's plain words for true and false; a quoted "true" is a text.
 std::optional<bool> as_boolean(const YamlNode& node) {
   if (node.quoted) return std::nullopt;
-  const std::string word = lower(node.text);
+  const std::string word = lower_ascii(node.text);
   if (word == "true" || word == "yes" || word == "on") return true;
   if (word == "false" || word == "no" || word == "off") return false;
   return std::nullopt;
@@ -75,8 +69,9 @@ std::string describe(const YamlNode& node) {
 }
 
 std::string did_you_mean(std::string_view wanted, std::span<const std::string> names) {
-  const std::string wanted_lower = lower(wanted);
-  const auto same = std::ranges::find_if(names, [&](const std::string& name) { return lower(name) == wanted_lower; });
+  const std::string wanted_lower = lower_ascii(wanted);
+  const auto same =
+      std::ranges::find_if(names, [&](const std::string& name) { return lower_ascii(name) == wanted_lower; });
   const auto nearest = same != names.end() ? std::optional(*same) : nearest_name(wanted, names);
   return nearest ? fmt::format("; did you mean \"{}\"?", *nearest) : "";
 }
@@ -304,7 +299,7 @@ std::optional<std::optional<std::chrono::seconds>> MapReader::duration_or_off(st
                                                                               const DurationLimits& limits) {
   const YamlEntry* entry = take(key);
   if (entry == nullptr) return std::nullopt;
-  if (entry->value->kind == YamlNode::Kind::scalar && lower(entry->value->text) == "off")
+  if (entry->value->kind == YamlNode::Kind::scalar && lower_ascii(entry->value->text) == "off")
     return std::optional<std::chrono::seconds>{};
   const auto value = checked_duration(*entry, limits, std::string(limits.expected) + ", or off");
   if (!value) return std::nullopt;
@@ -318,7 +313,7 @@ std::optional<std::optional<std::uint64_t>> MapReader::size_or_off(std::string_v
   const std::string wanted = std::string(expected) + ", or off";
   const YamlNode* node = scalar(*entry, wanted);
   if (node == nullptr) return std::nullopt;
-  if (lower(node->text) == "off") return std::optional<std::uint64_t>{};
+  if (lower_ascii(node->text) == "off") return std::optional<std::uint64_t>{};
   const auto size = parse_size(node->text);
   if (size && *size >= lowest && *size <= highest) return size;
   problem(*entry, cairn::describe(*node), wanted);

@@ -9,7 +9,7 @@ namespace {
 
 using enum ErrorCode;
 
-constexpr CatalogueEntry kEntries[] = {
+constexpr CatalogueEntry kDaemonErrors[] = {
     {daemon_unreachable, "daemon-unreachable", "the daemon does not answer",
      "No cairnd listens on the socket named in the settings, or it stopped answering.",
      "systemctl status cairnd; journalctl -u cairnd. Commands also work without a daemon: --no-daemon.",
@@ -59,7 +59,7 @@ constexpr CatalogueEntry kEntries[] = {
 }  // namespace
 
 std::span<const CatalogueEntry> daemon_errors() {
-  return kEntries;
+  return kDaemonErrors;
 }
 
 }  // namespace cairn

@@ -9,7 +9,7 @@ namespace {
 
 using enum ErrorCode;
 
-constexpr CatalogueEntry kEntries[] = {
+constexpr CatalogueEntry kDiskKeysErrors[] = {
     {bek_invalid, "bek-invalid", "that is not a BEK of this kind",
      "A BitLocker .BEK file is truncated or damaged, a recovery password is mistyped (every group of six digits is "
      "checked), or a key file is empty or larger than 64 KiB.",
@@ -79,7 +79,7 @@ constexpr CatalogueEntry kEntries[] = {
 }  // namespace
 
 std::span<const CatalogueEntry> disk_keys_errors() {
-  return kEntries;
+  return kDiskKeysErrors;
 }
 
 }  // namespace cairn

@@ -9,7 +9,7 @@ namespace {
 
 using enum ErrorCode;
 
-constexpr CatalogueEntry kEntries[] = {
+constexpr CatalogueEntry kMountErrors[] = {
     {image_missing, "image-missing", "the disk image is not there",
      "The path in the settings does not exist. The machine's backup failed; earlier points are intact.",
      "Correct the path in the settings, or mount the file system that holds the image.",
@@ -61,7 +61,7 @@ constexpr CatalogueEntry kEntries[] = {
 }  // namespace
 
 std::span<const CatalogueEntry> mount_errors() {
-  return kEntries;
+  return kMountErrors;
 }
 
 }  // namespace cairn

@@ -10,7 +10,7 @@ namespace {
 
 using enum ErrorCode;
 
-constexpr CatalogueEntry kEntries[] = {
+constexpr CatalogueEntry kPointsErrors[] = {
     {point_immutable, "point-immutable", "the recovery point is immutable",
      "The machine's policy said `immutable` when the point was taken. Until the date that is named no command and no "
      "setting removes it; a lower setting counts for new points only.",
@@ -82,7 +82,7 @@ constexpr CatalogueEntry kEntries[] = {
 }  // namespace
 
 std::span<const CatalogueEntry> points_errors() {
-  return kEntries;
+  return kPointsErrors;
 }
 
 }  // namespace cairn

@@ -9,7 +9,7 @@ namespace {
 
 using enum ErrorCode;
 
-constexpr CatalogueEntry kEntries[] = {
+constexpr CatalogueEntry kStoreErrors[] = {
     {store_missing, "store-missing", "there is no store",
      "The directory in store.path does not exist, or holds no store.json.",
      "Check store.path in the settings and that its file system is mounted. For a new store: `cairn store init`.",
@@ -107,7 +107,7 @@ constexpr CatalogueEntry kEntries[] = {
 }  // namespace
 
 std::span<const CatalogueEntry> store_errors() {
-  return kEntries;
+  return kStoreErrors;
 }
 
 }  // namespace cairn

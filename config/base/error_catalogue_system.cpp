@@ -9,7 +9,7 @@ namespace {
 
 using enum ErrorCode;
 
-constexpr CatalogueEntry kEntries[] = {
+constexpr CatalogueEntry kSystemErrors[] = {
     {used_wrongly, "used-wrongly", "the command was used wrongly",
      "A command, option or value is not one that this command takes.",
      "Read the message: it names the word that was not understood. `cairn COMMAND --help` shows examples.",
@@ -77,7 +77,7 @@ constexpr CatalogueEntry kEntries[] = {
 }  // namespace
 
 std::span<const CatalogueEntry> system_errors() {
-  return kEntries;
+  return kSystemErrors;
 }
 
 }  // namespace cairn

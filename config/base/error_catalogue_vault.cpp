@@ -9,7 +9,7 @@ namespace {
 
 using enum ErrorCode;
 
-constexpr CatalogueEntry kEntries[] = {
+constexpr CatalogueEntry kVaultErrors[] = {
     {vault_missing, "key-vault-missing", "the key vault is not there",
      "The directory of the key vault does not exist or holds no vault, or the settings name a vault that is not "
      "declared. Backups of the machines whose keys are in it are refused, since their points could not be unlocked.",
@@ -118,7 +118,7 @@ constexpr CatalogueEntry kEntries[] = {
 }  // namespace
 
 std::span<const CatalogueEntry> vault_errors() {
-  return kEntries;
+  return kVaultErrors;
 }
 
 }  // namespace cairn

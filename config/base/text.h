@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 
 namespace cairn {
@@ -13,6 +14,9 @@ bool is_file_name(std::string_view name);
 bool is_valid_name(std::string_view name);
 // What secrets and keys in a vault are called: a file name of at most 127 bytes.
 bool is_vault_name(std::string_view name);
+
+// The text with A-Z as a-z; all other bytes stay as they are, whatever the locale.
+std::string lower_ascii(std::string_view text);
 
 // The length of the UTF-8 sequence at the start of `text`; 0: there is none (RFC 3629, table 3-7 of Unicode).
 std::size_t utf8_length(std::string_view text);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "crypto/vault/key_vault.h"
 
-#include <algorithm>
-#include <cctype>
+#include <string>
+
+#include "config/base/text.h"
 
 namespace cairn {
 
@@ -19,11 +20,9 @@ std::string_view to_string(KekType type) {
 }
 
 std::optional<KekType> parse_kek_type(std::string_view text) {
-  const auto same = [](char a, char b) {
-    return std::tolower(static_cast<unsigned char>(a)) == std::tolower(static_cast<unsigned char>(b));
-  };
+  const std::string wanted = lower_ascii(text);
   for (const KekType type : {KekType::x25519, KekType::rsa_3072, KekType::rsa_4096})
-    if (std::ranges::equal(text, to_string(type), same)) return type;
+    if (wanted == lower_ascii(to_string(type))) return type;
   return std::nullopt;
 }
 
