@@ -56,10 +56,9 @@ Result<std::filesystem::path> mount_point_of(const std::string& directory) {
 
 // Blocks until a signal or an unmount from outside ends it. The signals must be blocked in all threads by now.
 Result<void> serve(MountSession& session) {
-  const pthread_t this_thread = ::pthread_self();
   std::thread waiter([&] {
     session.wait();
-    ::pthread_kill(this_thread, SIGTERM);
+    ::kill(::getpid(), SIGTERM);  // blocked everywhere, so sigwait below takes it
   });
   const sigset_t set = end_signals();
   int number = 0;
@@ -82,6 +81,7 @@ void leave_terminal() {
   ::setsid();
   if (::chdir("/") != 0) return;
   const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (!null) return;
   const UniqueFd journal(::sd_journal_stream_fd("cairn-mount", 6, 1));
   ::dup2(null.get(), STDIN_FILENO);
   ::dup2(null.get(), STDOUT_FILENO);

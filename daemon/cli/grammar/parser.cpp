@@ -94,7 +94,7 @@ class Grammar {
 
   static std::string missing_text(const OptionSpec& option) {
     std::string text = option.value;
-    for (std::size_t at; (at = text.find('|')) != std::string::npos;) text.replace(at, 1, " or ");
+    for (std::size_t at = 0; (at = text.find('|', at)) != std::string::npos;) text.replace(at, 1, " or ");
     return option.is_positional() ? text : option.names + " " + text;
   }
 
@@ -159,7 +159,8 @@ std::vector<std::string> split_words(const std::string& text) {
 }
 
 // "restore --help" is "help restore", and --version is "version".
-Result<Parsed> parse_instead(const Commands& commands, std::vector<std::string> words, const GlobalOptions& globals) {
+Result<Parsed> parse_instead(const Commands& commands, const std::vector<std::string>& words,
+                             const GlobalOptions& globals) {
   CAIRN_TRY(Parsed parsed, parse_words(commands, words, nullptr));
   parsed.globals = globals;
   parsed.globals.help = parsed.globals.version = false;
