@@ -226,7 +226,7 @@ class Backup {
       auto report = ingest_disk(*writer_, changes, options);
       if (report || report.error().code != ErrorCode::tracking_base_lost) return report;
       log_error("tracking-base-lost", fmt::format("{}/{}", machine_.name, disk.settings->name), report.error());
-      plan.give_up("what the recovery point before has cannot be read: " + report.error().because);
+      plan.give_up("what the previous recovery point has cannot be read: " + report.error().because);
       options.base.reset();
       return ingest_disk(*writer_, *disk.image, options);
     }

@@ -21,7 +21,7 @@ using nlohmann::json;
 void note_healed(Store& store, JobContext& job) {
   const auto healed = refresh_damage(store);
   if (!healed) job.warn("known damage was not looked at again: " + healed.error().message());
-  if (healed && *healed) log_event(LogLevel::info, "damage-healed", store.path().string());
+  if (healed && *healed) log_event(LogLevel::info, "damage-repaired", store.path().string());
 }
 
 }  // namespace

@@ -149,7 +149,7 @@ class Repair {
     if (if_exists == IfExists::replace) CAIRN_CHECK(keep_aside(backend_, object));
     CAIRN_CHECK(backend_.put(object, *bytes, if_exists));
     report_.points_copied.push_back(text);
-    log_event(LogLevel::warning, "point-mended", text, {{"from", replica_->location()}});
+    log_event(LogLevel::warning, "point-repaired", text, {{"from", replica_->location()}});
     return {};
   }
 
@@ -169,7 +169,7 @@ class Repair {
       CAIRN_CHECK(keep_aside(backend_, newest_object(machine)));
       CAIRN_CHECK(marks.write(newest));
       report_.newest_mended.push_back(machine);
-      log_event(LogLevel::warning, "newest-points-mended", machine);
+      log_event(LogLevel::warning, "newest-points-repaired", machine);
     }
     return {};
   }
@@ -206,7 +206,8 @@ class Repair {
       CAIRN_CHECK(index_->add({&added, 1}));
     }
     report_.packs_copied.push_back(pack);
-    log_event(LogLevel::warning, "pack-mended", backend_.location(), {{"pack", pack}, {"from", replica_->location()}});
+    log_event(LogLevel::warning, "pack-repaired", backend_.location(),
+              {{"pack", pack}, {"from", replica_->location()}});
     return true;
   }
 
@@ -215,7 +216,8 @@ class Repair {
     const PackVerdict verdict = check_pack(backend_, pack, &keys_, 0, buffer_);
     if (verdict.state == PackState::whole) return {};
     return fail(ErrorCode::io_error, "repair", backend_.location() + "/" + pack_object(pack),
-                "what was just written reads back otherwise: " + verdict.because, "do not trust this disk; see dmesg");
+                "what was just written reads back otherwise: " + verdict.because,
+                "do not rely on this disk; see dmesg");
   }
 
   // Moves what is good in a damaged pack to a new one; the file goes to aside/.

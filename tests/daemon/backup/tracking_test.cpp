@@ -27,7 +27,7 @@ class OnReflinks : public TrackedMachine, public ::testing::WithParamInterface<s
   // The first backup of a new image, and a second that shows that nothing is left to read.
   void begin() {
     const json first = backed_up();
-    EXPECT_EQ(note_of(first), "read whole: there is no kept clone of an earlier backup yet");
+    EXPECT_EQ(note_of(first), "read whole: there is no reference snapshot of an earlier backup yet");
     expect_read(0);
   }
   // The next backup reads what changed, at most `bytes`.
