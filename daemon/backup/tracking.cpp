@@ -27,7 +27,7 @@ std::string random_hex() {
   return to_hex(bytes);
 }
 
-// Where a full reading and the tracker disagree.
+// Where a full read and the tracker disagree.
 struct Differences {
   std::uint64_t count = 0;
   std::uint64_t bytes = 0;
@@ -206,7 +206,7 @@ Result<void> Tracking::compare(const DiskSettings& disk, DiskPlan& plan, const M
       });
   if (!compared && compared.error().code == ErrorCode::cancelled) return compared;
   if (!compared) {
-    // The point before is damaged; this one is whole, and the next begins from it.
+    // The previous point is damaged; this one is whole, and the next begins from it.
     job_.warn(fmt::format("disk {}: the full read could not be compared with {}: {}", disk.name, plan.record->point,
                           compared.error().message()));
     return {};

@@ -22,7 +22,7 @@ Answer state_of(const Settings& settings, const DiskSettings& disk, const Tracki
   if (auto why = why_no_clones(disk.image.path, clone_folder_of(disk.image.path, settings.change_tracking.clones)))
     return {"off", *std::move(why)};
   if (!record && record.error().code == ErrorCode::object_missing)
-    return {"starting", "no clone is kept yet: the next backup reads all of the disk and keeps one"};
+    return {"starting", "there is no reference snapshot yet: the next backup reads all of the disk and keeps one"};
   if (!record) return {"starting", "the record of the reference snapshot cannot be used: " + record.error().because};
   if (record->distrusted)
     return {"off", "change tracking has missed a change: all is read until a full read finds no difference"};

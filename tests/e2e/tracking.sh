@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Change tracking through the program, on XFS and btrfs: what is read, what status and jobs say, full readings, fall-backs,
+# Change tracking through the program, on XFS and btrfs: what is read, what status and jobs say, full reads, fall-backs,
 # and that the points are the image's bytes.
 . "$(dirname "$0")/lib.sh"
 needs root fuse loop jq python3
@@ -88,7 +88,7 @@ PY
   equal "$type: it is read" "$(fact read_bytes)" $((64 * MiB))
   equal "$type: and the new clone costs nothing yet" "$(tracking guest clone_bytes)" 0
 
-  # An hour later: the record of the last full reading is made two hours older.
+  # An hour later: the record of the last full read is made two hours older.
   record=$(find "$work/state/tracking" -name 'guest@root.json')
   old=$(date -u -d '2 hours ago' +%Y-%m-%dT%H:%M:%SZ)
   sed -i "s/\"full_read\": \"[^\"]*\"/\"full_read\": \"$old\"/" "$record"

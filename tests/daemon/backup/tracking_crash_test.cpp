@@ -134,7 +134,7 @@ TEST_F(TrackingFallBack, AMissedChangeIsReportedLoudlyAndTrackingStaysOff) {
   EXPECT_THAT(log, HasSubstr("tracking-wrong web/root error=tracking-wrong"));
   EXPECT_TRUE(record().distrusted);
 
-  // Still off, with the reason, until a full reading agrees.
+  // Still off, with the reason, until a full read agrees.
   const json next = backed_up();
   EXPECT_THAT(note_of(next), HasSubstr("change tracking has missed a change"));
   EXPECT_EQ(read_of(next), kSize);
