@@ -33,7 +33,7 @@ std::chrono::year_month_day date_of(LocalTime local) {
   return std::chrono::year_month_day{std::chrono::floor<days>(local)};
 }
 
-// An hour that daylight saving repeats is two hours, told apart by the distance from UTC.
+// An hour that daylight saving repeats is two hours, which differ in their distance from UTC.
 PeriodKey hour_of(LocalTime local, std::chrono::seconds offset) {
   return {std::chrono::floor<std::chrono::hours>(local).time_since_epoch().count(), offset.count()};
 }

@@ -65,16 +65,22 @@ struct KeyVaultSettings {
   std::string principal = "cairn-backup";
 };
 
+// What a backup does with an encrypted disk whose keys are missing or do not open it. fail: there is no point,
+// the job fails. warn: the point is taken, unproved, and the job ends with warnings.
 enum class OnMissingKeys { fail, warn };
 
+// When machines are backed up, and how long their recovery points are kept.
 struct Policy {
   std::string name;
-  Schedule schedule;  // carries its time zone
-  std::chrono::seconds jitter{0};
+  Schedule schedule;               // carries its time zone
+  std::chrono::seconds jitter{0};  // each start is put off by 0 to this
   RetentionRule retention;
   OnMissingKeys on_missing_keys = OnMissingKeys::fail;
-  std::optional<std::chrono::seconds> soft_delete = std::chrono::days{14};  // nothing: off
+  // How long a deleted point can be brought back. Nothing: off, it is removed at once.
+  std::optional<std::chrono::seconds> soft_delete = std::chrono::days{14};
+  // How long after its time nothing removes a point. Nothing: off.
   std::optional<std::chrono::seconds> immutable;
+  // How often all of a disk is read although change tracking knows what changed.
   std::chrono::seconds full_read = std::chrono::days{30};
 };
 
@@ -86,6 +92,7 @@ struct VaultReference {
   bool operator==(const VaultReference&) const = default;
 };
 
+// A disk of a machine. `beks` and `kek` are both there for an encrypted disk, and neither for another.
 struct DiskSettings {
   std::string name;
   DiskSource image;
@@ -96,8 +103,8 @@ struct DiskSettings {
 struct MachineSettings {
   std::string name;
   std::string policy = "default";
-  std::optional<std::filesystem::path> definition;
-  std::vector<DiskSettings> disks;  // in the file's order
+  std::optional<std::filesystem::path> definition;  // libvirt XML, kept with each point
+  std::vector<DiskSettings> disks;                  // in the file's order
 };
 
 struct ChangeTrackingSettings {
@@ -116,11 +123,12 @@ struct MaintenanceSettings {
   std::uint64_t rate = 100 * kMiB;                                           // bytes a second; 0: no limit
 };
 
+// All of cairn.yaml.
 struct Settings {
-  std::filesystem::path file;
+  std::filesystem::path file;  // where they were read from
   StoreSettings store;
-  std::filesystem::path state_dir = "/var/lib/cairn";
-  std::filesystem::path socket = "/run/cairn/cairnd.sock";
+  std::filesystem::path state_dir = "/var/lib/cairn";       // journal, locks, records of change tracking
+  std::filesystem::path socket = "/run/cairn/cairnd.sock";  // of the control API
   MountSettings mount;
   DaemonSettings daemon;
   MaintenanceSettings maintenance;

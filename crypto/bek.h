@@ -36,9 +36,9 @@ BekType bitlocker_bek_type(const SecretBytes& bek);
 
 // `bek` as it is stored and tried: a recovery password as eight groups with dashes, a passphrase or password less one
 // newline at its end, files as they are. `object` names it in errors.
-// Errors: bek_invalid: empty, over kMaxBekBytes, a .BEK file that is cut off or damaged (what is wrong is told), a
-// recovery password of which a group is wrong (told which: each is a multiple of 11 below 720896, its last digit is the
-// check digit).
+// Errors: bek_invalid: empty, over kMaxBekBytes, a .BEK file that is cut off or damaged (the message says what), a
+// recovery password of which a group is wrong (the message says which: each is a multiple of 11 below 720896, its last
+// digit is the check digit).
 Result<SecretBytes> normal_bek(BekType type, SecretBytes bek, const std::string& object);
 
 // The identifier in a .BEK file, as Windows names the file ("4381F759-C4F8-4DE0-BB61-FC33A831BDA5"). Errors:

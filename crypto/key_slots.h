@@ -68,7 +68,7 @@ Result<KeySlot> make_key_slot(const SecretBytes& master_key, const NewKeySlot& s
 Result<SecretBytes> open_key_slots(std::span<const KeySlot> slots, const UnlockKey& key, const std::string& object);
 
 nlohmann::json to_json(const KeySlot& slot);
-// Errors: store_damaged. Refuses costs that no honest store has (over 4 GiB of memory, over 64 operations).
+// Errors: store_damaged. Refuses costs that no store of Cairn's has (over 4 GiB of memory, over 64 operations).
 Result<KeySlot> key_slot_from_json(const nlohmann::json& document, const std::string& object);
 
 // Key files: 32 random bytes as 64 hex digits and a newline, mode 0600.
@@ -86,7 +86,8 @@ struct RecoveryKeyPair {
 };
 RecoveryKeyPair make_recovery_key();
 SecretBytes print_recovery_key(const SecretBytes& secret);  // text without newline
-// Spaces, case and line ends do not matter. Errors: key_file_invalid (which group is wrong cannot be told; checksum).
+// Spaces, case and line ends do not matter. Errors: key_file_invalid (one checksum for all groups, so which is wrong is
+// not known).
 Result<SecretBytes> parse_recovery_key(ByteView text, const std::string& object);
 
 }  // namespace cairn

@@ -133,7 +133,7 @@ class NoPipeSignal {
 };
 
 std::unexpected<Error> told_to_stop(const SecretCommand& command) {
-  return fail(ErrorCode::cancelled, command.doing, command.object, "this process was told to stop");
+  return fail(ErrorCode::cancelled, command.doing, command.object, "this process was asked to stop");
 }
 
 // Our ends of the child's three pipes; an end that is done with is closed.

@@ -32,8 +32,9 @@ struct CommandOutput {
 // Runs it until it ends with status 0. It is the leader of a process group; what is left of the group when this
 // returns, in whatever way, has been killed (a program that wants to leave something running, as agents do, gives it a
 // session of its own). A command that does not read its input, or not all of it, is no failure.
-// Errors: command.failed: it cannot be run, ended with another status or by a signal (the start of its standard error
-// is told), wrote too much, or took too long; cancelled: `stop_fd` became readable; io_error: no pipes.
+// Errors: command.failed: it cannot be run, ended with another status or by a signal (the message has the
+// start of its standard error), wrote too much, or took too long; cancelled: `stop_fd` became readable; io_error: no
+// pipes.
 Result<CommandOutput> run_secret_command(const SecretCommand& command);
 
 // The error of a command that ran and did not do what it is for, as run_secret_command words it.

@@ -131,7 +131,7 @@ enum class ErrorCode : std::uint16_t {
   point_in_use,
   clock_jumped,
   point_gap,
-  // garbage collection, verifying and mending
+  // garbage collection, verify and repair
   collection_blocked,
   damage_known,
   damage_found,
@@ -142,6 +142,8 @@ enum class ErrorCode : std::uint16_t {
   unknown_error_name,
 };
 
+// One failure. `doing` and `object` make the first half of the message, `because` and `resolution` the second; no
+// secret ever goes into them.
 struct Error {
   ErrorCode code = ErrorCode::internal;
   std::string doing;       // infinitive with its noun: "open store"
@@ -156,7 +158,7 @@ struct Error {
   [[nodiscard]] std::string_view name() const;
 };
 
-// How a process ends. Design, section 7.
+// How a process ends: done; failed; called wrongly (nothing was tried); done, and there are warnings to read.
 enum class ExitCode : int { done = 0, failed = 1, used_wrongly = 2, warnings = 3 };
 
 // Whether an error's cause lies in the stored bytes: they are damaged or gone, and another try finds the same. All

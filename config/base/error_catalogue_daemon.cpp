@@ -27,7 +27,7 @@ constexpr CatalogueEntry kDaemonErrors[] = {
     {journal_damaged, "journal-damaged", "the journal of jobs cannot be used",
      "journal.db in the state directory is damaged or of a newer version. It only holds the history of jobs; recovery "
      "points do not depend on it.",
-     "Move journal.db away; a new one is made. Schedules then start afresh.", "move it away; a new one is made", EIO},
+     "Move journal.db away; a new one is made. Schedules then start from now.", "move it away; a new one is made", EIO},
     {shutting_down, "shutting-down", "the daemon is stopping", "No new jobs are taken while the daemon stops.",
      "Try again when it has been restarted.", "try again after its restart", EAGAIN, 503},
     {interrupted, "interrupted", "the job was interrupted",

@@ -29,7 +29,7 @@ constexpr CatalogueEntry kDiskKeysErrors[] = {
      "Import the key that opens the disk today: `cairn key import MACHINE/DISK --from FILE`.",
      "\"cairn key import MACHINE/DISK --from FILE\" with the key that opens it today", EACCES},
     {keys_missing, "keys-missing", "the disk is encrypted and the settings name no keys for it",
-     "A recovery point of an encrypted disk without its keys is noise on the day it is needed. So the backup is "
+     "A recovery point of an encrypted disk without its keys is of no use on the day it is needed. So the backup is "
      "refused.",
      "Name bek and kek for the disk in the settings and import its key: `cairn key create VAULT/NAME`, `cairn key "
      "import MACHINE/DISK --from FILE`. To take points without keys all the same: on_missing_keys: warn in the policy.",

@@ -42,7 +42,7 @@ constexpr CatalogueEntry kPointsErrors[] = {
      "put its file back from a copy of the store", EIO},
     {collection_blocked, "collection-blocked", "space cannot be reclaimed while damage hides what is needed",
      "A recovery point, or a node of its disk map, cannot be read. What lies below it is not known, so nothing that "
-     "could belong to it is removed. Points are expired and deleted as ever; only their space is not given back.",
+     "could belong to it is removed. Points are expired and deleted as before; only their space is not given back.",
      "Repair it: `cairn verify --repair --from COPY`. When it cannot be repaired: delete that point, or give up what "
      "is damaged with `cairn prune --accept-damage`.",
      "repair it with \"cairn verify --repair\"", EIO},
@@ -52,7 +52,7 @@ constexpr CatalogueEntry kPointsErrors[] = {
      "can be repaired; the next backups store anew what they still find in the images.",
      "see \"cairn verify\"", EIO},
     {damage_found, "damage-found", "the store is damaged",
-     "Verifying found packs, maps or recovery points that are not as they were written. The report says which disks of "
+     "A verify found packs, maps or recovery points that are not as they were written. The report says which disks of "
      "which points, and at which offsets. Everything else stays readable.",
      "`cairn verify --repair [--from COPY]` repairs what can be repaired. Look at the storage below: dmesg, smartctl.",
      "repair it with \"cairn verify --repair\"", EIO},

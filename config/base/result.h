@@ -1,5 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Result<T>: a value, or the Error that stands in its way. The one channel for expected failures.
+// Result<T>: a value, or the Error that says why there is none. The one channel for expected failures: I/O, damage, a
+// wrong key, bad input. A broken promise of our own code is no Error: CAIRN_ASSERT ends the process. Any thread.
+//
+//   Result<Header> read_header(const std::string& path) {
+//     CAIRN_TRY(const UniqueFd fd, open_file(path));       // the value, or return its error
+//     CAIRN_CHECK(check_owner(fd.get()));                  // the same for Result<void>
+//     if (size_of(fd) < kHeaderBytes) return fail(ErrorCode::header_damaged, "read header", path, "it is cut off");
+//     return parse(fd);
+//   }
 #pragma once
 
 #include <expected>
@@ -16,7 +24,9 @@ class [[nodiscard]] Result : public std::expected<T, Error> {
   using std::expected<T, Error>::expected;
 };
 
-// return fail(ErrorCode::wrong_key, "unlock store", path, "no key slot opens with this key file");
+// A failure of our own finding: "cannot DOING OBJECT: BECAUSE; RESOLUTION". Without a resolution the catalogue's hint
+// ends the message.
+//   return fail(ErrorCode::wrong_key, "unlock store", path, "no key slot opens with this key file");
 inline std::unexpected<Error> fail(ErrorCode code, std::string doing, std::string object, std::string because = {},
                                    std::string resolution = {}) {
   return std::unexpected(
@@ -28,6 +38,7 @@ inline std::unexpected<Error> fail_errno(int sys_errno, std::string doing, std::
   if (code == ErrorCode::io_error) code = code_of_errno(sys_errno);
   return std::unexpected(Error{code, std::move(doing), std::move(object), std::move(because), sys_errno, {}});
 }
+// Hands the error of one Result on as that of another type.
 inline std::unexpected<Error> pass_on(Error error) {
   return std::unexpected(std::move(error));
 }

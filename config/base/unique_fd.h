@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// UniqueFd: the one owner of a file descriptor; closes it at the end.
-// Closing can report an error only after unsynced writes: whoever writes calls fsync first.
+// UniqueFd: the one owner of a file descriptor; closes it at the end. A function that takes an int borrows it, one that
+// takes a UniqueFd owns it. Closing can report an error only after unsynced writes: whoever writes calls fsync first.
+// One thread at a time.
 #pragma once
 
 #include <unistd.h>
@@ -25,7 +26,8 @@ class UniqueFd {
   UniqueFd& operator=(const UniqueFd&) = delete;
   ~UniqueFd() { reset(); }
 
-  [[nodiscard]] int get() const { return fd_; }
+  [[nodiscard]] int get() const { return fd_; }  // -1: none
+  // The caller owns it from here on.
   [[nodiscard]] int release() { return std::exchange(fd_, -1); }
   explicit operator bool() const { return fd_ >= 0; }
   void reset() {

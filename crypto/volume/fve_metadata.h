@@ -25,7 +25,7 @@ struct FveBlock {
   std::string wrong;        // not sound: why, in words
   std::uint16_t state = 0;  // 4: fully encrypted
   std::uint16_t next_state = 0;
-  std::uint64_t volume_size = 0;          // bytes, 0: not told
+  std::uint64_t volume_size = 0;          // bytes, 0: not given
   std::array<std::uint64_t, 3> blocks{};  // where the three blocks lie, bytes from the volume's start
   std::string guid;                       // of the volume
   std::uint16_t encryption = 0;           // 0x8000 ... 0x8005

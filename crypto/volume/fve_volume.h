@@ -21,7 +21,7 @@ struct FveVolume {
   bool known_id = false;  // the boot sector holds BitLocker's identifier
   unsigned sector_bytes = 512;
   std::size_t offsets_at = 0;              // where in the boot sector the three offsets stand; Vista: 0
-  std::array<std::uint64_t, 3> offsets{};  // of the blocks, bytes from the volume's start; 0: not told
+  std::array<std::uint64_t, 3> offsets{};  // of the blocks, bytes from the volume's start; 0: not given
   Buffer sector;
   std::array<Buffer, 3> bytes;  // of the blocks; empty: outside of the volume
   std::array<FveBlock, 3> blocks;

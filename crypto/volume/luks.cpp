@@ -24,7 +24,7 @@ constexpr std::size_t kBinaryHeader = 4096;
 // The sizes one LUKS2 header copy may have; the secondary lies at just that offset.
 constexpr std::array<std::uint64_t, 9> kHeaderSizes = {0x4000,  0x8000,   0x10000,  0x20000, 0x40000,
                                                        0x80000, 0x100000, 0x200000, 0x400000};
-// What cryptsetup reserves for header and keyslots unless told otherwise: the guess for a header that cannot be read.
+// What cryptsetup reserves for header and keyslots by default: the guess for a header that cannot be read.
 constexpr std::uint64_t kUsualHeaderArea = 16 * kMiB;
 // No honest LUKS1 header ends beyond this: eight keys of 512 bits take 2 MiB.
 constexpr std::uint64_t kLargestLuks1Header = 128 * kMiB;

@@ -86,7 +86,7 @@ Result<bool> follow_chains(const VolumeSource& disk, ByteView first, std::uint64
   return true;
 }
 
-// A disk that is one NTFS file system is told from one with an MBR by its master file table.
+// A disk that is one NTFS file system differs from one with an MBR by its master file table.
 std::optional<ByteRange> ntfs_records(ByteView boot) {
   if (boot.size() < 512 || as_text(boot.subspan(3, 8)) != "NTFS    ") return std::nullopt;
   // Sectors to a cluster, as NTFS writes large ones: a negative power of two.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// VolumeFacts, DiskFacts: what was seen on a disk when it was probed (crypto/volume/volume.h). Kept in every recovery
-// point, for what unlocking needs to know later. Values.
+// VolumeFacts, DiskFacts: what was seen on a disk when it was probed (crypto/volume/volume.h). They are kept in every
+// recovery point, since unlocking a stored disk needs them later: where the headers lie, and of which kind they are.
+// A damaged volume is a fact as well (`damage`), and no error. Offsets and sizes are bytes. Values.
 #pragma once
 
 #include <cstdint>
@@ -17,20 +18,22 @@ enum class VolumeType { luks1, luks2, bitlocker };
 const char* to_string(VolumeType type);  // "LUKS1", "LUKS2", "BitLocker"
 std::optional<VolumeType> parse_volume_type(std::string_view text);
 
+// A key slot (LUKS) or protector (BitLocker) that is in use.
 struct KeySlotFacts {
-  int number = 0;
+  int number = 0;  // from 0: LUKS: as cryptsetup counts; BitLocker: in the order of the metadata
   std::string
       kind;  // LUKS: "argon2id", "pbkdf2"; BitLocker: "password", "recovery-password", "startup-key", "tpm", ...
 };
 
+// One encrypted volume: a whole disk or a partition.
 struct VolumeFacts {
   VolumeType type = VolumeType::luks2;
   unsigned partition = 0;  // 0: the whole disk, else the partition's number
   ByteRange place;         // in the disk, bytes
-  std::string uuid;
-  std::string label;
-  std::string cipher;  // "aes-xts-plain64"
-  unsigned key_bits = 0;
+  std::string uuid;        // BitLocker: the volume's GUID
+  std::string label;       // empty: none
+  std::string cipher;      // "aes-xts-plain64"
+  unsigned key_bits = 0;   // of the volume key
   unsigned sector_bytes = 0;
   std::uint64_t data_offset = 0;    // bytes from the volume's start
   std::vector<KeySlotFacts> slots;  // those in use

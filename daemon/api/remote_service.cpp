@@ -124,7 +124,7 @@ class RemoteService : public Service {
 }  // namespace
 
 Result<std::unique_ptr<Service>> connect_to_daemon(const std::filesystem::path& socket_path) {
-  // Told apart here, where errno still says why.
+  // Connected here first, where errno still says why it fails.
   if (auto connection = connect_unix_socket(socket_path); !connection) return pass_on(std::move(connection).error());
   auto service = std::make_unique<RemoteService>(socket_path.string());
   CAIRN_TRY(const json version, service->version());

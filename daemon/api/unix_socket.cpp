@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Connecting to a Unix socket, with the reasons told apart. unix(7).
+// Connecting to a Unix socket, with an error for each reason. unix(7).
 #include "daemon/api/unix_socket.h"
 
 #include <fmt/core.h>

@@ -74,7 +74,7 @@ Result<std::set<UtcTime>> times_of_points(Store& store, const std::string& machi
   return times;
 }
 
-// What the disks and their keys are compared with. One that cannot be read is told of where it is listed.
+// What the disks and their keys are compared with. One that cannot be read is reported where points are listed.
 std::optional<RecoveryPoint> newest_point(Store& store, const std::string& machine, const std::set<UtcTime>& times) {
   if (times.empty()) return std::nullopt;
   auto point = store.points().load(PointName{machine, *times.rbegin()});
@@ -205,7 +205,7 @@ class Backup {
     ProofRun proof(keys, records_of(disks), job_.stop());
     read_definition(machine_, point_, job_);
     auto rows = take_disks(disks, tracking, proof.stop_reading());
-    // A proof that fails the backup is what ended the reading.
+    // When the proof has failed the backup, that is why the reading ended: its error is the one to return.
     CAIRN_CHECK(proof.finish());
     if (!rows) return pass_on(std::move(rows).error());
     keys.finish(point_, inputs_.clock.now());
@@ -217,7 +217,7 @@ class Backup {
   }
 
  private:
-  // Reads what changed when that can be told, else all of it.
+  // Reads what changed when that is known, else all of it.
   Result<IngestReport> read_disk(OpenDisk& disk, Tracking& tracking, IngestOptions options) {
     DiskPlan& plan = disk.plan;
     if (plan.only_changes()) {
@@ -226,7 +226,7 @@ class Backup {
       auto report = ingest_disk(*writer_, changes, options);
       if (report || report.error().code != ErrorCode::tracking_base_lost) return report;
       log_error("tracking-base-lost", fmt::format("{}/{}", machine_.name, disk.settings->name), report.error());
-      plan.give_up("what the recovery point before has cannot be read: " + report.error().because);
+      plan.give_up("what the previous recovery point has cannot be read: " + report.error().because);
       options.base.reset();
       return ingest_disk(*writer_, *disk.image, options);
     }
@@ -257,7 +257,8 @@ class Backup {
     return {};
   }
 
-  // The keys first, then the headers; then (ProofRun) the keys are tried on the headers as they are stored.
+  // The keys first, then the headers. After that ProofRun tries the keys on the headers as they are stored: a point is
+  // proved when every encrypted volume opened with the keys in that point.
   Result<void> take_headers(std::vector<OpenDisk>& disks, PointKeys& keys) {
     for (const OpenDisk& disk : disks) keys.gather(*disk.settings, disk.record.facts);
     CAIRN_CHECK(keys.verdict());

@@ -17,11 +17,11 @@ namespace {
 
 using nlohmann::json;
 
-// What the backup has stored anew is known as damage no longer.
-void note_healed(Store& store, JobContext& job) {
-  const auto healed = refresh_damage(store);
-  if (!healed) job.warn("known damage was not looked at again: " + healed.error().message());
-  if (healed && *healed) log_event(LogLevel::info, "damage-healed", store.path().string());
+// What the backup has stored again is damage no longer.
+void note_repaired(Store& store, JobContext& job) {
+  const auto repaired = refresh_damage(store);
+  if (!repaired) job.warn("known damage was not looked at again: " + repaired.error().message());
+  if (repaired && *repaired) log_event(LogLevel::info, "damage-repaired", store.path().string());
 }
 
 }  // namespace
@@ -40,7 +40,7 @@ JobSpec backup_spec(const MachineSettings& machine, JobTrigger trigger, Reading 
     inputs.immutable = policy.immutable;
     auto result = run_backup(machine, inputs, job);
     if (result) around.committed();
-    note_healed(around.store, job);
+    note_repaired(around.store, job);
     warn_of_journal(around.journal_error, job);
     return result;
   };

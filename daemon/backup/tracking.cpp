@@ -27,7 +27,7 @@ std::string random_hex() {
   return to_hex(bytes);
 }
 
-// Where a full reading and the tracker disagree.
+// Where a full read and the tracker disagree.
 struct Differences {
   std::uint64_t count = 0;
   std::uint64_t bytes = 0;
@@ -58,7 +58,8 @@ Result<TrackingRecord> load_record(Backend& records, const std::string& machine,
   if (bytes) {
     CAIRN_TRY(TrackingRecord record, read_record(as_text(*bytes)));
     if (record.machine == machine && record.disk == disk) return record;
-    return fail(ErrorCode::clone_not_kept, "read", "the record of the kept clone", "it belongs to another disk");
+    return fail(ErrorCode::clone_not_kept, "read", "the record of the reference snapshot",
+                "it belongs to another disk");
   }
   Error error = std::move(bytes).error();
   if (error.code != ErrorCode::object_missing) error.code = ErrorCode::clone_not_kept;
@@ -107,9 +108,9 @@ DiskPlan Tracking::plan(const DiskSettings& disk, const ImageReader& image) {
     if (record)
       plan.record = *std::move(record);
     else if (record.error().code == ErrorCode::object_missing)
-      plan.why_all = "there is no kept clone of an earlier backup yet";
+      plan.why_all = "there is no reference snapshot of an earlier backup yet";
     else
-      plan.why_all = "the record of the kept clone cannot be used: " + record.error().because;
+      plan.why_all = "the record of the reference snapshot cannot be used: " + record.error().because;
   }
   decide(disk, image, plan);
   return plan;
@@ -132,18 +133,18 @@ void Tracking::decide(const DiskSettings& disk, const ImageReader& image, DiskPl
   plan.before = std::move(clone.fd);
   plan.tracker = std::make_unique<ChangeTracker>(extents_of(plan.before.get()), plan.record->clone.identity.size,
                                                  extents_of(image.fd()), image.size());
-  if (inputs_.read_all) return plan.give_up("a full reading was asked for");
+  if (inputs_.read_all) return plan.give_up("a full read was asked for");
   if (plan.record->distrusted)
-    return plan.give_up("change tracking has missed a change, and no full reading has agreed with it since");
+    return plan.give_up("change tracking has missed a change, and no full read has agreed with it since");
   if (started_ < plan.record->full_read || started_ - plan.record->full_read >= inputs_.full_read)
-    return plan.give_up(fmt::format("a full reading is due: the last one was at {} (full_read: {})",
+    return plan.give_up(fmt::format("a full read is due: the last one was at {} (full_read: {})",
                                     iso_time(plan.record->full_read), format_duration(inputs_.full_read)));
 }
 
 std::optional<std::string> Tracking::find_base(const DiskSettings& disk, DiskPlan& plan) {
   const TrackingRecord& record = *plan.record;
   if (record.store != store_.info().id || record.chunk_size != store_.info().chunk_size)
-    return "the kept clone belongs to another store";
+    return "the reference snapshot belongs to another store";
   if (epoch_.empty() || record.epoch != epoch_)
     return "the store has lost packs, or its index was made anew, since the last backup";
   const auto points = store_.points().list();
@@ -156,7 +157,7 @@ std::optional<std::string> Tracking::find_base(const DiskSettings& disk, DiskPla
     const bool there = std::any_of(points->begin(), points->end(),
                                    [&](const PointName& point) { return point.text() == record.point; });
     return fmt::format(
-        "the kept clone is that of {}, {}", record.point,
+        "the reference snapshot is that of {}, {}", record.point,
         there ? "and the newest recovery point is " + newest->text() : "which is not in the store any more");
   }
   // What it names must stay until this backup has named it too.
@@ -170,7 +171,7 @@ std::optional<std::string> Tracking::find_base(const DiskSettings& disk, DiskPla
   const DiskRecord* const base = point->disk(disk.name);
   if (base == nullptr) return fmt::format("{} has no such disk", record.point);
   if (base->map.size != record.clone.identity.size)
-    return fmt::format("the kept clone has another size than the disk in {}", record.point);
+    return fmt::format("the reference snapshot has another size than the disk in {}", record.point);
   plan.base = IngestBase{&store_.chunks(), base->map};
   return std::nullopt;
 }
@@ -205,8 +206,8 @@ Result<void> Tracking::compare(const DiskSettings& disk, DiskPlan& plan, const M
       });
   if (!compared && compared.error().code == ErrorCode::cancelled) return compared;
   if (!compared) {
-    // The point before is damaged; this one is whole, and the next begins from it.
-    job_.warn(fmt::format("disk {}: the full reading could not be compared with {}: {}", disk.name, plan.record->point,
+    // The previous point is damaged; this one is whole, and the next begins from it.
+    job_.warn(fmt::format("disk {}: the full read could not be compared with {}: {}", disk.name, plan.record->point,
                           compared.error().message()));
     return {};
   }
@@ -216,7 +217,7 @@ Result<void> Tracking::compare(const DiskSettings& disk, DiskPlan& plan, const M
   const Error error{ErrorCode::tracking_wrong,
                     "vouch for changes of",
                     fmt::format("{}/{}", machine_, disk.name),
-                    fmt::format("change tracking said that {} had not changed, and a full reading found that they "
+                    fmt::format("change tracking said that {} had not changed, and a full read found that they "
                                 "had. This recovery point is right. Doubtful there are: {}",
                                 differences.text(), points_in_doubt(*plan.record)),
                     0,

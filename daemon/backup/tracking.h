@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Change tracking of a backup job: decides for each disk whether what changed can be told from its kept clone, checks
-// full readings against that, and keeps the new clone once the point is committed. What is trusted, every fall-back and
-// the order of writing: fs/image/TRACKING.md. One thread, under the store's writer.
+// Change tracking of a backup job: decides for each disk whether its reference snapshot (the clone kept by the last
+// backup) says what changed, checks full reads against that, and keeps the new clone once the point is committed. What
+// it relies on, every fall-back, the order of writing: fs/image/TRACKING.md. One thread, under the store's writer.
 #pragma once
 
 #include <chrono>
@@ -48,8 +48,8 @@ struct DiskPlan {
   // Both are there when there is an earlier point to take over from, or to compare with.
   std::unique_ptr<ChangeTracker> tracker;
   std::optional<IngestBase> base;
-  std::optional<TrackingRecord> record;  // of the backup before, used or not
-  UniqueFd before;                       // the kept clone, which the tracker reads
+  std::optional<TrackingRecord> record;  // of the previous backup, used or not
+  UniqueFd before;                       // the reference snapshot, which the tracker reads
 
   [[nodiscard]] bool only_changes() const { return why_all.empty(); }
   // From here on all of it is read.
@@ -65,10 +65,10 @@ class Tracking {
   // Where the disk's clone is to be made so that it can be kept; empty: nowhere.
   [[nodiscard]] std::filesystem::path clone_folder(const DiskSettings& disk) const;
   DiskPlan plan(const DiskSettings& disk, const ImageReader& image);
-  // After a full reading gave `now`: compares it with what the tracker says. A difference is reported loudly (warning
-  // of the job, log) and remembered. Errors: io_error and the like of the store: the job cannot go on.
+  // After a full read gave `now`: compares it with what the tracker says. A difference is reported (warning of
+  // the job, log) and remembered. Errors: io_error and the like of the store: the job cannot go on.
   Result<void> compare(const DiskSettings& disk, DiskPlan& plan, const MapRecord& now);
-  // After the point was committed: keeps the clone and removes the one before. What cannot be done is warned about.
+  // After the point was committed: keeps the clone and removes the previous one. What cannot be done is warned about.
   void keep(const DiskSettings& disk, const ImageReader& image, DiskPlan& plan, const PointName& point);
   // Removes clones of disks that are not in the settings any more.
   void sweep();

@@ -16,7 +16,7 @@ constexpr std::string_view kFormat = "cairn-tracking";
 constexpr std::uint32_t kVersion = 1;
 
 std::unexpected<Error> unusable(std::string because) {
-  return fail(ErrorCode::clone_not_kept, "read", "the record of the kept clone", std::move(because));
+  return fail(ErrorCode::clone_not_kept, "read", "the record of the reference snapshot", std::move(because));
 }
 
 }  // namespace
@@ -76,7 +76,7 @@ Result<TrackingRecord> read_record(std::string_view text) {
     record.clone.identity.changed_ns = whole_number<std::int64_t>(clone.at("changed_ns"));
     record.clone.identity.born_ns = whole_number<std::int64_t>(clone.at("born_ns"));
     const auto full_read = parse_iso_time(document.at("full_read").get<std::string>());
-    if (!full_read) return unusable("the time of the last full reading is no time");
+    if (!full_read) return unusable("the time of the last full read is no time");
     record.full_read = *full_read;
     record.full_read_point = document.at("full_read_point").get<std::string>();
     record.distrusted = document.at("distrusted").get<bool>();

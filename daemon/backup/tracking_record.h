@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// TrackingRecord: what is remembered of a disk's kept clone, from one backup to the next. Where it lies, its members
-// and the order of writing: fs/image/TRACKING.md. Pure. Any thread.
+// TrackingRecord: what is remembered of a disk's reference snapshot, from one backup to the next. Where it lies, its
+// members and the order of writing: fs/image/TRACKING.md. Pure. Any thread.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,7 @@ struct TrackingRecord {
   KeptClone clone;
   UtcTime full_read;            // when all of the disk was read last
   std::string full_read_point;  // by the backup of this point
-  bool distrusted = false;      // tracking has missed a change: read everything until a full reading finds none
+  bool distrusted = false;      // tracking has missed a change: read everything until a full read finds none
 };
 
 // "disks/web-01@root.json"

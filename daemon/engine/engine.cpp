@@ -49,10 +49,10 @@ Result<std::unique_ptr<Journal>> open_journal(const Settings& settings, EngineRo
 
 // A run that the end of its process broke off was missed. A catch-up that was broken off by a crash is not taken again:
 // it may be what crashes.
-void owe(Journal& journal, const JobRecord& record) {
+void note_missed(Journal& journal, const JobRecord& record) {
   auto mark = journal.schedule_mark(record.object);
   if (!mark || !*mark) return;
-  (*mark)->owed = true;
+  (*mark)->missed = true;
   if (auto kept = journal.set_schedule_mark(record.object, **mark); !kept)
     log_error("journal-failed", record.object, kept.error());
 }
@@ -61,7 +61,7 @@ Result<void> settle_interrupted(Journal& journal, UtcTime now) {
   CAIRN_TRY(const auto interrupted, journal.end_interrupted(now));
   for (const JobRecord& record : interrupted) {
     log_error("job-interrupted", record.id, *record.error);
-    if (record.kind == JobKind::backup && record.trigger == JobTrigger::schedule) owe(journal, record);
+    if (record.kind == JobKind::backup && record.trigger == JobTrigger::schedule) note_missed(journal, record);
   }
   return {};
 }
@@ -94,7 +94,7 @@ Result<std::unique_ptr<Engine>> Engine::open(Settings settings, const EngineOpti
   queue_options.on_end = [journal = state->journal.get()](const JobRecord& record) {
     const bool scheduled = record.kind == JobKind::backup && record.trigger != JobTrigger::on_demand;
     if (journal != nullptr && scheduled && record.error && record.error->code == ErrorCode::shutting_down)
-      owe(*journal, record);
+      note_missed(*journal, record);
   };
   state->queue = std::make_unique<JobQueue>(*options.clock, state->journal.get(), queue_options);
   *state->settings.lock() = std::make_shared<const Settings>(std::move(settings));

@@ -84,10 +84,11 @@ Result<void> check_named_keys(const DiskSettings& disk, const DiskFacts& facts, 
   if (!facts.encrypted() || !disk.beks.empty()) return {};
   const std::string what = volumes_in_words(facts);
   if (previous != nullptr && !previous->facts.encrypted())
-    return fail(ErrorCode::became_encrypted, "protect disk", object,
-                fmt::format("it holds {} and the settings name no keys for it; at the recovery point before it was not "
-                            "encrypted",
-                            what));
+    return fail(
+        ErrorCode::became_encrypted, "protect disk", object,
+        fmt::format("it holds {} and the settings name no keys for it; at the previous recovery point it was not "
+                    "encrypted",
+                    what));
   return fail(ErrorCode::keys_missing, "protect disk", object,
               fmt::format("it holds {} and the settings name no keys for it", what));
 }
@@ -97,7 +98,7 @@ std::optional<Error> keys_not_needed(const DiskSettings& disk, const DiskFacts& 
   if (facts.encrypted() || (disk.beks.empty() && !disk.kek)) return std::nullopt;
   std::string because = "no LUKS or BitLocker volume is on it, and the settings name keys for it";
   if (previous != nullptr && previous->facts.encrypted())
-    because += "; at the recovery point before it was encrypted: is its header destroyed?";
+    because += "; at the previous recovery point it was encrypted: is its header destroyed?";
   return fail(ErrorCode::keys_not_needed, "use the keys of disk", object, because).error();
 }
 
@@ -175,7 +176,7 @@ std::vector<std::string> volume_changes(const DiskRecord& before, const Proof& p
     const bool other_key = keys_known ? key_before->fingerprint != key_now->fingerprint : was->uuid != volume.uuid;
     if (other_key) {
       changes.push_back(
-          fmt::format("{}: its volume key is another than at the recovery point before: it was encrypted "
+          fmt::format("{}: its volume key is another than at the previous recovery point: it was encrypted "
                       "anew, and all of it is stored anew [{}]",
                       name, catalogue_entry(ErrorCode::volume_key_changed).name));
       continue;
@@ -189,9 +190,9 @@ std::vector<std::string> volume_changes(const DiskRecord& before, const Proof& p
         "{}: {} [{}]", name,
         slots_before == slots_now
             ? fmt::format(
-                  "a key or other metadata in its header changed since the recovery point before (key slots: {})",
+                  "a key or other metadata in its header changed since the previous recovery point (key slots: {})",
                   slots_now)
-            : fmt::format("its key slots were {} at the recovery point before, and are {}", slots_before, slots_now),
+            : fmt::format("its key slots were {} at the previous recovery point, and are {}", slots_before, slots_now),
         catalogue_entry(ErrorCode::key_slots_changed).name));
   }
   return changes;

@@ -62,12 +62,12 @@ TriedVolume try_volume(const VolumeFacts& volume, const ReadHeader& read, std::s
                        const std::function<std::string(const SecretBytes&)>& fingerprint, const std::string& disk,
                        const std::string& object);
 
-// What changed about a volume since the point before, one sentence each with the error's name at its end:
+// What changed about a volume since the previous point, one sentence each with the error's name at its end:
 // volume_key_changed, key_slots_changed. `before` and `now`: the disk in the two points.
 std::vector<std::string> volume_changes(const DiskRecord& before, const Proof& proof_before, const DiskRecord& now,
                                         const Proof& proof_now, const std::string& object);
 
-// "message [name]": an error told as a warning.
+// "message [name]": an error reported as a warning.
 std::string as_warning(const Error& error);
 
 }  // namespace cairn

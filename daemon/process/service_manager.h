@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// ServiceManager: what systemd is told (sd_notify(3)): ready, reloading, stopping, status, and the watchdog, which is
-// only fed while the daemon's parts are seen to be alive. Does nothing when not started by systemd. Any thread.
+// ServiceManager: what the daemon reports to systemd (sd_notify(3)): ready, reloading, stopping, status, and the
+// watchdog, which is only fed while the daemon's parts are seen to be alive. Does nothing when not started by systemd.
+// Any thread.
 #pragma once
 
 #include <chrono>

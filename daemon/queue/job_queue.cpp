@@ -114,7 +114,7 @@ struct JobQueue::State {
     return Error{stopping && !job.cancel_asked ? ErrorCode::shutting_down : ErrorCode::cancelled,
                  fmt::format("finish {}", to_string(job.record.kind)),
                  job.record.object,
-                 stopping && !job.cancel_asked ? "the process was told to stop" : "it was cancelled",
+                 stopping && !job.cancel_asked ? "the process was asked to stop" : "it was cancelled",
                  0,
                  {}};
   }
@@ -206,7 +206,7 @@ struct JobQueue::State {
     try {
       tell_end_to_all(record);
     } catch (const std::exception& problem) {
-      log_event(LogLevel::error, "job-not-told", record.id, {{"because", problem.what()}});
+      log_event(LogLevel::error, "job-not-reported", record.id, {{"because", problem.what()}});
     }
   }
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// JobRecord: one job as the queue, the journal and the control API know it. Document: daemon/API.md "Job". Any thread.
+// JobRecord: one job as the queue, the journal and the control API know it. A job is a backup, a restore, a prune or a
+// verify; it is queued, runs, and ends in one of four states. Its document is what `cairn jobs --json` and GET /v1/jobs
+// give: daemon/API.md "Job". Values; any thread.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +19,7 @@ namespace cairn {
 
 enum class JobKind { backup, restore, prune, verify };
 enum class JobState { queued, in_progress, completed, completed_with_warnings, failed, cancelled };
+// catch_up: a scheduled run that was missed or broken off, taken later.
 enum class JobTrigger { on_demand, schedule, catch_up };
 
 std::string_view to_string(JobKind kind);        // "backup", "restore"
@@ -28,7 +31,7 @@ inline bool has_ended(JobState state) {
 }
 
 struct JobRecord {
-  std::string id;
+  std::string id;  // "20261121T020000Z-3f9a1c"
   JobKind kind = JobKind::backup;
   std::string object;  // backup: the machine; restore: machine@stamp
   JobState state = JobState::queued;
@@ -36,13 +39,13 @@ struct JobRecord {
   UtcTime queued;
   std::optional<UtcTime> started;
   std::optional<UtcTime> ended;
-  std::string point;  // machine@stamp; empty: none yet
-  std::uint64_t revision = 1;
-  std::uint64_t done_bytes = 0;
-  std::uint64_t total_bytes = 0;
-  std::string result;  // JSON text; empty: none
-  std::vector<std::string> warnings;
-  std::optional<Error> error;
+  std::string point;                  // machine@stamp; empty: none yet
+  std::uint64_t revision = 1;         // grows with every change: who waits for one compares it
+  std::uint64_t done_bytes = 0;       // progress
+  std::uint64_t total_bytes = 0;      // 0: not known yet
+  std::string result;                 // JSON text; empty: none
+  std::vector<std::string> warnings;  // a sentence each, with the error's name at its end where it has one
+  std::optional<Error> error;         // why it failed
 };
 
 nlohmann::json to_json(const JobRecord& record);

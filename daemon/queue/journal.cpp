@@ -39,7 +39,7 @@ constexpr const char* kSchema = R"(
   CREATE TABLE IF NOT EXISTS schedules (
     machine TEXT PRIMARY KEY,
     handled INTEGER NOT NULL,      -- seconds since 1970
-    owed INTEGER NOT NULL,         -- 0 or 1
+    owed INTEGER NOT NULL,         -- 0 or 1: a run was missed
     schedule TEXT NOT NULL DEFAULT ''  -- the schedule that was followed; since version 2
   );
 )";
@@ -332,7 +332,7 @@ Result<void> Journal::set_schedule_mark(const std::string& machine, const Schedu
                             "write schedule to journal"));
   State::bind(statement, 1, machine);
   sqlite3_bind_int64(statement.get(), 2, mark.handled.time_since_epoch().count());
-  sqlite3_bind_int(statement.get(), 3, mark.owed ? 1 : 0);
+  sqlite3_bind_int(statement.get(), 3, mark.missed ? 1 : 0);
   State::bind(statement, 4, mark.schedule);
   return state_->finish(statement, "write schedule to journal");
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Journal: what jobs were run and how they ended, and how far each machine's schedule has been followed. SQLite (WAL),
 // shared by the daemon and by commands that work in the foreground. A row of `jobs` holds the job's document and who
-// runs it (process id and start time), so a job whose process is gone can be told from one that is still running.
+// runs it (process id and start time), so a job whose process is gone is known from one that is still running.
 // Any thread.
 #pragma once
 
@@ -19,7 +19,7 @@
 
 namespace cairn {
 
-// A process, told apart from a later one with the same id.
+// A process, and not a later one with the same id.
 struct ProcessMark {
   std::int64_t pid = 0;
   std::uint64_t start_ticks = 0;  // since boot: /proc/PID/stat, field 22
@@ -32,7 +32,7 @@ bool is_running(const ProcessMark& process);
 struct ScheduleMark {
   UtcTime
       handled;  // runs up to this time are done with: the last one that was started, or when the machine was first seen
-  bool owed = false;          // the last run was broken off by the daemon's end and is to be taken again
+  bool missed = false;        // the last run was broken off by the daemon's end and is to be taken again
   std::string schedule = {};  // which schedule was followed, with its time zone; empty: not known (an older journal)
   bool operator==(const ScheduleMark&) const = default;
 };

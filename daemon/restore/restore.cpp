@@ -181,7 +181,7 @@ class DiskWriter {
     if (!first_lost_) first_lost_ = because;
     lost_.push_back(range);
     if (lost_.size() < merge_at_) return;
-    // Neighbours come from several threads; that they are one keeps the list as short as what is told in the end.
+    // Neighbours come from several threads; that they are one keeps the list as short as what is reported in the end.
     merge_ranges(lost_);
     merge_at_ = std::max(kMergeAtLeast, 2 * lost_.size());
   }
@@ -248,7 +248,7 @@ class DiskWriter {
   std::optional<Error> first_lost_;  // the first that was met
 };
 
-// What can be done about damage besides mending it.
+// What can be done about damage besides repairing it.
 Error naming_salvage(Error error) {
   if (!is_damage_error(error)) return error;
   if (error.resolution.empty()) error.resolution = catalogue_entry(error.code).hint;

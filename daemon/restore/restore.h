@@ -24,7 +24,7 @@ struct RestoreTask {
   std::filesystem::path to;         // absolute
   std::optional<std::string> disk;  // only this one
   bool force = false;               // replace existing files
-  bool salvage = false;             // what is damaged in the store becomes zeros, and is told
+  bool salvage = false;             // what is damaged in the store becomes zeros, and is reported
 };
 
 // The disks of `point`, or only the one called `disk`; borrowed from it. Errors: no_such_disk (with the nearest).
@@ -38,7 +38,7 @@ Result<void> check_restore(Store& store, const RestoreTask& task);
 // io_error. On failure nothing is left of the disk that was being written; disks already whole stay.
 // Salvaging: what is damaged (is_damage_error) is a hole in the file, listed in the result and a warning of the job. A
 // disk of which nothing at all can be read is not made; the others are, then the job fails with that disk's damage and
-// keeps its result (JobContext::keep_result). What cannot be read for the moment (EIO) ends the job as ever.
+// keeps its result (JobContext::keep_result). What cannot be read for the moment (EIO) ends the job as usual.
 Result<nlohmann::json> run_restore(Store& store, const RestoreTask& task, JobContext& job);
 
 }  // namespace cairn

@@ -310,8 +310,8 @@ class HeaderInPlace {
   }
   [[nodiscard]] std::string where_saved() const { return "what was there before is saved in " + saved_.string(); }
   [[nodiscard]] std::unexpected<Error> with_way_back(Error error) const {
-    error.resolution =
-        fmt::format("mend the device and run it again, or put back what was there: {}", fmt::join(put_back(), " && "));
+    error.resolution = fmt::format("repair the device and run it again, or put back what was there: {}",
+                                   fmt::join(put_back(), " && "));
     return pass_on(std::move(error));
   }
 

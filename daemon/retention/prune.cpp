@@ -23,7 +23,7 @@ namespace {
 
 using nlohmann::json;
 
-// The clock's record is kept anew when something is removed, and else this often.
+// The clock's record is written when something is removed, and otherwise this often.
 constexpr std::chrono::seconds kClockKeptEvery = std::chrono::hours(1);
 constexpr std::chrono::seconds kSpaceKept = std::chrono::days(1);
 
@@ -88,7 +88,7 @@ class Prune {
       CAIRN_CHECK(collect());
     } else {
       auto applied = apply();
-      // A full disk: what can be given back may be enough for the marks that are still to be written.
+      // A full disk: what can be given back may be enough for the point state that is still to be written.
       const bool full = !applied && applied.error().code == ErrorCode::no_space;
       if (!applied && !full) return pass_on(std::move(applied).error());
       if (full) force_ = true;

@@ -27,11 +27,11 @@ Result<nlohmann::json> ended(const Report& report, const Store& store, JobContex
 Result<nlohmann::json> run_verify(Store& store, const VerifyTask& task, const Clock& clock, JobContext& job) {
   VerifyOptions options = task.options;
   options.stop = job.stop();
-  std::uint64_t told = 0;
+  std::uint64_t reported = 0;
   options.progress = [&](std::uint64_t done, std::uint64_t total) {
     job.set_total(total);
-    if (done > told) job.add_done(done - told);
-    told = done;
+    if (done > reported) job.add_done(done - reported);
+    reported = done;
   };
   if (!task.repair) {
     CAIRN_TRY(const VerifyReport report, verify_store(store, options, clock));

@@ -22,12 +22,13 @@ Answer state_of(const Settings& settings, const DiskSettings& disk, const Tracki
   if (auto why = why_no_clones(disk.image.path, clone_folder_of(disk.image.path, settings.change_tracking.clones)))
     return {"off", *std::move(why)};
   if (!record && record.error().code == ErrorCode::object_missing)
-    return {"starting", "no clone is kept yet: the next backup reads all of the disk and keeps one"};
-  if (!record) return {"starting", "the record of the kept clone cannot be used: " + record.error().because};
+    return {"starting", "there is no reference snapshot yet: the next backup reads all of the disk and keeps one"};
+  if (!record) return {"starting", "the record of the reference snapshot cannot be used: " + record.error().because};
   if (record->distrusted)
-    return {"off", "change tracking has missed a change: all is read until a full reading finds no difference"};
+    return {"off", "change tracking has missed a change: all is read until a full read finds no difference"};
   if (!newest || newest->text() != record->point)
-    return {"starting", "the kept clone is that of " + record->point + ", which is not the newest recovery point"};
+    return {"starting",
+            "the reference snapshot is that of " + record->point + ", which is not the newest recovery point"};
   if (auto why = why_not_as_kept(record->clone)) return {"starting", *std::move(why)};
   return {"on", {}};
 }

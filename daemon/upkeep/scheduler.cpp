@@ -67,13 +67,13 @@ ScheduleDecision decide_run(const Schedule& schedule, seconds jitter, const std:
     decision.mark.handled = std::max(decision.mark.handled, now);
   decision.mark.schedule = followed;
   const auto due = last_due(schedule, jitter, machine, decision.mark.handled, now);
-  if (decision.mark.owed) {
+  if (decision.mark.missed) {
     decision.start = JobTrigger::catch_up;
   } else if (due) {
     const bool late = now - (*due + jitter_of(machine, *due, jitter)) > kLate;
     decision.start = late ? JobTrigger::catch_up : JobTrigger::schedule;
   }
-  decision.mark.owed = false;
+  decision.mark.missed = false;
   if (due) decision.mark.handled = *due;
   if (const auto next = schedule.next_after(decision.mark.handled))
     decision.next_run = *next + jitter_of(machine, *next, jitter);

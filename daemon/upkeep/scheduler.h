@@ -6,8 +6,7 @@
 //   - each run is moved by a jitter that depends on machine and run alone, from 0 to the policy's jitter;
 //   - a changed schedule counts from the change on: nothing of it was missed before it was in force;
 //   - when the clock is set back nothing runs twice; a mark over two days ahead of the clock was made by a wrong clock
-//   and is
-//     forgotten.
+//     and is forgotten.
 #pragma once
 
 #include <chrono>

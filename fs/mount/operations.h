@@ -55,10 +55,10 @@ struct Served {
   std::uint64_t read_ahead_bytes = 0;  // window of one sequential reader
   std::uint32_t chunk_size = 0;        // bytes
   bool allow_other = false;            // files and directories are open to all
-  std::filesystem::path store_path;    // whose file system statfs tells of
+  std::filesystem::path store_path;    // whose file system statfs reports
   std::function<void()> answering;     // the kernel has been greeted
   std::function<void()>
-      changes_waiting;  // a callback came upon changes that the kernel must be told of: it cannot itself
+      changes_waiting;  // a callback came upon changes that the kernel must hear of: it cannot say so itself
 };
 
 // For fuse_session_new; its user data is a Served*.

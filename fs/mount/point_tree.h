@@ -98,8 +98,8 @@ class PointTree {
   // Nothing when it is no directory. Errors: as lookup.
   Result<std::optional<Directory>> open_directory(InodeNumber inode);
 
-  // Lists the points again: `if_changed` only when the source's token says so or cannot tell. What the kernel must be
-  // told is kept for take_changes(). Errors: the source's; the old state stays.
+  // Lists the points again: `if_changed` only when the source's token says so or cannot tell. What the kernel must
+  // hear of is kept for take_changes(). Errors: the source's; the old state stays.
   Result<void> refresh(RefreshMode mode);
   // What refresh() found since the last call.
   TreeChanges take_changes();

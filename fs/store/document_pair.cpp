@@ -69,7 +69,7 @@ Result<void> put_text(Backend& backend, const char* name, std::string_view text)
   return backend.put(name, as_bytes(text), IfExists::replace);
 }
 
-Result<void> keep_aside(Backend& backend, const char* name) {
+Result<void> quarantine(Backend& backend, const char* name) {
   const auto bytes = backend.get(name, kMaxDocumentBytes);
   if (!bytes) return {};  // missing, or unreadable to the last byte: nothing to keep
   return backend.put(std::string("aside/") + name, *bytes, IfExists::replace);
@@ -120,19 +120,19 @@ DocumentPairState check_store_documents(Backend& backend, const std::filesystem:
 
 Result<void> renew_document_copy(Backend& backend, const std::filesystem::path& path, const KeyRing& keys) {
   const auto document = read_authentic(backend, kStoreDocument, path, keys);
-  if (!document) return {};  // a verify says so, and repair mends it from the copy
+  if (!document) return {};  // a verify says so, and repair writes it from the copy
   const auto copy = read_text(backend, kStoreDocumentCopy, path);
   if (copy && *copy == document->text) return {};
   return put_text(backend, kStoreDocumentCopy, document->text);
 }
 
-Result<bool> mend_store_documents(Backend& backend, const std::filesystem::path& path, const KeyRing& keys) {
+Result<bool> repair_store_documents(Backend& backend, const std::filesystem::path& path, const KeyRing& keys) {
   const DocumentPairState state = check_store_documents(backend, path, keys);
   if (!state.document && !state.copy) return false;
   if (state.document && state.copy) return pass_on(*state.document);
   const char* const bad = state.document ? kStoreDocument : kStoreDocumentCopy;
   CAIRN_TRY(const std::string text, read_text(backend, state.document ? kStoreDocumentCopy : kStoreDocument, path));
-  CAIRN_CHECK(keep_aside(backend, bad));
+  CAIRN_CHECK(quarantine(backend, bad));
   CAIRN_CHECK(put_text(backend, bad, text));
   return true;
 }

@@ -44,8 +44,8 @@ DocumentPairState check_store_documents(Backend& backend, const std::filesystem:
 // Makes the copy what store.json is, when that is authentic and the copy is not the same. For a new writer: a change
 // may have been cut off between the two.
 Result<void> renew_document_copy(Backend& backend, const std::filesystem::path& path, const KeyRing& keys);
-// Writes whichever is bad from the other one; what was there is kept in aside/. True: something was written.
+// Writes whichever is bad from the other one; what was there goes to quarantine (aside/). True: something was written.
 // Errors: those of store.json when neither is good.
-Result<bool> mend_store_documents(Backend& backend, const std::filesystem::path& path, const KeyRing& keys);
+Result<bool> repair_store_documents(Backend& backend, const std::filesystem::path& path, const KeyRing& keys);
 
 }  // namespace cairn

@@ -60,7 +60,7 @@ Result<PointName> PointCatalog::find(std::string_view text) {
     const auto deletion = deletion_of(hidden.front());
     return fail(ErrorCode::point_deleted, "find recovery point", std::string(text),
                 hidden.front().text() + (deletion ? " can be brought back until " + iso_time(deletion->purge_after)
-                                                  : " is deleted, and its mark cannot be read"),
+                                                  : " is deleted, and the record of that cannot be read"),
                 "bring it back with \"cairn undelete " + hidden.front().text() + "\"");
   }
   if (of_machine.empty()) {

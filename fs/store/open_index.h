@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// OpenIndex: the index of an opened store: opened when it is first needed, and anew when it was replaced. Any thread.
+// OpenIndex: the index of an opened store: opened when it is first needed, again when it was replaced. Any thread.
 #pragma once
 
 #include <filesystem>
@@ -20,7 +20,7 @@ class OpenIndex {
   Result<std::shared_ptr<Index>> get();
   // The same, and never one that was replaced since it was opened.
   Result<std::shared_ptr<Index>> newest();
-  // The next get() opens it anew.
+  // The next get() opens it again.
   void forget();
   // Another folder from now on, for a store that cannot be written: see use_private_index(). Before anything is read.
   void read_from(const std::filesystem::path& folder);

@@ -7,7 +7,7 @@
 
 namespace cairn {
 
-// Marks are listed before points: a point that is purged meanwhile must not be seen as one that is not deleted.
+// Deletions are listed before points: a point that is purged meanwhile must not be seen as one that is not deleted.
 Result<std::vector<PointName>> PointCatalog::list() {
   CAIRN_TRY(const auto deleted, marks().names_in(kDeletedPrefix));
   CAIRN_TRY(const auto stored, list_stored());

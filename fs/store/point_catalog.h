@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// PointCatalog: the recovery points of a store, for whoever reads: which there are, which are deleted or protected, and
+// PointCatalog: the recovery points of a store, for readers: which there are, which are deleted or protected, and
 // what is in them. Never takes the writer lock and never waits for the writer. Changing points:
 // write/point_lifecycle.h. Any thread.
 #pragma once
@@ -65,7 +65,7 @@ class PointCatalog {
   // judge_clock() with the record and the newest point of this store. Errors: clock_jumped (also when the record cannot
   // be read and `accept` is false), io_error.
   Result<ClockVerdict> check_clock(const ClockReading& reading, bool accept);
-  // The files of all that. Writing: only with the writer and its lock on marks. Internal to fs/store.
+  // The files of point state. Writing: only with the writer and marks_mutex. Internal to fs/store.
   [[nodiscard]] MarkFiles marks() const { return {backend_, seal_}; }
 
  private:

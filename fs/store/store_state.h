@@ -43,7 +43,7 @@ struct StoreState {
   std::condition_variable writer_gone;
   std::weak_ptr<WriterCore> writer;  // guarded by writer_mutex
   bool writer_alive = false;         // guarded by writer_mutex; true until its destructor has ended
-  std::mutex marks_mutex;            // while marks change, and while a point is committed
+  std::mutex marks_mutex;            // while point state changes, and while a point is committed
   // What points that were read said of their predecessors: guarded by marks_mutex. Points never change.
   std::map<PointName, std::string> previous_names;
 

@@ -1,4 +1,4 @@
-"""The table for people, and the README's."""
+"""The table for people, and the one in MEASURED.md."""
 # SPDX-License-Identifier: GPL-3.0-or-later
 import json
 import os
@@ -52,7 +52,7 @@ def facts(options, program, work, repo):
         "fio": output_of("fio", "--version"),
         "size": options.size, "seed": options.seed, "chunk_size": options.chunk_size or "default",
         "rounds": options.rounds, "peer_rounds": options.peer_rounds, "caches": "cold" if COLD else "as they were: not root",
-        "command": " ".join(["scripts/bench"] + [a for a in sys.argv[1:] if a != "--update-readme"]),
+        "command": " ".join(["scripts/bench"] + [a for a in sys.argv[1:] if a != "--update-table"]),
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 
@@ -156,7 +156,7 @@ def table(samples, about, options):
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n\n" + "\n".join(notes)
 
 
-def update_readme(path, text):
+def update_table(path, text):
     with open(path) as file:
         page = file.read()
     if page.count(BEGIN) != 1 or page.count(END) != 1:

@@ -59,18 +59,18 @@ TEST(PokedThread, APokeBeforeTheStartOrWhileItWorksIsNotLost) {
 
 TEST(PokedThread, StopsWhileItWaitsAndTellsItsWork) {
   std::binary_semaphore begun(0);
-  bool told = false;
+  bool reported = false;
   {
     PokedThread thread("test-failed", "test", [&](Why, const std::stop_token& stop) -> std::optional<milliseconds> {
       begun.release();
       while (!stop.stop_requested()) std::this_thread::yield();
-      told = true;
+      reported = true;
       return hours(1);
     });
     thread.start();
     begun.acquire();
   }
-  EXPECT_TRUE(told);
+  EXPECT_TRUE(reported);
   PokedThread waits("test-failed", "test", [](Why, const std::stop_token&) -> std::optional<milliseconds> {
     ADD_FAILURE() << "nothing was due";
     return std::nullopt;

@@ -31,9 +31,9 @@ TEST_F(Escrow, OpensForTheMasterKeyAndForTheRecoveryKey) {
 
 TEST_F(Escrow, ClosedToOthersAndToOtherContexts) {
   const EscrowKeys owner = escrow_keys_of(SecretBytes::random(32));
-  const EscrowKeys stranger = escrow_keys_of(SecretBytes::random(32));
+  const EscrowKeys other_owner = escrow_keys_of(SecretBytes::random(32));
   const Buffer sealed = seal_escrow(secret_, std::vector<EscrowOwner>{owner.public_half}, "kek main 1");
-  EXPECT_EQ(open_escrow(sealed, stranger, "kek main 1", "x").error().code, ErrorCode::escrow_damaged);
+  EXPECT_EQ(open_escrow(sealed, other_owner, "kek main 1", "x").error().code, ErrorCode::escrow_damaged);
   EXPECT_EQ(open_escrow(sealed, owner, "kek main 2", "x").error().code, ErrorCode::escrow_damaged);
 }
 

@@ -20,7 +20,7 @@ contains "unknown keys: the second as well" "$(cat "$stderr")" "polices"
 contains "unknown keys: did you mean" "$(cat "$stderr")" "policies"
 sed 's/state_dir: .*/state_dir: [1, 2]/; s/allow_other: false/allow_other: 17/' "$work/good.yaml" >"$config"
 refuses "wrong types" settings-invalid cairn config check
-contains "wrong types: both are told" "$(cat "$stderr")" "allow_other"
+contains "wrong types: both are reported" "$(cat "$stderr")" "allow_other"
 printf 'store: { path: [\n' >"$config"
 refuses "not YAML" settings-invalid cairn config check
 : >"$config"
@@ -46,7 +46,7 @@ head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$work/store.key"
 chmod 600 "$work/store.key"
 began=$SECONDS
 refuses "wrong key" wrong-key cairn points
-holds "wrong key: told within seconds" $((SECONDS - began)) -lt 5
+holds "wrong key: reported within seconds" $((SECONDS - began)) -lt 5
 : >"$work/store.key"
 refuses "an empty key file" key-file-invalid cairn points
 cp "$work/right.key" "$work/store.key"

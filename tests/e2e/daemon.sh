@@ -22,7 +22,7 @@ get() { curl -sS --fail-with-body --unix-socket "$work/cairnd.sock" "http://cair
 post() { curl -sS --unix-socket "$work/cairnd.sock" -X POST -H 'Content-Type: application/json' -d "$2" "http://cairn/v1/$1"; }
 here_is() { [ -n "$(find "$points/$1" -mindepth 1 -maxdepth 1 -type d 2>/dev/null | sed -n "$2p")" ]; }
 
-# What keeps it from starting is an error, never a crash; told to stop before it has started, it stops.
+# What keeps it from starting is an error, never a crash; asked to stop before it has started, it stops.
 sed "s#^socket: .*#socket: $work/no/run/s.sock#" "$config" >"$work/other.yaml"
 exits "a socket that cannot be: refused" 1 timeout 30 "$CAIRND" --config "$work/other.yaml"
 contains "the missing directory is named" "$(cat "$stderr")" "$work/no is not a directory"
@@ -139,7 +139,7 @@ check "SIGTERM during a backup: it ends" wait_until 30 ended "$daemon"
 holds "within seconds" $((SECONDS - began)) -lt 20
 wait $client
 equal "the waiting client ends with an error" $? 1
-contains "and is told why" "$(cat "$work/stopped.log")" "[shutting-down]"
+contains "and hears why" "$(cat "$work/stopped.log")" "[shutting-down]"
 check_fails "the mount is gone" findmnt "$points"
 check_fails "the socket is gone" test -e "$work/cairnd.sock"
 

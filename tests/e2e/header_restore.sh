@@ -32,7 +32,7 @@ holds "and small" "$(allocated "$work/out/root.luks2")" -le $((17 * MiB))
 check "cryptsetup unlocks with it as a detached header" \
   cryptsetup open --test-passphrase --header "$work/out/root.luks2" --key-file "$work/passphrase" "$work/luks2.img"
 refuses "never over a file that is there" target-exists cairn restore luks2@latest --header-only --to "$work/out"
-exits "unless told to" 0 cairn restore luks2@latest --header-only --to "$work/out" --force
+exits "unless forced to" 0 cairn restore luks2@latest --header-only --to "$work/out" --force
 exits "a header from a partition" 0 cairn restore gpt@latest --header-only --to "$work/out"
 check "is named after it" test -f "$work/out/root-part2.luks2"
 

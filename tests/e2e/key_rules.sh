@@ -47,16 +47,16 @@ check "key import" cairn key import web/root --from "$work/passphrase"
 exits "then the backup is proved" 0 cairn backup web
 equal "proved" "$(point_fact web proof)" proved
 
-# Access rights, one by one: the message has the command, and the command mends it.
+# Access rights, one by one: the message has the command, and the command works.
 for right in secrets:get keys:get keys:unwrap keys:backup; do
   check "revoke $right" cairn vault revoke cairn-backup "$right"
   rule "without $right" key-vault-denied "$right" 1
   command=$(grep -oE 'cairn vault grant [^";\[]*' "$stderr" | head -n 1 | sed 's/[ .]*$//')
-  contains "without $right: the command is told" "$command" "$right"
+  contains "without $right: the message has the command" "$command" "$right"
   # shellcheck disable=SC2086
-  check "without $right: the command works as told" $command
+  check "without $right: the command works as given" $command
 done
-exits "a stranger has no rights" 1 cairn key list --as nobody
+exits "an unknown principal has no rights" 1 cairn key list --as nobody
 contains "and it is in the audit log" "$(cairn vault audit --limit 100)" "refused"
 
 check "another KEK" cairn key create archive
@@ -121,7 +121,7 @@ refuses "a key that is too large" key-file-invalid cairn key import web/root --f
 refuses "a key file that others may read" key-file-permissions cairn key import web/root --from "$work/loose"
 refuses "no such file" key-file-missing cairn key import web/root --from "$work/nowhere"
 refuses "no such disk" no-such-disk cairn key import web/rood --from "$work/passphrase"
-contains "the nearest is told" "$(cat "$stderr")" 'did you mean "root"'
+contains "the nearest is named" "$(cat "$stderr")" 'did you mean "root"'
 printf '123456-123456-123456-123456-123456-123456-123456-123457' >"$work/mistyped"
 chmod 600 "$work/mistyped"
 refuses "a recovery password with a wrong check digit" bek-invalid \

@@ -66,7 +66,7 @@ for type in xfs btrfs ext4; do
   mount_points
   if [ $type = ext4 ]; then
     equal "$type: a change underneath ends the run with 3" "$ended_with" 3
-    contains "$type: and is told" "$(cat "$work/said")" "written to"
+    contains "$type: and is reported" "$(cat "$work/said")" "written to"
     check "$type: the point is there all the same" test -f "$(disk guest)"
     contains "$type: the warning is in the point" "$(jq -r '.warnings[]' "$mnt/guest/latest/recovery-point.json")" "written to"
     equal "$type: jobs says so" "$(cairn jobs --json | jq -r '[.[] | select(.kind == "backup")][0].state')" CompletedWithWarnings

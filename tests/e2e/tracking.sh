@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Change tracking through the program, on XFS and btrfs: what is read, what status and jobs say, full readings, fall-backs,
+# Change tracking through the program, on XFS and btrfs: what is read, what status and jobs say, full reads, fall-backs,
 # and that the points are the image's bytes.
 . "$(dirname "$0")/lib.sh"
 needs root fuse loop jq python3
@@ -32,7 +32,7 @@ for type in xfs btrfs; do
 
   backup guest --json
   equal "$type: the first backup reads the data" "$(fact read_bytes)" $((72 * MiB))
-  equal "$type: and says why" "$(fact note)" "read whole: there is no kept clone of an earlier backup yet"
+  equal "$type: and says why" "$(fact note)" "read whole: there is no reference snapshot of an earlier backup yet"
   equal "$type: one clone is kept" "$(find "$fs/.cairn-clones" -type f | wc -l)" 1
   equal "$type: which nobody else can open" "$(stat -c %a "$fs/.cairn-clones" "$fs"/.cairn-clones/* | xargs)" "700 400"
   equal "$type: status: tracked" "$(tracking guest tracking) $(tracking guest clone) $(tracking guest clone_bytes)" "on $(ls "$fs"/.cairn-clones/*) 0"
@@ -76,7 +76,7 @@ PY
   umount_points
 
   backup guest --full-read --json
-  equal "$type: a full reading on demand" "$(fact note)" "read whole: a full reading was asked for"
+  equal "$type: a full read on demand" "$(fact note)" "read whole: a full read was asked for"
   equal "$type: finds no fault" "$(jq -r '.jobs[0].state' "$stdout")" Completed
   holds "$type: and reads the data" "$(fact read_bytes)" -ge $((70 * MiB))
 
@@ -88,12 +88,12 @@ PY
   equal "$type: it is read" "$(fact read_bytes)" $((64 * MiB))
   equal "$type: and the new clone costs nothing yet" "$(tracking guest clone_bytes)" 0
 
-  # An hour later: the record of the last full reading is made two hours older.
+  # An hour later: the record of the last full read is made two hours older.
   record=$(find "$work/state/tracking" -name 'guest@root.json')
   old=$(date -u -d '2 hours ago' +%Y-%m-%dT%H:%M:%SZ)
   sed -i "s/\"full_read\": \"[^\"]*\"/\"full_read\": \"$old\"/" "$record"
   backup guest --json
-  equal "$type: full_read: when it is due" "$(fact note)" "read whole: a full reading is due: the last one was at $old (full_read: 1h)"
+  equal "$type: full_read: when it is due" "$(fact note)" "read whole: a full read is due: the last one was at $old (full_read: 1h)"
   backup guest --json
   equal "$type: and then not again" "$(fact read_bytes)" 0
 

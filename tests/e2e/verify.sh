@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Damage is found and named, stays known, and is mended: by a copy of the store, and by the next backup.
+# Damage is found and named, stays known, and is repaired: by a copy of the store, and by the next backup.
 . "$(dirname "$0")/lib.sh"
 needs fuse jq openssl
 
@@ -72,7 +72,7 @@ run cairn status --json
 contains "status warns of it" "$(jq -r '.warnings[]' "$stdout")" "[damage-known]"
 refuses "a verify without data still knows" damage-found cairn verify
 
-# Mended by the next backup, which stores the chunk anew.
+# Repaired by the next backup, which stores the chunk anew.
 wait_until 5 sh -c "[ \$(date -u +%Y%m%dT%H%M%SZ) != $(latest web) ]"
 backup web
 run cairn status --json
@@ -86,16 +86,16 @@ exits "all is there" 0 cairn verify --data
 exits "then there is nothing to salvage" 0 cairn restore "web@$first" --to "$work/out" --salvage --force --json
 equal "and it says so" "$(jq -c '.jobs[0].result.files[0].damaged' "$stdout")" null
 check "the disk is restored whole" cmp "$work/first.img" "$work/out/root.img"
-check_fails "and aside/ is empty then" test -e "$work/store/aside/$(basename "$pack")"
+check_fails "and the quarantine is empty then" test -e "$work/store/aside/$(basename "$pack")"
 
-# Mended by a copy of the store.
+# Repaired by a copy of the store.
 rm -rf "$work/store"
 cp -a "$work/replica" "$work/store"
 rm "$pack"
 flip "$work/store/points/web@$first" 100
 printf x >"$work/store/store.json"
 refuses "a lost pack, point and store.json are found" damage-found cairn verify
-refuses "without a copy they cannot all be mended" not-repaired cairn verify --repair
+refuses "without a copy they cannot all be repaired" not-repaired cairn verify --repair
 exits "with one they are" 0 cairn verify --repair --from "$work/replica"
 contains "and it says what it did" "$(cat "$stdout")" "REPAIRED"
 mount_points

@@ -90,7 +90,7 @@ Result<void> repair_from_replica(Scene& scene, int) {
   return {};
 }
 
-// What the store knows to be damaged is stored anew by whoever has it, and older points heal.
+// What the store knows to be damaged is stored anew by whoever has it, and older points are whole again.
 Result<void> back_up_again(Scene& scene, int attempt) {
   CAIRN_CHECK(back_up(scene, "web", 0, 10 + attempt));
   scene.promise_whole(kDamaged.text());

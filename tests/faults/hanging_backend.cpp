@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // A backend whose calls do not come back, or come back late: whoever does not need them goes on, a backup that waits
-// for one can be told to stop, and when they come back nothing was lost.
+// for one can be asked to stop, and when they come back nothing was lost.
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -109,7 +109,7 @@ CaseResult put_hangs(const char* prefix) {
   return result;
 }
 
-// Told to stop while a put hangs: it stops once the call has come back, and the next backup succeeds.
+// Asked to stop while a put hangs: it stops once the call has come back, and the next backup succeeds.
 CaseResult stopped_while_hanging() {
   const TemporaryDirectory place;
   Scene scene(place.path() / "scene");
@@ -134,7 +134,7 @@ CaseResult stopped_while_hanging() {
   backend->release();
   backup.join();
   if (*ingested || ingested->error().code != ErrorCode::cancelled)
-    result.add(Verdict::other, "it was told to stop and did not");
+    result.add(Verdict::other, "it was asked to stop and did not");
   if (auto done = scene.back_up(*store, "web", 1, 5); !done)
     result.add(Verdict::other, "the next backup fails: " + done.error().message());
   scene.check_points(*store, result);
@@ -196,7 +196,7 @@ Tally hanging_backend(const Options& options) {
   const std::pair<const char*, Case> cases[] = {
       {"a pack's put hangs", [] { return put_hangs("packs/"); }},
       {"a point's put hangs", [] { return put_hangs("points/"); }},
-      {"told to stop while a put hangs", stopped_while_hanging},
+      {"asked to stop while a put hangs", stopped_while_hanging},
       {"a pack's opening hangs", read_hangs},
   };
   const std::size_t rounds = options.quick ? 1 : 10;

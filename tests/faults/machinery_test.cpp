@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The fault programme's own machinery: calls of shared libraries are seen and fail as told, and a cut disk has what was
-// synced and nothing else.
+// The fault programme's own machinery: calls of shared libraries are seen and fail as asked, and a cut disk has what
+// was synced and nothing else.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <lmdb.h>

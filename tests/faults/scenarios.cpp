@@ -21,7 +21,7 @@ constexpr const char* kStorePromise = "the store";
 Result<void> init(Scene& scene, int attempt) {
   const NewKeySlot& slot = Scene::first_slot();
   auto made = create_store(scene.store(), {}, {&slot, 1});
-  // A cut that came too late to be told of it.
+  // A cut that came too late to be reported.
   if (!made && made.error().code == ErrorCode::store_exists && attempt > 0 && scene.open()) return {};
   if (made) scene.promise(kStorePromise, Standing::hidden);
   return made;

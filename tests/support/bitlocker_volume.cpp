@@ -204,7 +204,7 @@ class Maker {
     append_le(block, kTime);
     append(block, entries);
     block.resize(kBlockArea);
-    mend_checksum(block);
+    repair_checksum(block);
     return block;
   }
 
@@ -290,7 +290,7 @@ Buffer make_startup_key(ByteView guid, ByteView key) {
   return file;
 }
 
-void mend_checksum(MutableBytes block) {
+void repair_checksum(MutableBytes block) {
   const std::size_t size = std::size_t{16} * get_le<std::uint16_t>(block.subspan(8));
   std::uint32_t crc = 0xFFFFFFFF;
   for (const std::uint8_t byte : block.first(size)) {

@@ -36,6 +36,6 @@ BitlockerVolume make_bitlocker_volume(const BitlockerOptions& options = {});
 Buffer make_startup_key(ByteView guid, ByteView key);
 
 // Writes the right checksum behind the metadata block at `block` (64 KiB), after a test has changed it on purpose.
-void mend_checksum(MutableBytes block);
+void repair_checksum(MutableBytes block);
 
 }  // namespace cairn::testing

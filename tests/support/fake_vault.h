@@ -44,7 +44,7 @@ class FakeVault final : public KeyVault {
   void fail(Right right, ErrorCode code) {
     inside_->failures[right] = {code, "use key vault", name_, "the test says so", 0, {}};
   }
-  void mend() { inside_->failures.clear(); }
+  void repair() { inside_->failures.clear(); }
 
   [[nodiscard]] const std::string& name() const override { return name_; }
   [[nodiscard]] const std::string& principal() const override { return principal_; }

@@ -121,7 +121,7 @@ class CommandVault final : public KeyVault {
     CAIRN_TRY(VaultList all, list());
     std::vector<SecretFacts> secrets;
     for (ListedSecret& secret : all.secrets) {
-      if (!secret.newest_told) {
+      if (!secret.newest_known) {
         const auto stored = get_secret(secret.facts.name);
         // No wrapped BEK: somebody else keeps something in the same place.
         if (!stored && stored.error().code == ErrorCode::secret_damaged) continue;

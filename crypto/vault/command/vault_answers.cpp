@@ -88,7 +88,7 @@ Result<KekFacts> read_kek(const json& entry, const std::string& name) {
   return kek;
 }
 
-// The rest of a secret's version; nothing when not all of it is told.
+// The rest of a secret's version; nothing when the answer lacks some of it.
 std::optional<SecretVersionFacts> read_bek_facts(const VersionFacts& version, const json& entry) {
   const auto text_of = [&](const char* name) {
     const auto found = entry.find(name);
@@ -117,7 +117,7 @@ Result<ListedSecret> read_secret(const json& entry, const std::string& name) {
     CAIRN_TRY(const VersionFacts facts, read_version(version, of));
     if (!seen.insert(facts.version).second) return rubbish(fmt::format("{} has version {} twice", of, facts.version));
     const auto all = read_bek_facts(facts, version);
-    secret.newest_told = all.has_value();
+    secret.newest_known = all.has_value();
     if (all) secret.facts.versions.push_back(*all);
   }
   return secret;

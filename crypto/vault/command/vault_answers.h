@@ -15,9 +15,9 @@
 namespace cairn {
 
 struct ListedSecret {
-  // Only versions of which all facts were told, oldest first.
+  // Only versions whose facts are all in the answer, oldest first.
   SecretFacts facts;
-  bool newest_told = false;  // its newest version is among them
+  bool newest_known = false;  // its newest version is among them
 };
 
 struct VaultList {

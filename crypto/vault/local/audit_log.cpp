@@ -95,7 +95,7 @@ Result<void> AuditLog::check(const AuditMark& mark, bool from_first, std::size_t
   // A line without its end was torn by a crash: whoever wrote it never got its answer.
   if (whole < static_cast<std::uint64_t>(facts.st_size) &&
       system_->truncate(file_.get(), static_cast<off_t>(whole)) != 0)
-    return fail_errno(errno, "mend audit log", object);
+    return fail_errno(errno, "repair audit log", object);
   *memory_ = {facts.st_dev, facts.st_ino, whole, mark, reader.state()};
   return {};
 }

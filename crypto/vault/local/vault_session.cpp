@@ -33,10 +33,10 @@ Result<void> VaultSession::record(const AuditEntry& entry) {
 
 Result<void> VaultSession::commit(const AuditEntry& entry) {
   const auto failed = [&](Error error) -> std::unexpected<Error> {
-    AuditEntry told = entry;
-    told.outcome = "failed";
-    told.detail = std::string(error.name()) + ": " + error.message();
-    static_cast<void>(record(told).has_value());  // the first error is the one to tell
+    AuditEntry failure = entry;
+    failure.outcome = "failed";
+    failure.detail = std::string(error.name()) + ": " + error.message();
+    static_cast<void>(record(failure).has_value());  // the first error is the one to report
     return pass_on(std::move(error));
   };
   const AuditLog::Prepared prepared = log_->prepare(entry);

@@ -91,21 +91,21 @@ Result<std::optional<TokenKey>> read_key(TokenSession& session, CK_OBJECT_HANDLE
                                        attribute(CKA_MODULUS, modulus),  attribute(CKA_PUBLIC_EXPONENT, exponent),
                                        attribute(CKA_DECRYPT, decrypts), attribute(CKA_UNWRAP, unwraps)};
   const CK_RV answer = session.api().C_GetAttributeValue(session.handle(), handle, asked.data(), asked.size());
-  // What a token does not tell, or is too long, has the size -1, and the rest is there all the same.
+  // What a token does not give, or is too long, has the size -1, and the rest is there all the same.
   if (answer == CKR_OBJECT_HANDLE_INVALID) return std::nullopt;  // somebody deleted it in this moment
   if (answer != CKR_OK && answer != CKR_ATTRIBUTE_TYPE_INVALID && answer != CKR_ATTRIBUTE_SENSITIVE &&
       answer != CKR_BUFFER_TOO_SMALL)
     return session.failed("C_GetAttributeValue", answer);
-  const auto told = [&](std::size_t which, const auto& bytes) {
+  const auto value_of = [&](std::size_t which, const auto& bytes) {
     const CK_ULONG size = asked[which].ulValueLen;
     return size <= bytes.size() ? ByteView(bytes).first(size) : ByteView();
   };
   TokenKey key;
-  key.name = as_text(told(0, label));
-  key.version = version_of_id(told(1, id));
+  key.name = as_text(value_of(0, label));
+  key.version = version_of_id(value_of(1, id));
   key.private_half = handle;
-  key.modulus = without_leading_zeros(told(2, modulus));
-  const ByteView public_exponent = told(3, exponent);
+  key.modulus = without_leading_zeros(value_of(2, modulus));
+  const ByteView public_exponent = value_of(3, exponent);
   key.public_exponent.assign(public_exponent.begin(), public_exponent.end());
   key.may_decrypt = decrypts == CK_TRUE;
   if (!is_vault_name(key.name) || key.modulus.empty() || (!key.may_decrypt && unwraps != CK_TRUE)) return std::nullopt;

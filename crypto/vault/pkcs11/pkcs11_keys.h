@@ -25,8 +25,8 @@ struct TokenKey {
   bool may_decrypt = false;                           // else it may only unwrap
   unsigned bits = 0;
   Buffer modulus;          // big-endian, CKA_MODULUS
-  Buffer public_exponent;  // the same; empty: the token does not tell
-  bool twin = false;       // another private key has the same name and version: which is meant cannot be told
+  Buffer public_exponent;  // the same; empty: the token does not give it
+  bool twin = false;       // another private key has the same name and version: which is meant is not known
 };
 
 // The private RSA keys that can unwrap and whose labels can be names of KEKs, sorted by name, each name's oldest first;
@@ -43,7 +43,7 @@ Result<void> generate_token_key(TokenSession& session, const std::string& name, 
 Result<void> destroy_token_keys(TokenSession& session, const std::vector<TokenKey>& keys);
 
 // Nothing: the token does not do OAEP with this hash (SoftHSM 2.6 knows only SHA-1), or the bytes were not made for
-// this key; of most tokens' answers it cannot be told which. session.last_failure() has the answer.
+// this key; most tokens' answers do not say which. session.last_failure() has the answer.
 Result<std::optional<SecretBytes>> token_decrypt(TokenSession& session, const TokenKey& key, rsa_key::Hash hash,
                                                  ByteView sealed);
 

@@ -173,7 +173,7 @@ Result<TokenFacts> Pkcs11Module::find_token(const std::string& label) const {
   if (matches == 1) return *found;
   if (matches > 1)
     return fail(ErrorCode::hsm_unavailable, "find token", label,
-                fmt::format("{} tokens have that label, so which is meant cannot be told", matches),
+                fmt::format("{} tokens have that label, so which is meant is not known", matches),
                 "leave one of them plugged in, or give it a label of its own");
   return fail(ErrorCode::hsm_unavailable, "find token", label,
               fmt::format("{} has {}", path_, labels.empty() ? "no token at all" : "only " + labels));

@@ -32,7 +32,7 @@ class Pkcs11Module {
   [[nodiscard]] CK_FUNCTION_LIST& api() const { return *api_; }
   // The initialised tokens that are present. Errors: hsm_unavailable.
   [[nodiscard]] Result<std::vector<TokenFacts>> tokens() const;
-  // Errors: hsm_unavailable: none of that label (those that are there are told), or several.
+  // Errors: hsm_unavailable: none of that label (the message lists those that are there), or several.
   [[nodiscard]] Result<TokenFacts> find_token(const std::string& label) const;
 
  private:

@@ -142,7 +142,7 @@ Result<ExitCode> verify_proofs(Context& context, const std::string& what) {
 CommandSpec key_drill_command() {
   CommandSpec spec;
   spec.words = "key drill";
-  spec.summary = "Rehearse the bad day: unlock disks with nothing but the store";
+  spec.summary = "Rehearse a disaster: unlock disks with nothing but the store";
   spec.examples = {"cairn --recovery-key recovery-key.txt key drill", "cairn key drill web-01@latest"};
   spec.notes =
       "Opens the keys in the recovery point (default: the newest of every machine) and tries them on the\n"

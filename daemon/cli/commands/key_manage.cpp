@@ -191,7 +191,7 @@ Result<ExitCode> run(Context& context, const KeyDeleteCommand& command) {
   CAIRN_TRY(const Named found, find_named(*vault, what));
   if (found.kek && found.secret)
     return fail(ErrorCode::used_wrongly, "delete", what.text(), "a KEK and a BEK have that name",
-                "nothing is deleted while it cannot be told which is meant");
+                "nothing is deleted while it is not known which is meant");
   const std::string kind = found.kek ? "KEK" : "BEK";
   if (!command.yes && !confirm("Delete the " + kind + " " + what.text() + " with all its versions?"))
     return fail(ErrorCode::cancelled, "delete", what.text(), "the answer was no", "answer y, or give --yes");

@@ -2,7 +2,7 @@
 // cairn verify: as a job, the daemon's or this process's; --keyless here, with nothing but the directory.
 // Documents: {"jobs":[Job],"error":Error}, the job's result being the report (daemon/API.md "Verify"); --keyless:
 // {"clean","packs_read","bytes_read","bytes_per_second","damaged":[{"name","because"}],"unreadable":[TEXT],
-// "strangers":[NAME],"duration_ms","error":Error}.
+// "unexpected_files":[NAME],"duration_ms","error":Error}.
 #include <unistd.h>
 
 #include <charconv>

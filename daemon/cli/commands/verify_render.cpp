@@ -59,7 +59,7 @@ std::string repair_text(const json& repair) {
     if (is) text += "REPAIRED " + what + "\n";
   };
   line(flag_of(repair, "index_rebuilt"), "the index, from the packs");
-  line(flag_of(repair, "document_mended"), "store.json and its copy");
+  line(flag_of(repair, "document_repaired"), "store.json and its copy");
   for (const auto& pack : member(repair, "packs_copied"))
     if (pack.is_string()) line(true, "pack " + pack.get<std::string>() + ", from the copy");
   for (const auto& pack : member(repair, "packs_cleared"))
@@ -68,7 +68,7 @@ std::string repair_text(const json& repair) {
                      ": what is good in it is in a new one, the file is in quarantine, aside/");
   for (const auto& point : member(repair, "points_copied"))
     if (point.is_string()) line(true, "point " + point.get<std::string>() + ", from the copy");
-  for (const auto& machine : member(repair, "newest_mended"))
+  for (const auto& machine : member(repair, "newest_repaired"))
     if (machine.is_string()) line(true, "the record of the newest points of " + machine.get<std::string>());
   line(number_of(repair, "saved_records") != 0,
        count_of(number_of(repair, "saved_records"), "record") + " saved out of damaged packs");
@@ -109,7 +109,7 @@ std::string render_keyless(const json& report) {
     text += fmt::format("DAMAGED  pack {}: {}\n", text_of(pack, "name"), text_of(pack, "because"));
   for (const auto& problem : member(report, "unreadable"))
     if (problem.is_string()) text += "UNREAD   " + problem.get<std::string>() + "\n";
-  for (const auto& unexpected : member(report, "strangers"))
+  for (const auto& unexpected : member(report, "unexpected_files"))
     if (unexpected.is_string()) text += "note: " + unexpected.get<std::string>() + " is no pack\n";
   text += fmt::format("{}: {}, {}\n", flag_of(report, "clean") ? "every pack is what its name says" : "checked",
                       count_of(number_of(report, "packs_read"), "pack"), read_text(report));

@@ -8,7 +8,7 @@
 
 namespace cairn::cli {
 
-// Runs what it was given, last first, unless told to keep everything.
+// Runs what it was given, last first, unless keep() was called.
 class Undo {
  public:
   Undo() = default;

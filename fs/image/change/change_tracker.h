@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// ChangeTracker: what did not change between the kept clone of an image and its new clone, told front to back. Reads
-// both extent maps in batches, so the memory does not grow with the disk or its fragments. What is compared and why it
-// may be trusted: fs/image/TRACKING.md. One thread at a time.
+// ChangeTracker: which bytes did not change between the reference snapshot of an image and its new clone, from front to
+// back. Reads both extent maps in batches, so the memory does not grow with the disk or its fragments. What is compared
+// and why that is safe: fs/image/TRACKING.md. One thread at a time.
 #pragma once
 
 #include <cstdint>

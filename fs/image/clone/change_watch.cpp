@@ -97,7 +97,7 @@ class BlockDeviceWatch : public ChangeWatch {
   Result<std::optional<std::string>> look() override {
     const auto now = count();
     if (!before_ || !now)
-      return "whether it was written to while it was read cannot be told: the kernel keeps no write counters for it";
+      return "whether it was written to while it was read is not known: the kernel keeps no write counters for it";
     if (now->own != before_->own) {
       return fmt::format("it was written to while it was read ({} bytes)", (now->own - before_->own) * 512);
     }

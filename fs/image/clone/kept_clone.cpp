@@ -172,14 +172,15 @@ namespace {
 OpenedClone open_as_kept(const KeptClone& kept) {
   const auto no = [](std::string why) { return OpenedClone{UniqueFd(), std::move(why)}; };
   UniqueFd fd(::open(kept.path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  if (!fd && errno == ENOENT) return no(fmt::format("the kept clone {} is gone", kept.path.string()));
-  if (!fd) return no(fmt::format("the kept clone {} cannot be opened: {}", kept.path.string(), std::strerror(errno)));
+  if (!fd && errno == ENOENT) return no(fmt::format("the reference snapshot {} is gone", kept.path.string()));
+  if (!fd)
+    return no(fmt::format("the reference snapshot {} cannot be opened: {}", kept.path.string(), std::strerror(errno)));
   const auto identity = identity_of(fd.get());
-  if (!identity) return no(fmt::format("the kept clone {} cannot be looked at", kept.path.string()));
+  if (!identity) return no(fmt::format("the reference snapshot {} cannot be looked at", kept.path.string()));
   if (identity->inode != kept.identity.inode || identity->born_ns != kept.identity.born_ns)
-    return no(fmt::format("another file is where the kept clone {} was", kept.path.string()));
+    return no(fmt::format("another file is where the reference snapshot {} was", kept.path.string()));
   if (*identity != kept.identity)
-    return no(fmt::format("the kept clone {} was changed since it was kept", kept.path.string()));
+    return no(fmt::format("the reference snapshot {} was changed since it was kept", kept.path.string()));
   return {std::move(fd), {}};
 }
 
@@ -199,11 +200,12 @@ OpenedClone open_kept_clone(const KeptClone& kept, int now) {
   struct stat before_facts{};
   struct stat now_facts{};
   if (::fstat(fd.get(), &before_facts) != 0 || ::fstat(now, &now_facts) != 0 || !S_ISREG(before_facts.st_mode))
-    return no(fmt::format("the kept clone {} cannot be looked at", kept.path.string()));
+    return no(fmt::format("the reference snapshot {} cannot be looked at", kept.path.string()));
   // The new clone shares the image's extents, so it lies on the image's file system; the same number now is the same
   // file system now.
   if (before_facts.st_dev != now_facts.st_dev)
-    return no(fmt::format("the kept clone {} lies on another file system than the new one", kept.path.string()));
+    return no(
+        fmt::format("the reference snapshot {} lies on another file system than the new one", kept.path.string()));
   if (auto why = why_not_this_file_system(fd.get())) return no(*std::move(why));
   return opened;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Kept clones: a clone of an image that gets a name and stays until the next backup, which compares with it. What is
-// trusted, and the order of things: fs/image/TRACKING.md. Any thread; one at a time for one image.
+// Reference snapshots: a reflink clone of an image that gets a name and stays until the next backup, which compares
+// with it. When it may be used, and the order of writing: fs/image/TRACKING.md. Any thread; one at a time for one
+// image.
 #pragma once
 
 #include <cstdint>
@@ -35,7 +36,7 @@ struct KeptClone {
 std::filesystem::path clone_folder_of(const std::filesystem::path& image, const std::filesystem::path& clones);
 
 // Makes the folder (0700) when it is not there. Nothing: clones of the open file `source` can be kept in it, as far as
-// that can be told before trying. Else words: no reflinks there, not a directory of ours alone, ...
+// that is known before trying. Else words: no reflinks there, not a directory of ours alone, ...
 std::optional<std::string> prepare_clone_folder(int source, const std::filesystem::path& folder);
 // The same without changing anything, for `image` by its path.
 std::optional<std::string> why_no_clones(const std::filesystem::path& image, const std::filesystem::path& folder);
@@ -50,7 +51,8 @@ struct OpenedClone {
   UniqueFd fd;          // for reading; empty: it must not be used
   std::string why_not;  // in words
 };
-// Opens a kept clone and checks that it is what was kept, and that it lies on the file system of `now`, the new clone.
+// Opens a reference snapshot and checks that it is what was kept, and that it lies on the file system of `now`, the new
+// clone.
 OpenedClone open_kept_clone(const KeptClone& kept, int now);
 
 // The first half of that check. Nothing: it is what was kept, untouched. Else words.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// GarbageMarks: which records of which packs recovery points need. Memory: RecordBits, 4 bytes a pack number, and a
-// hash set of the nodes in packs that came since it was made. Internal to fs/store. One thread.
+// GarbageMarks: the mark phase of garbage collection. Walks the maps of recovery points and marks every record that
+// they need, with its pack. Memory: one bit a record (RecordBits), 4 bytes a pack number, and a hash set of the nodes
+// in packs that came after it was made. Protocol: fs/store/FORMAT.md "Garbage collection". Internal to fs/store. One
+// thread.
 #pragma once
 
 #include <set>
@@ -15,7 +17,7 @@ namespace cairn {
 
 class GarbageMarks final : private MapVisitor {
  public:
-  // `packs`: as the index has them now. What is in packs that come later is none of its business.
+  // `packs`: those of the index now. Records in later packs are not marked: such packs are not collected.
   GarbageMarks(std::vector<PackRow> packs, bool accept_damage);
 
   // Marks what the point needs. Errors: collection_blocked (a node cannot be read, unless damage is accepted),
@@ -40,7 +42,7 @@ class GarbageMarks final : private MapVisitor {
   std::unordered_set<ChunkName, ChunkNameHash> newer_nodes_;
   std::uint64_t records_ = 0;
   std::uint64_t missing_ = 0;
-  std::string object_;  // being marked, for messages
+  std::string object_;  // the disk that is being walked, for messages
   std::stop_token stop_;
   bool stopped_ = false;
 };

@@ -311,7 +311,7 @@ Result<std::shared_ptr<Index>> Index::open(const std::filesystem::path& folder, 
   }
 
   {
-    // LMDB itself trusts them. A file that we may not read is told of by LMDB.
+    // LMDB itself trusts them. A file that we may not read is reported by LMDB.
     const UniqueFd header(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
     if (header) CAIRN_CHECK(check_index_header(header.get(), file.string()));
   }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Index: chunk name -> pack, offset, length. LMDB, memory-mapped, shared by all readers; only a cache of the packs'
-// footers. New names are written in sorted runs that are merged as they become many (index_runs.h), so that adding does
-// not slow down as the index grows. Bytes: fs/store/FORMAT.md "Index". One process writes at a time (the writer lock);
-// any thread reads.
+// Index: finds the pack, offset and length of a chunk by its name. It is only a cache of the packs' footers and can be
+// rebuilt from them. LMDB, memory-mapped, shared by all readers. New names are written in sorted runs, which are merged
+// when there are many (index_runs.h), so that adding does not slow down as the index grows. Bytes: fs/store/FORMAT.md
+// "Index". One process writes at a time (the writer lock); any thread reads.
 #pragma once
 
 #include <cstdint>
@@ -36,12 +36,12 @@ struct IndexedPack {
   std::vector<PackRecord> records;
 };
 
-// A pack that is on its way out. On disk: never renumber.
+// The state of a pack that is to be removed. On disk: never renumber.
 enum class Retired : std::uint8_t {
   no = 0,
-  unneeded = 1,  // no point needed it when it was looked at: garbage collection removes it soon
-  damaged = 2,   // some of it is not as it was written: what is in it is stored anew when a backup meets it again
-  gone = 3,      // its file is removed; entries that still name it are as if they were not there
+  unneeded = 1,  // no point needed it at the last collection: garbage collection removes it soon
+  damaged = 2,   // a part of it is damaged: a backup that meets its chunks stores them again
+  gone = 3,      // its file is removed; entries that still name it do not count
 };
 
 struct PackRow {
@@ -68,7 +68,7 @@ class Index {
   };
   // The same with the pack's name, from one snapshot. Errors: index_damaged.
   Result<std::optional<Located>> locate(const ChunkName& name);
-  // found[i] tells whether names[i] is there; one snapshot. Zero names count as found.
+  // found[i]: whether names[i] is in the index; one snapshot. Zero names count as found.
   Result<void> contains(std::span<const ChunkName> names, std::span<bool> found);
   Result<std::uint64_t> record_count();
 
@@ -80,32 +80,31 @@ class Index {
   Result<std::optional<PackRow>> pack(const std::string& name);
   // Whether there is a pack of that state.
   Result<bool> has_retired(Retired state);
-  // Where names lie, from one snapshot, as readers see them; nothing: the index does not know it, or it is the zero
-  // name.
+  // Where names lie, from one snapshot, as readers see them; nothing: the index does not know the name, or it is the
+  // zero name.
   Result<void> places(std::span<const ChunkName> names, std::span<std::optional<IndexEntry>> places);
 
-  // What is in a retired pack is not found by find() and contains(), so that no new point counts on it; readers find it
-  // as long as no other pack has it. `added`: packs that have what is still needed of them, added in the same
-  // transaction. Durable on return.
+  // Retires packs: find() and contains() no longer find their records, so that no new point relies on them; readers
+  // (locate(), places()) find them as long as no other pack has them. `added`: packs with the records that are still
+  // needed, added in the same transaction. Durable on return.
   Result<void> retire(std::span<const PackNumber> packs, Retired why, std::span<const IndexedPack> added = {});
-  // Their files are removed: forgets them. No new epoch: nothing that a point needs may have been in them. Entries go
-  // when runs are merged; when there are many such entries, all runs are.
-  // A retired pack never comes back as it was, lest two packs that stay have one name and the index changes its mind
-  // about them: one that is good after all is listed anew by relist(), under a new number.
+  // Forgets retired packs whose files are removed. No new epoch: no point may need anything in them. Their entries go
+  // when runs are merged; when there are many such entries, all runs are merged.
+  // A retired pack never returns to its earlier state, since two packs that stay could then have one name: a pack that
+  // is good after all is listed again by relist(), under a new number.
   enum class Tidy { now, later };  // later: another drop() follows
   Result<void> drop(std::span<const PackNumber> packs, Tidy tidy = Tidy::now);
   // Drops a pack and adds it again, with what its footer says now, in one transaction: readers find it throughout.
   // Durable on return.
   Result<void> relist(PackNumber pack, const IndexedPack& now);
-  // When each pack was last read and found whole; none: never, as far as this index knows. `packs` and `times` go
-  // together.
+  // When each of `packs` was last read and found whole, in their order; nothing: never, as far as this index knows.
   Result<std::vector<std::optional<UtcTime>>> verified(std::span<const PackNumber> packs);
   Result<void> set_verified(std::span<const PackNumber> packs, UtcTime when);
 
-  // Adds all records of these packs, in one transaction; durable on return. Records that another pack has already stay
-  // with that pack. Errors: index_damaged, no_space, io_error.
+  // Adds all records of these packs, in one transaction; durable on return. A record that another pack already has
+  // stays with that pack. Errors: index_damaged, no_space, io_error.
   Result<void> add(std::span<const IndexedPack> packs);
-  // A random text that changes when the index loses something it had: made with the index, and anew by forget().
+  // A random text that changes when the index loses something it had: made with the index, and made again by forget().
   // Empty: an index of an earlier version; renew_epoch() gives it one. Errors: index_damaged.
   Result<std::string> epoch();
   Result<void> renew_epoch();  // durable on return

@@ -48,7 +48,7 @@ struct Source {
     if (last) key = value_of(last->view());
     code = mdb_cursor_get(cursor.get(), &key, &value, last ? MDB_SET_RANGE : MDB_FIRST);
     if (last && code == 0 && std::ranges::equal(view_of(key), last->view())) next();
-    // The pages behind it follow, mostly, and LMDB was told not to read ahead.
+    // The pages behind it follow, mostly, and LMDB is opened not to read ahead.
     const auto address = reinterpret_cast<std::uintptr_t>(value.mv_data);
     if (code == 0) ::madvise(reinterpret_cast<void*>(address - address % kPageBytes), kReadAheadBytes, MADV_WILLNEED);
   }

@@ -103,7 +103,7 @@ ByteRange DiskReader::State::below(unsigned level, std::uint64_t index, std::uin
 }
 
 // The first chunk at or after `from_chunk`, below the subtree `name` (node `index` of `level`), that holds data (or
-// zeros). With `lose`, damage below the node itself is told there and passed over.
+// zeros). With `lose`, damage below the node itself is reported there and passed over.
 Result<std::optional<std::uint64_t>> DiskReader::State::first_in(unsigned level, std::uint64_t index,
                                                                  const ChunkName& name, std::uint64_t from_chunk,
                                                                  bool data, const Lose* lose) {

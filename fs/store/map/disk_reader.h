@@ -52,7 +52,7 @@ class DiskReader {
   // Hears of a part of the disk, in whole chunks, that cannot be read, and why.
   using Lose = std::function<void(ByteRange lost, const Error& because)>;
   // seek_data() for who salvages: what lies below a damaged map node (is_damage_error), from `offset` on, is passed
-  // over and told to `lose`, a node at a time. Errors: as seek_data; of damage only that of the root, which is all.
+  // over and reported to `lose`, a node at a time. Errors: as seek_data; of damage only that of the root, which is all.
   Result<std::optional<std::uint64_t>> seek_data_past_damage(std::uint64_t offset, const Lose& lose);
 
  private:

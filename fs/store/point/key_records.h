@@ -55,7 +55,7 @@ struct VolumeProof {
   std::string fingerprint;  // hex; the same as long as the volume key is the same (KeyRing::fingerprint)
 };
 
-// proved: every encrypted volume was opened.
+// proved: every encrypted volume of the point was opened with the keys in the point, from its header in the point.
 enum class ProofState { unproved, proved, not_encrypted };
 std::string_view to_string(ProofState state);  // "unproved", "proved", "not-encrypted"
 std::optional<ProofState> parse_proof_state(std::string_view text);

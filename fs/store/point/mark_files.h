@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Mark files: deletions, protections, tombstones, the newest points and the clock's record as they lie in the store.
-// Bytes: fs/store/FORMAT.md "Marks", "Clock". Any thread.
+// The files of point state: deletions, protections, tombstones, the newest points and the clock's record as they lie in
+// the store. Bytes: fs/store/FORMAT.md "Point state", "Clock". Any thread.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -17,7 +17,7 @@
 
 namespace cairn {
 
-// Where points and their marks lie.
+// Where points and their state lie.
 inline constexpr std::string_view kPointsPrefix = "points/";
 inline constexpr std::string_view kDeletedPrefix = "deleted/";
 inline constexpr std::string_view kProtectedPrefix = "protected/";
@@ -28,7 +28,7 @@ std::string protection_object(const PointName& name);   // "protected/..."
 std::string tombstone_object(const PointName& name);    // "purged/..."
 std::string newest_object(const std::string& machine);  // "newest/web-01"
 
-// A deletion holds what a tombstone would say, too: when the point's file is gone and the tombstone could not be
+// A deletion also holds what a tombstone would say: when the point's file is gone and the tombstone could not be
 // written (the disk was full), the deletion explains its absence.
 struct DeletionFile {
   Deletion deletion;
@@ -40,7 +40,7 @@ class MarkFiles {
   // `backend` and what `seal` refers to must outlive this.
   MarkFiles(Backend& backend, const DocumentSeal& seal) : backend_(backend), seal_(seal) {}
 
-  // Names of the points that have a mark of that kind, sorted. `prefix`: kDeletedPrefix, or another.
+  // Names of the points that have a state of that kind, sorted. `prefix`: kDeletedPrefix, or another.
   [[nodiscard]] Result<std::vector<PointName>> names_in(std::string_view prefix) const;
   // Nothing: there is none. Errors: store_damaged.
   [[nodiscard]] Result<std::optional<DeletionFile>> deletion(const PointName& name) const;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What is recorded about recovery points besides the points themselves: that one is deleted and may still be brought
-// back, that one is protected, that one was removed for good. Small sealed documents: fs/store/FORMAT.md "Marks".
-// Reading: PointCatalog; changing: write/point_lifecycle.h.
+// Point state: what is recorded about recovery points beside the points themselves. A point may be deleted (hidden, and
+// can be brought back), protected, or purged (removed for good, with a tombstone). Each is a small sealed document:
+// fs/store/FORMAT.md "Point state". Reading: PointCatalog; changing: write/point_lifecycle.h.
 #pragma once
 
 #include <optional>
@@ -28,7 +28,7 @@ struct Protection {
   std::optional<UtcTime> until;  // nothing: until somebody ends it
 };
 
-// purged/NAME: the point was removed by Cairn. Stays as long as the point after it, so that its absence is explained;
+// purged/NAME: the point was removed by Cairn. Stays as long as its successor, so that its absence is explained;
 // when that goes too, its tombstone takes over `previous` of this one.
 struct Tombstone {
   PointName point;
@@ -54,7 +54,7 @@ struct NewestPoints {
   // `added` names `previous` (empty: none) as its predecessor.
   void add(Entry added, const std::string& previous);
   // The entry of `point`, if there is one, is its predecessor's from now on. True: there was one.
-  bool take_over(const Tombstone& stone);
+  bool take_over(const Tombstone& tombstone);
 };
 
 }  // namespace cairn

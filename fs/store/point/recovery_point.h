@@ -51,7 +51,7 @@ struct DiskRecord {
 };
 
 // What the machine's disks agree on. crash: what a power cut would have left; filesystem, application: these were
-// told to write everything before.
+// asked to write everything before.
 enum class Consistency { crash, filesystem, application };
 std::string_view to_string(Consistency consistency);  // "crash", "filesystem", "application"
 std::optional<Consistency> parse_consistency(std::string_view text);

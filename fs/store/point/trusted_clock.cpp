@@ -55,7 +55,7 @@ Result<ClockVerdict> judge_clock(const std::optional<ClockRecord>& record, const
     const bool good = same_boot ? std::chrono::abs(moved - confirmed) <= kClockTolerance
                                 : moved >= -kClockTolerance && moved <= kClockMostAway;
     if (!good && !accept) return jumped(record->last.now, reading.now, confirmed);
-    // The host was off meanwhile, as far as can be told.
+    // The host was off meanwhile, as far as is known.
     if (good && !same_boot) confirmed = std::max(moved, seconds(0));
     verdict.trusted = std::min(reading.now, record->last.now - record->doubtful + confirmed);
     verdict.record.doubtful = reading.now - verdict.trusted;

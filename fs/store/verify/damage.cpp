@@ -188,7 +188,7 @@ Result<void> save_damage(Store& store, const Damage& damage) {
 
 namespace {
 
-// True: something that was lost has been stored anew, or a damaged point is gone.
+// True: something that was lost has been stored again, or a damaged point is gone.
 Result<bool> has_news(Store& store, Index& index, const Damage& damage) {
   std::vector<ChunkName> names;
   for (const LostRecord& record : damage.lost) names.push_back(record.name);

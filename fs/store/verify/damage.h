@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Known damage: what a verify found and nobody has mended yet, as one sealed document of the store (object `damage`).
+// Known damage: what a verify found and nobody has repaired yet, as one sealed document of the store (object `damage`).
 // Bytes: fs/store/FORMAT.md "Damage". Any thread; saving: whoever holds the store's writer.
 #pragma once
 
@@ -21,7 +21,7 @@ class Store;
 // What the document holds at most; a verify's own report has all of it.
 inline constexpr std::size_t kMostLostRecords = 200'000;
 inline constexpr std::size_t kMostRangesKept = 100'000;
-// Of one disk, in what people and programs are told.
+// Of one disk, in reports.
 inline constexpr std::size_t kMostRangesReported = 10'000;
 
 struct DamagedPack {
@@ -54,7 +54,7 @@ struct PointDamage {
   bool operator==(const PointDamage&) const = default;
 };
 
-// A point that something names as the one before it, and of which nobody knows why it is not there.
+// A point that something names as its predecessor, that is not there, and whose absence nothing explains.
 struct PointGap {
   std::string after;    // the point that names it, or "newest/MACHINE": it was the newest
   std::string missing;  // its name
@@ -72,7 +72,7 @@ struct Damage {
   std::vector<PointGap> gaps;
   std::vector<std::string> documents;   // other files of the store that are not as they must be, and why
   std::vector<PointGap> accepted_gaps;  // no damage any more: somebody said that these points are gone
-  // Nothing that is to be mended.
+  // Nothing is left to repair.
   [[nodiscard]] bool none() const {
     return packs.empty() && lost.empty() && !lost_more && points.empty() && gaps.empty() && documents.empty();
   }
@@ -93,8 +93,8 @@ Result<Damage> load_damage(Store& store);
 // Removes the document when there is nothing to say.
 Result<void> save_damage(Store& store, const Damage& damage);
 
-// After a backup: what it has stored anew is lost no longer, and the points that needed it heal. Costs one look when no
-// damage is known. Takes the writer. True: something healed. Errors: those of the index, store_locked.
+// After a backup: what it has stored again is lost no longer, and the points that need it are whole again. One look-up
+// when no damage is known. Takes the writer. True: something was repaired. Errors: those of the index, store_locked.
 Result<bool> refresh_damage(Store& store);
 
 }  // namespace cairn

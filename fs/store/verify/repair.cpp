@@ -28,15 +28,15 @@ constexpr int kMostRounds = 8;
 
 using Names = std::unordered_map<ChunkName, RecordKind, ChunkNameHash>;
 
-std::string aside_object(std::string_view object) {
+std::string quarantine_object(std::string_view object) {
   return "aside/" + std::string(object.substr(object.rfind('/') + 1));
 }
 
-Result<void> keep_aside(Backend& backend, const std::string& object) {
+Result<void> quarantine(Backend& backend, const std::string& object) {
   auto bytes = backend.get(object, kMaxPackBytes);
   if (!bytes && bytes.error().code == ErrorCode::object_missing) return {};
   if (!bytes) return pass_on(std::move(bytes).error());
-  return backend.put(aside_object(object), *bytes, IfExists::replace);
+  return backend.put(quarantine_object(object), *bytes, IfExists::replace);
 }
 
 class Repair {
@@ -57,18 +57,18 @@ class Repair {
     if (report_.before.index || report_.before.wrong_entries != 0) {
       CAIRN_CHECK(rebuild_index(store_));
       report_.index_rebuilt = true;
-      // The new index has everything that has a footer; what of it is damaged it must be told again.
+      // The new index has everything that has a footer; which of it is damaged must be found again.
       CAIRN_CHECK(look_again());
     }
     {
       CAIRN_TRY(const auto core, writer_core_of(store_.state(), "repair"));
-      // A collection would not understand that packs go under its hands.
+      // A collection must not meet packs that go meanwhile.
       CAIRN_TRY(const auto turn, core->collecting.take("a repair", "repair", store_.path().string()));
       CAIRN_TRY(index_, store_.index().get());
-      CAIRN_TRY(report_.document_mended, mend_store_documents(backend_, store_.state().directory, keys_.keys));
-      CAIRN_CHECK(mend_points());
-      CAIRN_CHECK(mend_newest());
-      for (const DamagedPack& pack : report_.after.damage.packs) CAIRN_CHECK(mend_pack(pack));
+      CAIRN_TRY(report_.document_repaired, repair_store_documents(backend_, store_.state().directory, keys_.keys));
+      CAIRN_CHECK(repair_points());
+      CAIRN_CHECK(repair_newest());
+      for (const DamagedPack& pack : report_.after.damage.packs) CAIRN_CHECK(repair_pack(pack));
       CAIRN_CHECK(forget_cleared());
       store_.state().packs.clear();
       CAIRN_CHECK(find_lost());
@@ -99,7 +99,7 @@ class Repair {
                   "name a copy of the store's directory");
     replica_ = open_backend(path);
     // Its store.json may be older or gone: packs and points say themselves whose they are. But another store's is a
-    // mistake that is better told at once.
+    // mistake that is better reported at once.
     for (const char* name : {kStoreDocument, kStoreDocumentCopy}) {
       const auto text = replica_->get(name, 1 << 20);
       if (!text) continue;
@@ -118,21 +118,22 @@ class Repair {
 
   // --- points
 
-  // Again and again: a point that comes back may be the one that names another that is missing.
-  Result<void> mend_points() {
+  // Repeated until nothing comes back: a point that is back may name another that is missing.
+  Result<void> repair_points() {
     if (!replica_) return {};
     for (;;) {
       const std::size_t before = report_.points_copied.size();
       CAIRN_TRY(const PointsFound found, look_at_points(store_, report_.after.damage, false));
-      for (const PointDamage& point : found.damaged) CAIRN_CHECK(mend_point(point.point.text(), {}, IfExists::replace));
+      for (const PointDamage& point : found.damaged)
+        CAIRN_CHECK(repair_point(point.point.text(), {}, IfExists::replace));
       for (const PointGap& gap : found.gaps)
-        if (gap.because == kPointFileMissing) CAIRN_CHECK(mend_point(gap.missing, gap.hash, IfExists::fail));
+        if (gap.because == kPointFileMissing) CAIRN_CHECK(repair_point(gap.missing, gap.hash, IfExists::fail));
       if (report_.points_copied.size() == before) return {};
     }
   }
 
   // `hash`: what its file must be; empty: not known.
-  Result<void> mend_point(const std::string& text, const std::string& hash, IfExists if_exists) {
+  Result<void> repair_point(const std::string& text, const std::string& hash, IfExists if_exists) {
     const auto name = PointName::parse(text);
     if (!name) return {};
     const std::string object = point_object(*name);
@@ -146,15 +147,15 @@ class Repair {
       note("the replica's " + object + (opened ? " is another file" : " does not authenticate either"));
       return {};
     }
-    if (if_exists == IfExists::replace) CAIRN_CHECK(keep_aside(backend_, object));
+    if (if_exists == IfExists::replace) CAIRN_CHECK(quarantine(backend_, object));
     CAIRN_CHECK(backend_.put(object, *bytes, if_exists));
     report_.points_copied.push_back(text);
-    log_event(LogLevel::warning, "point-mended", text, {{"from", replica_->location()}});
+    log_event(LogLevel::warning, "point-repaired", text, {{"from", replica_->location()}});
     return {};
   }
 
-  // What it knew of more than the points that are there is lost with it.
-  Result<void> mend_newest() {
+  // Only what the points in the store say can be written again; what the record knew of others is lost.
+  Result<void> repair_newest() {
     StoreState& state = store_.state();
     const std::lock_guard lock(state.marks_mutex);
     const MarkFiles marks = state.points.marks();
@@ -166,17 +167,17 @@ class Repair {
       NewestPoints newest{machine, {}};
       for (const PointName& point : points)  // sorted by machine, then time
         if (point.machine == machine) newest.points = {{point.text(), {}}};
-      CAIRN_CHECK(keep_aside(backend_, newest_object(machine)));
+      CAIRN_CHECK(quarantine(backend_, newest_object(machine)));
       CAIRN_CHECK(marks.write(newest));
-      report_.newest_mended.push_back(machine);
-      log_event(LogLevel::warning, "newest-points-mended", machine);
+      report_.newest_repaired.push_back(machine);
+      log_event(LogLevel::warning, "newest-points-repaired", machine);
     }
     return {};
   }
 
   // --- packs
 
-  Result<void> mend_pack(const DamagedPack& pack) {
+  Result<void> repair_pack(const DamagedPack& pack) {
     CAIRN_TRY(const bool copied, copy_whole(pack.name));
     if (copied || pack.state == PackState::missing) return {};
     return clear_pack(pack.name);
@@ -193,7 +194,7 @@ class Repair {
     }
     const BulkBuffer whole = std::move(buffer_);
     buffer_ = {};
-    CAIRN_CHECK(keep_aside(backend_, pack_object(pack)));
+    CAIRN_CHECK(quarantine(backend_, pack_object(pack)));
     CAIRN_CHECK(backend_.put(pack_object(pack), ByteView(whole).first(there.bytes), IfExists::replace));
     CAIRN_CHECK(check_written(pack));
     CAIRN_TRY(const auto row, index_->pack(pack));
@@ -206,7 +207,8 @@ class Repair {
       CAIRN_CHECK(index_->add({&added, 1}));
     }
     report_.packs_copied.push_back(pack);
-    log_event(LogLevel::warning, "pack-mended", backend_.location(), {{"pack", pack}, {"from", replica_->location()}});
+    log_event(LogLevel::warning, "pack-repaired", backend_.location(),
+              {{"pack", pack}, {"from", replica_->location()}});
     return true;
   }
 
@@ -215,10 +217,11 @@ class Repair {
     const PackVerdict verdict = check_pack(backend_, pack, &keys_, 0, buffer_);
     if (verdict.state == PackState::whole) return {};
     return fail(ErrorCode::io_error, "repair", backend_.location() + "/" + pack_object(pack),
-                "what was just written reads back otherwise: " + verdict.because, "do not trust this disk; see dmesg");
+                "what was just written reads back otherwise: " + verdict.because,
+                "do not rely on this disk; see dmesg");
   }
 
-  // Moves what is good in a damaged pack to a new one; the file goes to aside/.
+  // Copies the good records of a damaged pack into a new one; the damaged file goes to quarantine.
   Result<void> clear_pack(const std::string& pack) {
     CAIRN_TRY(const auto row, index_->pack(pack));
     const auto records = row ? static_cast<std::uint32_t>(row->records) : 0U;
@@ -245,7 +248,7 @@ class Repair {
       }
       CAIRN_CHECK(close_pack(added));
     }
-    CAIRN_CHECK(keep_aside(backend_, pack_object(pack)));
+    CAIRN_CHECK(quarantine(backend_, pack_object(pack)));
     if (row)
       CAIRN_CHECK(index_->retire({&row->number, 1}, Retired::damaged, added));
     else
@@ -255,11 +258,11 @@ class Repair {
     CAIRN_CHECK(index_->renew_epoch());
     report_.packs_cleared.push_back(pack);
     log_event(LogLevel::warning, "pack-cleared", backend_.location(),
-              {{"pack", pack}, {"kept", aside_object(pack_object(pack))}});
+              {{"pack", pack}, {"kept", quarantine_object(pack_object(pack))}});
     return {};
   }
 
-  // A file that was put aside is no damage any more; what was lost with it is.
+  // A file in quarantine is no damage any more; the records that were lost with it are.
   Result<void> forget_cleared() {
     if (report_.packs_cleared.empty()) return {};
     CAIRN_TRY(Damage damage, load_damage(store_));
@@ -340,7 +343,7 @@ class Repair {
     return {};
   }
 
-  // Stores anew what is wanted and lies, good, in one of these packs, and takes it out of `wanted`.
+  // Stores the wanted records that are good in one of these packs again, and takes them out of `wanted`.
   Result<void> take_from(Backend& from, const std::vector<std::string>& packs, Names& wanted,
                          std::vector<IndexedPack>& added) {
     for (const std::string& name : packs) {
@@ -396,13 +399,13 @@ nlohmann::json to_json(const RepairReport& report) {
   nlohmann::json document = to_json(report.after);
   document["before"] = to_json(report.before);
   document["repair"] = {{"index_rebuilt", report.index_rebuilt},
-                        {"document_mended", report.document_mended},
+                        {"document_repaired", report.document_repaired},
                         {"packs_copied", report.packs_copied},
                         {"packs_cleared", report.packs_cleared},
                         {"saved_records", report.saved_records},
                         {"found_records", report.found_records},
                         {"points_copied", report.points_copied},
-                        {"newest_mended", report.newest_mended},
+                        {"newest_repaired", report.newest_repaired},
                         {"problems", report.problems}};
   return document;
 }

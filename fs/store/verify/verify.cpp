@@ -183,7 +183,7 @@ class Verify {
       if (!indexed) ++report_.new_packs;
       if (indexed) {
         whole_.push_back(rows_[pack.index].number);
-        if (rows_[pack.index].retired == Retired::damaged) healed_.push_back(rows_[pack.index].number);
+        if (rows_[pack.index].retired == Retired::damaged) whole_again_.push_back(rows_[pack.index].number);
         compare_entries(rows_[pack.index], verdict);
       }
       return;
@@ -210,7 +210,7 @@ class Verify {
     std::vector<ChunkName> names;
     for (const PackRecord& record : verdict.records) names.push_back(record.name);
     std::vector<std::optional<IndexEntry>> entries(names.size());
-    if (!index_->places(names, entries)) return;  // told by the walk
+    if (!index_->places(names, entries)) return;  // the walk reports it
     for (std::size_t i = 0; i < entries.size(); ++i) {
       const RecordPlace& place = verdict.records[i].place;
       const bool here = entries[i] && entries[i]->pack == row.number;
@@ -305,7 +305,7 @@ class Verify {
     if (!damage.none()) damage.found = known_.none() ? clock_.now() : known_.found;
     report_.complete =
         complete && options_.structure && options_.data_percent >= 100 && all_read_ && report_.unreadable.empty();
-    const bool nothing_new = damage == known_ && whole_.empty() && to_retire_.empty() && healed_.empty();
+    const bool nothing_new = damage == known_ && whole_.empty() && to_retire_.empty() && whole_again_.empty();
     if (nothing_new && !(report_.complete && damage.none())) {
       // Whoever wrote down what is known may have failed before it was on the disk for good.
       const auto settled = damage.none() ? Result<void>() : store_.state().backend->settle("");
@@ -315,23 +315,23 @@ class Verify {
     }
     const auto held = writer();
     if (!held) return {};
-    // Taken only now: what the writer found gone it has forgotten, and another process may have made the index anew.
+    // Taken only now: what the writer found gone it has forgotten, and another process may have rebuilt the index.
     StoreState& state = store_.state();
     if (index_ && !index_->replaced()) CAIRN_CHECK(record_in_index(state));
     if (damage != known_) CAIRN_CHECK(save_damage(store_, damage));
-    if (report_.complete && damage.none()) CAIRN_CHECK(empty_aside(*state.backend));
+    if (report_.complete && damage.none()) CAIRN_CHECK(empty_quarantine(*state.backend));
     report_.recorded = true;
     report_.not_recorded.clear();
     return {};
   }
 
-  Result<void> relist_healed(StoreState& state) {
-    if (healed_.empty()) return {};
+  Result<void> relist_whole_again(StoreState& state) {
+    if (whole_again_.empty()) return {};
     CAIRN_TRY(const auto core, writer_core_of(state, "verify"));
     // A repair that this is a part of holds it already; a collection does not want packs to change numbers.
     const auto turn = core->collecting.take("a verification", "verify", state.directory.string());
     if (!turn) return {};
-    for (const PackNumber number : healed_)
+    for (const PackNumber number : whole_again_)
       CAIRN_CHECK(relist_pack(state, *index_, *std::ranges::find(rows_, number, &PackRow::number)));
     return {};
   }
@@ -342,7 +342,7 @@ class Verify {
       return std::ranges::find(now, number, &PackRow::number) != now.end();
     };
     std::erase_if(to_retire_, [&](PackNumber number) { return !still_there(number); });
-    std::erase_if(healed_, [&](PackNumber number) { return !still_there(number); });
+    std::erase_if(whole_again_, [&](PackNumber number) { return !still_there(number); });
     if (!to_retire_.empty()) {
       CAIRN_CHECK(index_->retire(to_retire_, Retired::damaged));
       // Change tracking takes names over without asking whether they can still be read: now it asks once.
@@ -352,7 +352,7 @@ class Verify {
                   {{"pack", std::ranges::find(rows_, number, &PackRow::number)->name},
                    {"effect", "its chunks will be stored anew"}});
     }
-    CAIRN_CHECK(relist_healed(state));
+    CAIRN_CHECK(relist_whole_again(state));
     CAIRN_CHECK(index_->set_verified(whole_, clock_.now()));
     whole_.clear();
     return {};
@@ -379,7 +379,7 @@ class Verify {
     std::ranges::sort(damage.packs, {}, &DamagedPack::name);
   }
 
-  static Result<void> empty_aside(Backend& backend) {
+  static Result<void> empty_quarantine(Backend& backend) {
     CAIRN_TRY(const auto objects, backend.list("aside/"));
     for (const std::string& object : objects) CAIRN_CHECK(backend.remove(object));
     return {};
@@ -401,9 +401,9 @@ class Verify {
   std::unordered_set<std::string> looked_at_;  // packs
   BadPacks bad_;
   std::unordered_set<PackNumber> suspected_;
-  std::vector<PackNumber> whole_;      // not recorded yet
-  std::vector<PackNumber> to_retire_;  // found damaged, and not retired
-  std::vector<PackNumber> healed_;     // retired as damaged, and whole again
+  std::vector<PackNumber> whole_;        // not recorded yet
+  std::vector<PackNumber> to_retire_;    // found damaged, and not retired
+  std::vector<PackNumber> whole_again_;  // retired as damaged, and whole again
 };
 
 }  // namespace

@@ -2,8 +2,8 @@
 // Verify: is everything still there, and as it was written? Always the structure: every point opens, the chain of
 // predecessors has no gap, every pack is there with its size, every map node can be read and is what its name says,
 // every chunk is in the index. With `data_percent` packs are read too, those first whose last check is longest ago.
-// What is found is named as ranges of disks of points, and is kept as known damage (damage.h) until it is mended. Runs
-// beside backups, restores and mounts; the writer lock is taken only to record what was found.
+// What is found is named as ranges of disks of points, and is kept as known damage (damage.h) until it is repaired.
+// Runs beside backups, restores and mounts; the writer lock is taken only to record what was found.
 #pragma once
 
 #include <cstdint>
@@ -81,8 +81,8 @@ struct KeylessReport {
   std::uint64_t packs = 0;
   std::uint64_t bytes = 0;
   std::vector<DamagedPack> damaged;
-  std::vector<std::string> unreadable;  // "packs/ab/...: why"
-  std::vector<std::string> strangers;   // files in packs/ that are no packs
+  std::vector<std::string> unreadable;        // "packs/ab/...: why"
+  std::vector<std::string> unexpected_files;  // in packs/, that are no packs
   std::chrono::milliseconds took{0};
 };
 struct KeylessOptions {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// A verify by whoever has no key: every pack is what its name says.
+// A verify without any key: every pack is what its name says.
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -22,7 +22,7 @@ Result<KeylessReport> verify_keyless(Backend& backend, const KeylessOptions& opt
     std::set<std::string> known;
     for (const PackToCheck& pack : packs) known.insert(pack_object(pack.name));
     for (const std::string& object : objects)
-      if (!known.contains(object)) report.strangers.push_back(object);
+      if (!known.contains(object)) report.unexpected_files.push_back(object);
   }
   if (objects.empty()) {
     const auto document = backend.open(kStoreDocument);
@@ -67,7 +67,7 @@ nlohmann::json to_json(const KeylessReport& report) {
           {"bytes_per_second", static_cast<std::uint64_t>(static_cast<double>(report.bytes) / seconds)},
           {"damaged", std::move(damaged)},
           {"unreadable", report.unreadable},
-          {"strangers", report.strangers},
+          {"unexpected_files", report.unexpected_files},
           {"duration_ms", report.took.count()}};
 }
 

@@ -33,13 +33,14 @@ std::vector<PointGap> find_gaps(const std::vector<PointLink>& links, const std::
 
 namespace {
 
-// Whoever names it: a point that was the newest when it went missing is named by the next one, too.
+// The same missing point, whatever names it: a point that was the newest when it went missing is also named by the
+// next.
 bool is_same(const PointGap& gap, const PointGap& other) {
   return gap.missing == other.missing && gap.hash == other.hash;
 }
 
-// A newest point that was removed for good since its record was read: by now the record names another, and only after
-// that its tombstone may go.
+// False: the gap is a newest point that was purged after its record was read. The record names another point by now,
+// and only after that the tombstone may be gone.
 bool is_still_named(const MarkFiles& marks, const PointGap& gap) {
   const auto name = PointName::parse(gap.missing);
   if (!name || gap.after != newest_object(name->machine)) return true;
@@ -56,7 +57,7 @@ Result<PointsFound> look_at_points(Store& store, const Damage& known, bool accep
     if (outcome || outcome.error().code == ErrorCode::point_not_deleted) return;
     (is_damage_error(outcome.error()) ? found.documents : found.unreadable).push_back(outcome.error().message());
   };
-  // What is recorded as newest is read before points are listed: what is committed meanwhile is in neither.
+  // The record of the newest points is read before points are listed: a point committed meanwhile is in neither.
   const MarkFiles marks = state.points.marks();
   std::vector<PointLink> links;
   const auto machines = marks.machines_with_newest();
@@ -95,9 +96,9 @@ Result<PointsFound> look_at_points(Store& store, const Damage& known, bool accep
     else
       found.unreadable.push_back(tombstones.error().message());
   } else {
-    for (const Tombstone& stone : *tombstones) {
-      files.push_back({stone.point.text(), stone.hash, true});
-      links.push_back({stone.point.text(), stone.previous_name, stone.previous});
+    for (const Tombstone& tombstone : *tombstones) {
+      files.push_back({tombstone.point.text(), tombstone.hash, true});
+      links.push_back({tombstone.point.text(), tombstone.previous_name, tombstone.previous});
     }
   }
   const auto deleted = store.points().list_deleted();
@@ -105,7 +106,7 @@ Result<PointsFound> look_at_points(Store& store, const Damage& known, bool accep
   if (deleted)
     for (const PointName& name : *deleted) note(store.points().deletion_of(name));
   for (const PointName& name : names) note(store.points().protection_of(name));
-  // What was accepted stays so, though who named it may be missing for a while; until the point is back.
+  // A gap that was accepted stays accepted until its point is back, even while what names it is missing.
   for (const PointGap& gap : known.accepted_gaps) {
     const bool back = std::ranges::any_of(files, [&](const PointFile& file) {
       return file.point == gap.missing && (file.hash == gap.hash || gap.hash.empty());

@@ -19,7 +19,7 @@ struct PointsFound {
   std::vector<PointDamage> damaged;
   std::vector<PointGap> gaps;
   std::vector<PointGap> accepted_gaps;  // those of `known` whose point is not back, and with `accept` all
-  std::vector<std::string> documents;   // marks that cannot be read
+  std::vector<std::string> documents;   // of point state, that cannot be read
   std::vector<std::string> unreadable;  // for the moment
 };
 

@@ -68,7 +68,8 @@ void PackWriter::run(const std::stop_token& stop) {
   }
 }
 
-// One pack published, or the index told. The lock is not held meanwhile. The door where this thread's exceptions end.
+// One pack published, or published packs added to the index. The lock is not held meanwhile. The door where this
+// thread's exceptions end.
 Result<void> PackWriter::step(std::unique_lock<std::mutex>& lock) {
   // A flush does not wait for packs that were queued after it.
   const bool publish_first = !queue_.empty() && (published_ < index_wanted_ || indexed_up_to_ >= index_wanted_);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Points that are hidden, protected, and removed for good. Each change is one step that a crash leaves done or not
-// done, in an order in which what is half done can be told from what is in points/, which is always right:
+// done, in an order in which what is in points/ is always right, and shows what is half done:
 //   delete    deleted/NAME is put
 //   undelete  deleted/NAME is removed
 //   purge     purged/NAME is put, points/NAME is removed, deleted/NAME and protected/NAME are removed
@@ -142,7 +142,7 @@ Result<void> fold_tombstones(StoreState& store, const std::string& machine) {
   return {};
 }
 
-// The point's file is gone: makes a tombstone of its deletion, if that is all there is, and removes its other marks.
+// The point's file is gone: makes a tombstone of its deletion, if that is all there is, and removes its other state.
 // False: nothing is recorded about it.
 Result<bool> finish_purge(StoreState& store, const PointName& name) {
   const MarkFiles marks = store.points.marks();

@@ -27,7 +27,7 @@ Result<void> unprotect_point(StoreWriter& writer, const PointName& name);
 // Removes it for good and leaves a tombstone. Errors: point_missing, point_immutable, point_protected, point_in_use.
 Result<void> purge_point(StoreWriter& writer, const PointName& name, const std::string& because, UtcTime now,
                          UtcTime trusted);
-// Finishes what an interrupted call left half done: of every point whose marks do not fit what is in points/.
+// Finishes what an interrupted call left half done: of every point whose state does not fit what is in points/.
 Result<void> settle_marks(StoreWriter& writer);
 // From here on judge_clock() goes by it. Durable on return.
 Result<void> keep_clock(StoreWriter& writer, const ClockRecord& record);

@@ -13,8 +13,9 @@
 namespace cairn {
 namespace {
 
-// What a new point of that name names as the one before it; with store.marks_mutex held. Nothing: it is the first.
-// A newest point that is missing is named all the same, so that its loss shows even when nobody has looked until now.
+// The predecessor that a new point of that name records; call it with store.marks_mutex held. An empty entry: the point
+// is the first. A newest point whose file is missing is recorded all the same, so that the next verify reports its
+// loss.
 Result<NewestPoints::Entry> predecessor_of(StoreState& store, const PointName& name, const NewestPoints& newest) {
   CAIRN_TRY(std::vector<PointName> known, store.points.marks().names_in(kPointsPrefix));
   for (const NewestPoints::Entry& entry : newest.points)
@@ -65,11 +66,11 @@ Result<std::string> StoreWriter::epoch() {
 Result<void> StoreWriter::commit(RecoveryPoint& point) {
   CAIRN_CHECK(core_->sink.flush());
   StoreState& store = core_->store;
-  // Held while it looks for the predecessor and publishes: a purge in between would leave a tombstone that nobody seems
-  // to need, and remove it.
+  // Held from the look for the predecessor until the point is published: a purge in between would leave a tombstone
+  // that no point names yet, and so remove it.
   const std::lock_guard lock(store.marks_mutex);
   const MarkFiles marks = store.points.marks();
-  // A point of that name may have been there, and deleted: its mark must not hide this one.
+  // An earlier point of that name may have been deleted: the record of that must not hide this one.
   CAIRN_CHECK(marks.remove(deletion_object(point.name)));
   const auto recorded = marks.newest(point.name.machine);
   if (!recorded) log_error("newest-points-unreadable", point.name.machine, recorded.error());
@@ -84,8 +85,8 @@ Result<void> StoreWriter::commit(RecoveryPoint& point) {
     return fail(ErrorCode::internal, "commit recovery point", point.name.text(), "its document is larger than 64 MiB");
   CAIRN_CHECK(store.backend->put(point_object(point.name), bytes, IfExists::fail));
 
-  // The point is there now, whatever comes. What the record said before is still true, it only knows less. One that
-  // could not be read for the moment is not replaced: it may know of a point that is missing.
+  // The point is committed from here on, so no error below is returned. An old record of the newest points is behind,
+  // not wrong. One that cannot be read for the moment is not replaced: it may name a point that is missing.
   if (!recorded && !is_damage_error(recorded.error())) return {};
   newest.add({point.name.text(), Blake3::hex_of(bytes)}, previous.point);
   if (const auto written = marks.write(newest); !written)

@@ -31,8 +31,8 @@ class StoreWriter {
   Result<void> commit(RecoveryPoint& point);
   // Makes everything ingested so far durable and found, as commit() does before it publishes.
   Result<void> flush();
-  // Changes whenever something was lost that the store had: a pack is gone, or the index was made anew. As long as it
-  // is the same, everything that a point named when it was committed is still there.
+  // Changes whenever the store has lost something: a pack is gone, or the index was rebuilt. As long as it is the same,
+  // everything that a point named when it was committed is still there.
   Result<std::string> epoch();
   // Keeps the point, and what it names, from being removed as long as this writer lives. Errors: point_missing.
   Result<void> hold_point(const PointName& name);

@@ -110,7 +110,7 @@ Result<std::shared_ptr<WriterCore>> writer_core_of(StoreState& state, const std:
   }
   CAIRN_TRY(WriterLock lock, WriterLock::take(state.directory, purpose));
   CAIRN_CHECK(state.backend->remove_leftovers());
-  // Whoever was killed in the last step of an init, or of a change of points and marks, has not seen to it that it
+  // Whoever was killed in the last step of an init, or of a change of points or their state, has not seen to it that it
   // stays; nor that a folder of packs does, into which others are put now.
   CAIRN_CHECK(state.backend->settle(""));
   std::error_code ignored;

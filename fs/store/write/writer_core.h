@@ -29,7 +29,7 @@ class CollectingLock {
     explicit Held(CollectingLock* of) : of_(of) {}
     CollectingLock* of_;
   };
-  // `holder` is what others are told: "a repair". The lock must outlive what it gives.
+  // `holder` is what the error of others names: "a repair". The lock must outlive what it gives.
   // Errors: job_conflict, which says who has it. `doing`, `store`: for that error.
   Result<Held> take(const char* holder, const char* doing, const std::string& store);
 

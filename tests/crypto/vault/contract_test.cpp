@@ -51,7 +51,7 @@ TEST(FakeVaultOfTheTests, FailsWhenToldTo) {
   ASSERT_TRUE(vault.create_kek("backup", KekType::x25519));
   vault.fail(Right::keys_wrap, ErrorCode::hsm_unavailable);
   EXPECT_EQ(vault.wrap("backup", SecretBytes(1)).error().code, ErrorCode::hsm_unavailable);
-  vault.mend();
+  vault.repair();
   EXPECT_TRUE(vault.wrap("backup", SecretBytes(1)));
   EXPECT_EQ(vault.inside()->calls.at(Right::keys_wrap), 2U);
 }

@@ -32,7 +32,7 @@ struct Bitlocker : ::testing::Test {
   void change(std::size_t number, std::size_t at, const Buffer& bytes, bool checksum = false) {
     const MutableBytes block = MutableBytes(volume.bytes).subspan(volume.blocks[number], kFveBlockBytes);
     std::copy(bytes.begin(), bytes.end(), block.begin() + static_cast<std::ptrdiff_t>(at));
-    if (checksum) mend_checksum(block);
+    if (checksum) repair_checksum(block);
     write_at(image, 0, volume.bytes);
   }
   VolumeFacts probe_one() {

@@ -38,9 +38,10 @@ void expect_sane(const DiskFacts& facts) {
   for (const std::string& remark : facts.remarks) EXPECT_EQ(remark, printable(remark));
 }
 
-// Changes some bytes in the `areas` of a sparse image, probes, and puts them back. `mend` makes checksums right again.
+// Changes some bytes in the `areas` of a sparse image, probes, and puts them back. `repair` makes checksums right
+// again.
 void shake(const std::filesystem::path& image, const std::vector<ByteRange>& areas, int rounds,
-           const std::function<void(MutableBytes)>& mend = {}) {
+           const std::function<void(MutableBytes)>& repair = {}) {
   std::mt19937_64 random(seed());
   const Buffer sound = read_all(image);
   Buffer bytes = sound;
@@ -55,7 +56,7 @@ void shake(const std::filesystem::path& image, const std::vector<ByteRange>& are
       bytes[at] = random() % 3 == 0 ? static_cast<std::uint8_t>(random())
                                     : static_cast<std::uint8_t>(bytes[at] ^ (1U << (random() % 8)));
     }
-    if (mend) mend(bytes);
+    if (repair) repair(bytes);
     write_at(image, 0, bytes);
     const auto facts = probe_disk(fd.get(), bytes.size(), image.string());
     ASSERT_TRUE(facts);
@@ -92,8 +93,8 @@ TEST_F(HostileLuks2, HeaderWithRandomChangesAndRightChecksums) {
   shake(image, {{0, 448}, {4096, 1024}}, kRounds, [](MutableBytes bytes) {
     // Both copies say the same, so nothing saves libcryptsetup from reading it.
     std::copy_n(bytes.begin() + 4096, 12288, bytes.begin() + 16384 + 4096);
-    mend_luks2(bytes, 0, 16384);
-    mend_luks2(bytes, 16384, 16384);
+    repair_luks2(bytes, 0, 16384);
+    repair_luks2(bytes, 16384, 16384);
   });
 }
 
@@ -113,7 +114,7 @@ TEST_F(HostileLuks2, Json) {
     for (const std::size_t at : {std::size_t{0}, std::size_t{16384}}) {
       std::fill_n(bytes.begin() + static_cast<std::ptrdiff_t>(at) + 4096, 12288, std::uint8_t{0});
       std::copy(json.begin(), json.end(), bytes.begin() + static_cast<std::ptrdiff_t>(at) + 4096);
-      mend_luks2(bytes, at, 16384);
+      repair_luks2(bytes, at, 16384);
     }
     write_at(image, 0, bytes);
     const DiskFacts facts = probe(image);
@@ -128,7 +129,7 @@ TEST_F(HostileLuks2, LabelThatIsNoTextBecomesPrintable) {
   const std::string label = "a\xff\x1b[31m\n\xc3\xa9";
   for (const std::size_t at : {std::size_t{0}, std::size_t{16384}}) {
     std::copy(label.begin(), label.end(), bytes.begin() + static_cast<std::ptrdiff_t>(at) + 24);
-    mend_luks2(bytes, at, 16384);
+    repair_luks2(bytes, at, 16384);
   }
   write_at(image, 0, bytes);
   const DiskFacts facts = probe(image);
@@ -151,7 +152,7 @@ TEST(Hostile, BitlockerWithRandomChangesAndRightChecksums) {
   write_at(image, 0, volume.bytes);
   shake(image, {{volume.blocks[0], 64}, {volume.blocks[0] + 64, 800}}, kRounds, [&](MutableBytes bytes) {
     const MutableBytes block = bytes.subspan(volume.blocks[0], kFveBlockBytes);
-    if (std::size_t{16} * get_le<std::uint16_t>(block.subspan(8)) + 8 <= block.size()) mend_checksum(block);
+    if (std::size_t{16} * get_le<std::uint16_t>(block.subspan(8)) + 8 <= block.size()) repair_checksum(block);
   });
 }
 

@@ -66,7 +66,7 @@ std::filesystem::path unpack_windows_volumes(const Sandbox& box, std::string& wh
   return box / "bitlocker";
 }
 
-void mend_luks2(MutableBytes bytes, std::size_t at, std::size_t size) {
+void repair_luks2(MutableBytes bytes, std::size_t at, std::size_t size) {
   const MutableBytes copy = bytes.subspan(at, size);
   std::fill_n(copy.begin() + 448, 64, std::uint8_t{0});
   std::array<std::uint8_t, 32> sum{};

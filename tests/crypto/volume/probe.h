@@ -29,7 +29,7 @@ bool opens(const std::filesystem::path& image);
 // their directory. Empty: they are not there, and `why` says where they were looked for.
 std::filesystem::path unpack_windows_volumes(const Sandbox& box, std::string& why);
 // Makes the checksum of a changed LUKS2 header copy right again: SHA-256 over it all, its own field zero.
-void mend_luks2(MutableBytes bytes, std::size_t at, std::size_t size);
+void repair_luks2(MutableBytes bytes, std::size_t at, std::size_t size);
 // Everything a VolumeFacts says, for comparing.
 std::string describe(const VolumeFacts& facts);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// FakeService: a service that answers what tests told it and remembers what it was asked.
+// FakeService: a service that answers what tests gave it and remembers what it was asked.
 #pragma once
 
 #include <atomic>
@@ -20,29 +20,31 @@ class FakeService final : public Service {
   using json = nlohmann::json;
 
   Result<json> points(const std::optional<std::string>& machine, PointsListed listed) override {
-    return told((listed == PointsListed::deleted ? "deleted points " : "points ") + machine.value_or("-"),
-                json::array({{{"machine", "web"}}}));
+    return recorded((listed == PointsListed::deleted ? "deleted points " : "points ") + machine.value_or("-"),
+                    json::array({{{"machine", "web"}}}));
   }
-  Result<json> point(const std::string& name) override { return told("point " + name, {{"name", name}}); }
-  Result<json> status() override { return told("status", {{"version", "x"}}); }
-  Result<json> jobs(std::size_t limit) override { return told("jobs " + std::to_string(limit), json::array()); }
-  Result<json> job(const std::string& id) override { return told("job " + id, {{"id", id}, {"revision", 1}}); }
+  Result<json> point(const std::string& name) override { return recorded("point " + name, {{"name", name}}); }
+  Result<json> status() override { return recorded("status", {{"version", "x"}}); }
+  Result<json> jobs(std::size_t limit) override { return recorded("jobs " + std::to_string(limit), json::array()); }
+  Result<json> job(const std::string& id) override { return recorded("job " + id, {{"id", id}, {"revision", 1}}); }
   Result<json> start_backup(const BackupRequest& request) override {
-    return told("backup" + words_of(request), {{"jobs", json::array()}});
+    return recorded("backup" + words_of(request), {{"jobs", json::array()}});
   }
   Result<json> start_restore(const RestoreRequest& request) override {
-    return told("restore" + words_of(request), {{"id", "r1"}});
+    return recorded("restore" + words_of(request), {{"id", "r1"}});
   }
   Result<json> start_prune(const PruneRequest& request) override {
-    return told("prune" + words_of(request), {{"id", "p1"}});
+    return recorded("prune" + words_of(request), {{"id", "p1"}});
   }
-  Result<json> delete_point(const std::string& name) override { return told("delete " + name, {{"name", name}}); }
-  Result<json> undelete_point(const std::string& name) override { return told("undelete " + name, {{"name", name}}); }
+  Result<json> delete_point(const std::string& name) override { return recorded("delete " + name, {{"name", name}}); }
+  Result<json> undelete_point(const std::string& name) override {
+    return recorded("undelete " + name, {{"name", name}});
+  }
   Result<json> protect_point(const ProtectRequest& request) override {
-    return told("protect " + request.point + words_of(request), {{"name", request.point}});
+    return recorded("protect " + request.point + words_of(request), {{"name", request.point}});
   }
   Result<json> start_verify(const VerifyRequest& request) override {
-    return told("verify" + words_of(request), {{"id", "v1"}});
+    return recorded("verify" + words_of(request), {{"id", "v1"}});
   }
   Result<json> wait_job(const std::string& id, std::uint64_t seen, std::chrono::milliseconds at_most) override {
     std::unique_lock lock(mutex_);
@@ -52,7 +54,7 @@ class FakeService final : public Service {
     --waiting;
     return json{{"id", id}, {"revision", revision_}};
   }
-  Result<json> cancel_job(const std::string& id) override { return told("cancel " + id, {{"id", id}}); }
+  Result<json> cancel_job(const std::string& id) override { return recorded("cancel " + id, {{"id", id}}); }
 
   void set_revision(std::uint64_t revision) {
     const std::lock_guard lock(mutex_);
@@ -100,7 +102,7 @@ class FakeService final : public Service {
     return text;
   }
 
-  Result<json> told(std::string what, json answer) {
+  Result<json> recorded(std::string what, json answer) {
     const std::lock_guard lock(mutex_);
     asked_.push_back(std::move(what));
     if (throws_.exchange(false)) throw std::runtime_error("surprise");

@@ -84,7 +84,7 @@ TEST_F(TrackingFallBack, AFullReadingIsTakenWhenItIsDueAndFindsNoFault) {
   clock_.advance(std::chrono::days(31));
   write(kMiB, random_bytes(4096, 12));
   json row = backed_up();
-  EXPECT_THAT(note_of(row), HasSubstr("a full reading is due: the last one was at " + first + " (full_read: 30d)"));
+  EXPECT_THAT(note_of(row), HasSubstr("a full read is due: the last one was at " + first + " (full_read: 30d)"));
   EXPECT_EQ(read_of(row), kSize);
   EXPECT_THAT(warnings_, IsEmpty());
   EXPECT_EQ(record().full_read_point, newest().name.text());
@@ -92,10 +92,10 @@ TEST_F(TrackingFallBack, AFullReadingIsTakenWhenItIsDueAndFindsNoFault) {
   // A clock that was set back makes it due as well.
   change_record([&](TrackingRecord& record) { record.full_read = clock_.now() + std::chrono::days(5); });
   row = backed_up();
-  EXPECT_THAT(note_of(row), HasSubstr("a full reading is due"));
+  EXPECT_THAT(note_of(row), HasSubstr("a full read is due"));
   read_all_ = true;
   row = backed_up();
-  EXPECT_THAT(note_of(row), HasSubstr("a full reading was asked for"));
+  EXPECT_THAT(note_of(row), HasSubstr("a full read was asked for"));
   EXPECT_THAT(warnings_, IsEmpty());
 }
 
@@ -134,7 +134,7 @@ TEST_F(TrackingFallBack, AMissedChangeIsReportedLoudlyAndTrackingStaysOff) {
   EXPECT_THAT(log, HasSubstr("tracking-wrong web/root error=tracking-wrong"));
   EXPECT_TRUE(record().distrusted);
 
-  // Still off, with the reason, until a full reading agrees.
+  // Still off, with the reason, until a full read agrees.
   const json next = backed_up();
   EXPECT_THAT(note_of(next), HasSubstr("change tracking has missed a change"));
   EXPECT_EQ(read_of(next), kSize);

@@ -107,7 +107,7 @@ TEST_F(TrackingFallBack, TheRecordIsDamagedOrOfAnotherVersion) {
   EXPECT_THAT(warnings_, SizeIs(1));  // nor can a new one be kept
   EXPECT_THAT(clones(), IsEmpty());
   std::filesystem::remove(record_file());
-  expect_fall_back("no kept clone");
+  expect_fall_back("no reference snapshot");
 }
 
 TEST_F(TrackingFallBack, TheRecordIsForAnotherStoreOrDisk) {
@@ -126,7 +126,7 @@ TEST_F(TrackingFallBack, AnotherStoreHasItsOwnRecordAndClone) {
   auto first = std::move(store_);
   store_ = second.open();
   json row = backed_up();
-  EXPECT_THAT(note_of(row), HasSubstr("no kept clone"));
+  EXPECT_THAT(note_of(row), HasSubstr("no reference snapshot"));
   EXPECT_TRUE(only_changes(backed_up()));
   EXPECT_THAT(clones(), SizeIs(2));
   store_ = std::move(first);
@@ -218,7 +218,7 @@ TEST_F(TrackingFallBack, TheMapBeforeIsDamaged) {
   store_ = directory_.open();
   write(kMiB, random_bytes(4096, 5));
   const json row = back_up()["disks"][0];
-  EXPECT_THAT(note_of(row), HasSubstr("what the recovery point before has cannot be read"));
+  EXPECT_THAT(note_of(row), HasSubstr("what the previous recovery point has cannot be read"));
   EXPECT_EQ(read_of(row), kSize);
 }
 
@@ -230,7 +230,7 @@ TEST_F(TrackingFallBack, SwitchedOffNothingIsKept) {
   EXPECT_FALSE(std::filesystem::exists(record_file()));
   EXPECT_FALSE(std::filesystem::exists(box_ / "mnt/.cairn-clones"));
   settings_.change_tracking.enabled = true;
-  expect_fall_back("no kept clone");
+  expect_fall_back("no reference snapshot");
 }
 
 TEST_F(TrackingFallBack, ClonesOfDisksThatAreNotInTheSettingsGo) {
@@ -278,7 +278,7 @@ TEST_F(TrackingFallBack, TheFolderCanBeSomewhereElse) {
   settings_.change_tracking.clones = box_ / "mnt/a/b/c";
   expect_untracked("cannot be made");
   settings_.change_tracking.clones = ".cairn-clones";
-  expect_fall_back("no kept clone");
+  expect_fall_back("no reference snapshot");
 }
 
 TEST_F(TrackingFallBack, ALinkToAnImageElsewhere) {
@@ -299,7 +299,7 @@ TEST_F(TrackingFallBack, AFileSystemThatIsNearlyFull) {
   EXPECT_THAT(note_of(row), HasSubstr("less than 5 %"));
   EXPECT_THAT(clones(), IsEmpty());
   std::filesystem::remove(box_ / "mnt/ballast");
-  expect_fall_back("no kept clone");
+  expect_fall_back("no reference snapshot");
 }
 
 TEST_F(TrackingFallBack, TheStateDirectoryCannotBeWritten) {

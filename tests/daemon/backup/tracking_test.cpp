@@ -27,7 +27,7 @@ class OnReflinks : public TrackedMachine, public ::testing::WithParamInterface<s
   // The first backup of a new image, and a second that shows that nothing is left to read.
   void begin() {
     const json first = backed_up();
-    EXPECT_EQ(note_of(first), "read whole: there is no kept clone of an earlier backup yet");
+    EXPECT_EQ(note_of(first), "read whole: there is no reference snapshot of an earlier backup yet");
     expect_read(0);
   }
   // The next backup reads what changed, at most `bytes`.
@@ -178,7 +178,7 @@ TEST_P(OnReflinks, ReflinksIntoTheImage) {
   expect_read(512 * kKiB);
   ASSERT_TRUE(reflink(image_, 12 * kMiB, 256 * kKiB, 1 * kMiB + 4096));  // from itself, elsewhere
   expect_read(256 * kKiB + 2 * kChunk);
-  // Back from the kept clone: the old place again, and so what is there is as it was.
+  // Back from the reference snapshot: the old place again, and so what is there is as it was.
   write(7 * kMiB, random_bytes(kMiB, 12));
   ASSERT_TRUE(reflink(clones()[0], 7 * kMiB, kMiB, 7 * kMiB));
   expect_read(0);
@@ -428,7 +428,7 @@ TEST_P(OnReflinks, HundredsOfRandomOperations) {
   }
   EXPECT_THAT(warnings_, IsEmpty());
   EXPECT_LT(read, tracked / 4) << "what was read is small beside what was taken over";
-  // And a full reading finds no fault.
+  // And a full read finds no fault.
   read_all_ = true;
   backed_up();
   EXPECT_THAT(warnings_, IsEmpty());

@@ -105,7 +105,7 @@ TEST(KeyRules, ChangedSlotsAreToldWithBothLists) {
   more.volumes[0].slots.push_back({1, "pbkdf2"});
   EXPECT_THAT(
       volume_changes(record_of(encrypted()), proof_with("aa"), record_of(more, 2), proof_with("aa"), "web/root"),
-      ElementsAre(HasSubstr("its key slots were 0 argon2id at the recovery point before, and are 0 argon2id, 1 "
+      ElementsAre(HasSubstr("its key slots were 0 argon2id at the previous recovery point, and are 0 argon2id, 1 "
                             "pbkdf2 [key-slots-changed]")));
 }
 

@@ -70,7 +70,7 @@ TEST_F(JobQueueTest, RunsAJobAndKeepsItsResult) {
   const JobRecord record = wait_for_end(queue, queued->id);
   EXPECT_EQ(record.state, JobState::completed);
   EXPECT_EQ(record.point, "web@20261121T020000Z");
-  EXPECT_EQ(record.done_bytes, 100U) << "a completed job is done whatever it told";
+  EXPECT_EQ(record.done_bytes, 100U) << "a completed job is done whatever it reported";
   EXPECT_EQ(json::parse(record.result)["new_bytes"], 5);
   EXPECT_TRUE(record.started && record.ended);
   EXPECT_GT(record.revision, queued->revision);
@@ -290,7 +290,7 @@ TEST_F(JobQueueTest, StopWakesWhoeverWaits) {
   std::thread waiter([&] { seen = queue.wait(queued->id, started.revision, kLong).value(); });
   queue.stop();
   waiter.join();
-  EXPECT_EQ(seen.state, JobState::cancelled) << "told how it ended, not that the queue is stopping";
+  EXPECT_EQ(seen.state, JobState::cancelled) << "it hears how the job ended, not that the queue is stopping";
   ASSERT_TRUE(seen.error);
   EXPECT_EQ(seen.error->code, ErrorCode::shutting_down);
 }

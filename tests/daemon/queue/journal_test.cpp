@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The journal: rows come back as they were written, processes that are gone are noticed, damage is told.
+// The journal: rows come back as they were written, processes that are gone are noticed, damage is reported.
 #include "daemon/queue/journal.h"
 
 #include <gtest/gtest.h>

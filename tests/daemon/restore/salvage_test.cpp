@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Salvaging: what can be read of a damaged disk is written, the rest is zeros and told to the byte.
+// Salvaging: what can be read of a damaged disk is written, the rest is zeros and reported to the byte.
 #include <gmock/gmock.h>
 
 #include <nlohmann/json.hpp>

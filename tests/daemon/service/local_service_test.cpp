@@ -114,8 +114,8 @@ TEST_F(LocalServiceTest, AScheduledRunCutByAKilledProcessIsOwed) {
   ASSERT_EQ(waitpid(child, &status, 0), child);
   ASSERT_TRUE(WIFSIGNALED(status));
   const auto engine = open_engine(EngineRole::daemon);
-  const ScheduleMark owed{clock_.now(), true, {}};
-  EXPECT_EQ(*value_of(engine->journal()->schedule_mark("web")), owed);
+  const ScheduleMark missed{clock_.now(), true, {}};
+  EXPECT_EQ(*value_of(engine->journal()->schedule_mark("web")), missed);
   EXPECT_EQ(value_of(engine->service().job("cut"))["error"]["name"], "interrupted");
 }
 
@@ -188,7 +188,7 @@ TEST_F(LocalServiceTest, AVerifyThatFindsDamageFailsAndHasItsReport) {
   const json status = value_of(service.status())["verify"];
   EXPECT_EQ(status["damage"]["points"].size(), 1U) << status.dump(2);
 
-  // What the next backup stores anew heals the point, and status says so.
+  // What the next backup stores again makes the point whole, and status says so.
   clock_.advance(std::chrono::seconds(60));
   EXPECT_EQ(back_up(service, "web")["state"], "Completed");
   EXPECT_EQ(verify({0, true})["state"], "Completed");

@@ -105,7 +105,7 @@ TEST_P(BackendContract, HoldingAndRemovingAtOnceAgree) {
       while (!ended) std::this_thread::yield();
     });
     const auto removed = backend_->remove_unless_held("points/a");
-    // Asking at the same moment is no error of the disk's; whoever asks again is told the truth.
+    // Asking at the same moment is no error of the disk's; whoever asks again gets the truth.
     const bool gone = removed && *removed;
     EXPECT_EQ(text_of("points/a"), gone ? "object-missing" : "text");
     ended = true;

@@ -61,7 +61,7 @@ TEST(ChunkCache, ManyAtOnceAreEachDeliveredOnceAndAskedForOnce) {
                                    testing::Pair(6, "chunk-missing")));
   EXPECT_EQ(t.chunks.fetches, 1 + 4);  // 4, 5, 6, 500
   // What failed is asked for again, what is there is not.
-  t.chunks.mend(FakeChunks::name(5));
+  t.chunks.repair(FakeChunks::name(5));
   EXPECT_TRUE(t.get(5));
   EXPECT_TRUE(t.get(6));
   EXPECT_EQ(t.chunks.fetches, 1 + 4 + 1);
@@ -235,7 +235,7 @@ TEST(ChunkCache, KeepsNoFailures) {
   EXPECT_EQ(first.error().code, ErrorCode::chunk_damaged);
   EXPECT_FALSE(t.get(3));
   EXPECT_EQ(t.chunks.fetches, 2);
-  t.chunks.mend(FakeChunks::name(3));
+  t.chunks.repair(FakeChunks::name(3));
   EXPECT_TRUE(t.get(3));
 }
 

@@ -36,7 +36,7 @@ class FakePoints : public PointSource {
     ++token_;
   }
   void damage(const PointName& name) { damaged_.insert(name); }
-  void mend(const PointName& name) { damaged_.erase(name); }
+  void repair(const PointName& name) { damaged_.erase(name); }
   void hide_token() { tells_token_ = false; }
 
   Result<std::vector<PointName>> list_points() override {
@@ -88,7 +88,7 @@ class FakeChunks : public ChunkSource {
     const std::lock_guard lock(mutex_);
     damaged_.insert(name);
   }
-  void mend(const ChunkName& name) {
+  void repair(const ChunkName& name) {
     const std::lock_guard lock(mutex_);
     damaged_.erase(name);
   }

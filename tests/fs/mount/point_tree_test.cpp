@@ -316,7 +316,7 @@ TEST(PointTree, ListsADamagedPointAndRefusesToEnterIt) {
   EXPECT_EQ(inside.error().code, ErrorCode::point_damaged);
   EXPECT_FALSE(t.tree.open_directory(point));
   EXPECT_TRUE(t.find("web-01/20261121T020100Z/disks/root.img"));
-  t.points.mend(point_name("web-01", kTuesday));
+  t.points.repair(point_name("web-01", kTuesday));
   EXPECT_TRUE(t.tree.open_directory(point)) << "a failure must not be kept";
 }
 

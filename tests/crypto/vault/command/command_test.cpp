@@ -353,7 +353,7 @@ TEST_F(CommandVaultTest, ListedFactsOfSecretsSpareTheCommand) {
   settings_.commands.get_secret = shell("exit 1");
   const std::vector<SecretFacts> all = value_of(vault()->list_secrets());
   ASSERT_EQ(all.size(), 1U);
-  ASSERT_EQ(all[0].versions.size(), 2U) << "the second one's facts are not told";
+  ASSERT_EQ(all[0].versions.size(), 2U) << "the answer lacks the second one's facts";
   EXPECT_EQ(all[0].versions[0].type, BekType::luks_passphrase);
   EXPECT_EQ(all[0].versions[1].version, "3");
   EXPECT_EQ(all[0].versions[1].kek_version, "2");

@@ -32,7 +32,7 @@ void put_lines(const fs::path& log, const std::vector<std::string>& lines) {
   for (const std::string& line : lines) text += line;
   put_content(log, as_bytes(text));
 }
-std::string told(const AuditEntry& entry) {
+std::string text_of(const AuditEntry& entry) {
   return entry.principal + " " + entry.operation + " " + entry.object + " " + entry.outcome;
 }
 
@@ -69,7 +69,7 @@ TEST_F(Audit, HasEveryCallDoneRefusedOrFailed) {
   const auto entries = admin_->audit(100);
   ASSERT_TRUE(entries) << entries.error().message();
   std::vector<std::string> all;
-  for (const AuditEntry& entry : *entries) all.push_back(told(entry));
+  for (const AuditEntry& entry : *entries) all.push_back(text_of(entry));
   EXPECT_THAT(all, ElementsAre("admin vault:init vault done", "admin keys:create backup 1 done",
                                "admin keys:wrap backup 1 done", "admin keys:list keys done",
                                "admin secrets:list secrets done", "cairn-backup keys:unwrap backup 1 done",
@@ -86,8 +86,8 @@ TEST_F(Audit, HasEveryCallDoneRefusedOrFailed) {
   const auto last = admin_->audit(2);
   ASSERT_TRUE(last);
   ASSERT_EQ(last->size(), 2U);
-  EXPECT_EQ(told(last->front()), "admin secrets:set web-01-root 1 done");
-  EXPECT_EQ(told(last->back()), "admin policy:get audit.log done");
+  EXPECT_EQ(text_of(last->front()), "admin secrets:set web-01-root 1 done");
+  EXPECT_EQ(text_of(last->back()), "admin policy:get audit.log done");
   EXPECT_TRUE(admin_->audit(0).value().empty());
 }
 
@@ -245,7 +245,7 @@ TEST_F(Audit, AnOlderVaultThatWasPutBackIsNoted) {
   EXPECT_EQ(admin_->list_keks().value().size(), 1U);
 }
 
-// Fails the calls that are told.
+// Fails the calls that it is given.
 class NoLog final : public VaultSystem {
  public:
   bool writes = true, syncs = true;

@@ -21,7 +21,7 @@ class Interrupted final : public VaultSystem {
   enum class How {
     killed_before,   // the process dies, the call has not happened
     killed_halfway,  // a write is half done
-    killed_after,    // it happened and nobody was told
+    killed_after,    // it happened and nobody knows
     fails,           // this call fails; later ones work again
     fails_from_now   // this one and all after it
   };

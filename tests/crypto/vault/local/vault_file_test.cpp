@@ -18,7 +18,7 @@ using ::testing::HasSubstr;
 namespace fs = std::filesystem;
 
 // BLAKE2b-256, as VAULT.md says.
-void mend_checksum(Buffer& file) {
+void repair_checksum(Buffer& file) {
   const std::size_t covered = file.size() - 32;
   crypto_generichash(file.data() + covered, 32, file.data(), covered, nullptr, 0);
 }
@@ -78,7 +78,7 @@ TEST_F(VaultFile, EveryLengthItCanBeCutToIsTold) {
   EXPECT_EQ(outcome_of(longer), ErrorCode::vault_damaged);
 }
 
-// Whoever mends the checksum still cannot change anything: all of it is authenticated.
+// Whoever repairs the checksum still cannot change anything: all of it is authenticated.
 TEST_F(VaultFile, AlteredBytesUnderAMendedChecksumAreRefused) {
   const VaultHeader header = read_vault_header(good_, "it").value();
   const VaultKeys keys(open_key_slots(header.slots, {KeySlotType::key_file, test_key(), "k"}, "it").value());
@@ -86,7 +86,7 @@ TEST_F(VaultFile, AlteredBytesUnderAMendedChecksumAreRefused) {
     SCOPED_TRACE(at);
     Buffer altered = good_;
     altered[at] ^= static_cast<std::uint8_t>(1U << (at % 8));
-    mend_checksum(altered);
+    repair_checksum(altered);
     const auto opened = open_vault_file(altered, keys, "it");
     ASSERT_FALSE(opened);
     EXPECT_EQ(opened.error().code, at > 8 && at < 12 ? ErrorCode::vault_too_new : ErrorCode::vault_damaged);
@@ -99,7 +99,7 @@ TEST_F(VaultFile, AlteredBytesUnderAMendedChecksumAreRefused) {
 TEST_F(VaultFile, ANewerFormatIsToldFromDamage) {
   Buffer newer = good_;
   newer[8] = 2;
-  mend_checksum(newer);
+  repair_checksum(newer);
   EXPECT_EQ(outcome_of(newer), ErrorCode::vault_too_new);
 }
 

@@ -28,7 +28,7 @@ TEST_F(Pkcs11Test, WrapsWithTheHashThatTheTokenTakes) {
   const Wrapped sha256 = value_of(vault()->wrap("backup", key_file));
   EXPECT_TRUE(same(value_of(vault()->unwrap("backup", sha1)), key_file)) << "wrapped before the token learnt it";
   EXPECT_TRUE(same(value_of(vault()->unwrap("backup", sha256)), key_file));
-  // A token that has forgotten it cannot be told from damage by the answer alone.
+  // A token that has forgotten it gives the same answer as damage.
   shim().knows_sha256 = false;
   const auto forgotten = vault()->unwrap("backup", sha256);
   EXPECT_EQ(forgotten.error().code, ErrorCode::hsm_failed);

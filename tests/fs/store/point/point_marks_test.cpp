@@ -85,8 +85,9 @@ class PointMarks : public testing::Test {
   // From the newest point back: each predecessor is there, or a tombstone with the hash that is named stands for it.
   // Empty: explained.
   static std::string gap_in(Store& store) {
-    std::map<std::string, Tombstone> stones;
-    for (const Tombstone& stone : value_of(store.points().tombstones())) stones[stone.point.text()] = stone;
+    std::map<std::string, Tombstone> tombstones;
+    for (const Tombstone& tombstone : value_of(store.points().tombstones()))
+      tombstones[tombstone.point.text()] = tombstone;
     std::set<std::string> there;
     for (const PointName& name : value_of(store.points().list_stored())) there.insert(name.text());
     for (const std::string& start : there) {
@@ -94,11 +95,11 @@ class PointMarks : public testing::Test {
       std::string name = point.previous_name;
       std::string hash = point.previous;
       while (!name.empty() && !there.contains(name)) {
-        const auto stone = stones.find(name);
-        if (stone == stones.end()) return start + " needs " + name;
-        if (stone->second.hash != hash) return start + " finds another " + name;
-        hash = stone->second.previous;
-        name = stone->second.previous_name;
+        const auto tombstone = tombstones.find(name);
+        if (tombstone == tombstones.end()) return start + " needs " + name;
+        if (tombstone->second.hash != hash) return start + " finds another " + name;
+        hash = tombstone->second.previous;
+        name = tombstone->second.previous_name;
       }
       if (!name.empty() && value_of(store.points().hash_of(*PointName::parse(name))) != hash)
         return start + " finds another " + name;
@@ -204,13 +205,13 @@ TEST_F(PointMarks, APurgedPointIsExplained) {
   const std::string hash = value_of(store->points().hash_of(vm(1)));
   expect_ok(purge(*store, vm(1)));
   EXPECT_THAT(value_of(store->points().list_stored()), ElementsAre(vm(0), vm(2)));
-  const auto stones = value_of(store->points().tombstones());
-  ASSERT_THAT(stones, SizeIs(1));
-  EXPECT_EQ(stones[0].point, vm(1));
-  EXPECT_EQ(stones[0].hash, hash);
-  EXPECT_EQ(stones[0].previous_name, vm(0).text());
-  EXPECT_EQ(stones[0].previous, value_of(store->points().hash_of(vm(0))));
-  EXPECT_EQ(stones[0].because, "test");
+  const auto tombstones = value_of(store->points().tombstones());
+  ASSERT_THAT(tombstones, SizeIs(1));
+  EXPECT_EQ(tombstones[0].point, vm(1));
+  EXPECT_EQ(tombstones[0].hash, hash);
+  EXPECT_EQ(tombstones[0].previous_name, vm(0).text());
+  EXPECT_EQ(tombstones[0].previous, value_of(store->points().hash_of(vm(0))));
+  EXPECT_EQ(tombstones[0].because, "test");
   EXPECT_EQ(gap_in(*store), "");
   expect_ok(purge(*store, vm(1)));  // done already
   EXPECT_EQ(purge(*store, vm(7)).error().code, ErrorCode::point_missing);
@@ -277,10 +278,10 @@ TEST_F(PointMarks, ADamagedPointCanGoAndItsAbsenceIsExplained) {
   }
   expect_ok(remove(*store, vm(1)));
   expect_ok(purge(*store, vm(1)));
-  const auto stones = value_of(store->points().tombstones());
-  ASSERT_THAT(stones, SizeIs(1));
-  EXPECT_EQ(stones[0].hash, "") << "the damaged file's hash is not what its successor names";
-  EXPECT_EQ(stones[0].previous_name, vm(0).text());
+  const auto tombstones = value_of(store->points().tombstones());
+  ASSERT_THAT(tombstones, SizeIs(1));
+  EXPECT_EQ(tombstones[0].hash, "") << "the damaged file's hash is not what its successor names";
+  EXPECT_EQ(tombstones[0].previous_name, vm(0).text());
 }
 
 TEST_F(PointMarks, AMarkThatIsDamagedIsNamedAndHidesNothingElse) {

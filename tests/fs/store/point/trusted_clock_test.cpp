@@ -82,9 +82,9 @@ TEST(TrustedClock, SettingItBackTakesTheDoubtAway) {
   const ClockVerdict ahead = value_of(judge_clock(record(), reading(days(400), days(1)), {}, true));
   const ClockReading right{kStart + days(2), "boot-1", kUp + days(2)};
   EXPECT_EQ(code(judge_clock(ahead.record, right, {}, false)), ErrorCode::clock_jumped);
-  const ClockVerdict mended = value_of(judge_clock(ahead.record, right, {}, true));
-  EXPECT_EQ(mended.trusted, kStart + days(2));
-  EXPECT_EQ(mended.record.doubtful, seconds(0));
+  const ClockVerdict repaired = value_of(judge_clock(ahead.record, right, {}, true));
+  EXPECT_EQ(repaired.trusted, kStart + days(2));
+  EXPECT_EQ(repaired.record.doubtful, seconds(0));
 }
 
 TEST(TrustedClock, AfterARebootWhatIsAcceptedCountsFromTheBoot) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Repair: what is damaged is mended from what is intact, and nothing is made worse.
+// Repair: what is damaged is repaired from what is intact, and nothing is made worse.
 #include "fs/store/verify/repair.h"
 #include "fs/store/verify/rebuild_index.h"
 
@@ -125,7 +125,7 @@ TEST_F(RepairTest, WithoutACopyWhatIsGoodIsSavedAndTheRestStaysKnown) {
   EXPECT_THAT(report.after.damage.packs, IsEmpty());
   EXPECT_THAT(files_in(place_.path() / "aside"), SizeIs(1));
   EXPECT_NE(value_of(value_of(begin_writing(*store_, "test"))->epoch()), epoch);
-  // The next backup meets the chunk in the image: the older point heals.
+  // The next backup meets the chunk in the image: the older point is whole again.
   (void)value_of(take_backup(*store_, image_, "vm", test_time(60)));
   EXPECT_TRUE(value_of(refresh_damage(*store_)));
   EXPECT_TRUE(value_of(load_damage(*store_)).none());
@@ -184,7 +184,7 @@ TEST_F(RepairTest, TheNewestPointComesBackFromTheReplicaToo) {
 TEST_F(RepairTest, ADamagedRecordOfTheNewestPointIsMadeAnew) {
   flip_byte(place_.path() / "newest" / "vm", 70);
   const RepairReport report = repair();
-  EXPECT_THAT(report.newest_mended, ElementsAre("vm"));
+  EXPECT_THAT(report.newest_repaired, ElementsAre("vm"));
   EXPECT_TRUE(report.after.clean()) << to_json(report).dump(2);
   std::filesystem::remove(files_in(place_.path() / "points").back());
   EXPECT_THAT(value_of(verify_store(*store_, {})).damage.gaps, SizeIs(1)) << "it says again what is to be there";
@@ -211,7 +211,7 @@ TEST_F(RepairTest, StoreJsonIsWrittenFromItsCopy) {
   const Buffer before = value_of(LocalBackend(place_.path()).get("store.json", kMiB));
   flip_byte(place_.path() / "store.json", 40);
   store_ = place_.open();
-  EXPECT_TRUE(repair().document_mended);
+  EXPECT_TRUE(repair().document_repaired);
   EXPECT_EQ(value_of(LocalBackend(place_.path()).get("store.json", kMiB)), before);
   expect_whole();
 }

@@ -129,8 +129,8 @@ TEST(Verify, FindsEveryFlippedByteOfAPackWithAndWithoutKeys) {
           report.damage.points.empty() ? std::vector<ByteRange>() : report.damage.points[0].disks[0].ranges;
       EXPECT_EQ(named, wrong);
       flip_byte(pack, at);
-      const VerifyReport mended = value_of(verify_store(*fresh, options));
-      EXPECT_TRUE(mended.clean()) << to_json(mended).dump(2);
+      const VerifyReport repaired = value_of(verify_store(*fresh, options));
+      EXPECT_TRUE(repaired.clean()) << to_json(repaired).dump(2);
     }
   }
 }
