@@ -268,11 +268,12 @@ Result<json> restore_disk(Store& store, const RestoreTask& task, const DiskRecor
   const fs::path target = target_of(task, record.name);
   CAIRN_TRY(RestoreTarget file, RestoreTarget::create(target, record.map.size));
   const auto disk = store.open_disk(record.map, fmt::format("{}/{}", task.point.text(), record.name));
-  auto written = DiskWriter(store, *disk, file, job, task.salvage ? OnDamage::leave_zeros : OnDamage::fail).run();
-  if (!written) return pass_on(task.salvage ? std::move(written).error() : naming_salvage(std::move(written).error()));
+  auto written = DiskWriter(store, *disk, file, job, task.flags.salvage ? OnDamage::leave_zeros : OnDamage::fail).run();
+  if (!written)
+    return pass_on(task.flags.salvage ? std::move(written).error() : naming_salvage(std::move(written).error()));
   // A store that went away meanwhile (unmounted) looks as if all the rest of it were missing: then this fails.
   if (!written->lost.empty()) CAIRN_CHECK(store.points().load(task.point));
-  CAIRN_CHECK(file.publish(task.force ? IfExists::replace : IfExists::fail));
+  CAIRN_CHECK(file.publish(task.flags.force ? IfExists::replace : IfExists::fail));
   json damaged = damage_document(written->lost);
   if (damaged.is_object())
     job.warn(fmt::format("the disk {} is not whole: {} of {} cannot be read, and are zeros in {}", record.name,
@@ -291,7 +292,7 @@ Result<void> check_target(const RecoveryPoint& point, const RestoreTask& task) {
   std::uint64_t needed = 0;
   for (const DiskRecord* disk : disks) {
     needed += disk->map.data_bytes;
-    CAIRN_CHECK(check_restore_name(target_of(task, disk->name), task.force ? IfExists::replace : IfExists::fail));
+    CAIRN_CHECK(check_restore_name(target_of(task, disk->name), task.flags.force ? IfExists::replace : IfExists::fail));
   }
   struct statvfs room{};
   if (statvfs(task.to.c_str(), &room) != 0) return fail_errno(errno, "restore to", task.to.string());
@@ -343,7 +344,7 @@ Result<json> run_restore(Store& store, const RestoreTask& task, JobContext& job)
       files.push_back(*std::move(file));
       continue;
     }
-    if (!task.salvage || !is_damage_error(file.error())) return pass_on(std::move(file).error());
+    if (!task.flags.salvage || !is_damage_error(file.error())) return pass_on(std::move(file).error());
     if (lost) job.warn(file.error().message());
     if (!lost) lost = std::move(file).error();
   }
