@@ -70,7 +70,7 @@ for command in "" store "store init" "store info" "store rebuild-index" "store k
 done
 contains "help shows examples" "$(cairn backup --help)" "cairn backup"
 contains "--version" "$(cairn --version)" "0."
-names=$(sed -n 's/^    {[a-z_]*, "\([a-z-]*\)".*/\1/p' "$repo/config/base/error_catalogue.cpp")
+names=$(sed -n 's/^    {[a-z_]*, "\([a-z-]*\)".*/\1/p' "$repo"/config/base/error_catalogue_*.cpp)
 holds "the catalogue is found" "$(wc -w <<<"$names")" -gt 20
 silent=
 for name in $names; do cairn explain "$name" >"$stdout" 2>&1 && [ "$(wc -l <"$stdout")" -ge 2 ] || silent+=" $name"; done
