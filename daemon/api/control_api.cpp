@@ -15,11 +15,11 @@
 #include <cerrno>
 #include <charconv>
 #include <condition_variable>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <thread>
 #include <vector>
 
+#include "config/base/guarded.h"
 #include "config/base/json.h"
 #include "config/base/log.h"
 #include "daemon/api/api_requests.h"
@@ -116,9 +116,8 @@ struct ControlApi::State {
   std::atomic<bool> stopping = false;
   std::atomic<int> waiting = 0;
   struct stat socket_facts{};
-  std::mutex mutex;
   std::condition_variable ended_changed;
-  bool ended = false;  // guarded by mutex: the server's thread is done
+  Guarded<bool> ended;  // the server's thread is done
 
   void dispatch(const httplib::Request& request, httplib::Response& response) {
     const std::vector<std::string> path_parts = segments_of(request.target);
@@ -267,10 +266,7 @@ struct ControlApi::State {
 
   void listen_until_stopped() {
     (void)server.listen_after_bind();
-    {
-      const std::lock_guard lock(mutex);
-      ended = true;
-    }
+    *ended.lock() = true;
     ended_changed.notify_all();
   }
 
@@ -359,8 +355,7 @@ Result<std::unique_ptr<ControlApi>> ControlApi::start(Service& service, const st
   // Connections are queued by the kernel from here on; stop() needs the loop itself to run.
   for (;;) {
     if (state->server.is_running()) break;
-    const std::unique_lock lock(state->mutex);
-    if (state->ended) break;
+    if (*state->ended.lock()) break;
     std::this_thread::yield();
   }
   return std::unique_ptr<ControlApi>(new ControlApi(std::move(state)));
@@ -375,8 +370,8 @@ void ControlApi::stop() {
     unlink(state_->path.c_str());
   state_->server.stop();
   {
-    std::unique_lock lock(state_->mutex);
-    while (!state_->ended_changed.wait_for(lock, kStopGrace, [&] { return state_->ended; }))
+    auto ended = state_->ended.lock();
+    while (!state_->ended_changed.wait_for(ended.held(), kStopGrace, [&] { return *ended; }))
       cut_connections(state_->path);
   }
   state_->thread.join();

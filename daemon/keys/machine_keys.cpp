@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include "config/base/enum_words.h"
 #include "daemon/keys/key_rules.h"
 #include "daemon/keys/stored_headers.h"
 #include "fs/image/open_image.h"
@@ -12,6 +13,9 @@ namespace cairn {
 namespace {
 
 using Kind = KeyFinding::Kind;
+
+// In the status: scripts match on them.
+constexpr EnumWords<Kind, 3> kFindingKinds{{{Kind::good, "good"}, {Kind::warning, "warning"}, {Kind::error, "error"}}};
 
 class MachineCheck {
  public:
@@ -87,6 +91,10 @@ class MachineCheck {
 };
 
 }  // namespace
+
+std::string_view to_string(KeyFinding::Kind kind) {
+  return word_of(kFindingKinds, kind);
+}
 
 std::vector<KeyFinding> check_machine_keys(const MachineSettings& machine, OnMissingKeys on_missing_keys,
                                            VaultSet& vaults, Store& store, const std::stop_token& stop) {

@@ -5,6 +5,7 @@
 
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "config/base/result.h"
@@ -23,6 +24,7 @@ struct KeyFinding {
   std::string detail;          // good: what opened with what
   std::optional<Error> error;  // warning, error
 };
+std::string_view to_string(KeyFinding::Kind kind);  // "good", "warning", "error"
 
 // One finding or more for each disk that is encrypted or has keys; none for other disks, and for images that cannot be
 // read (backups say that). Errors under on_missing_keys: warn are warnings. Vaults with an audit log note the

@@ -2,7 +2,7 @@
 // JobQueue: runs jobs on a bounded number of threads, one job a key (a machine's backups) at a time, and lets others
 // follow them by revision. Ended jobs are kept here up to a number; the journal has the rest. Any thread.
 //
-// Lock order: mutex_ before a job's JobContext lock. The journal is called without mutex_.
+// Lock order: the table of jobs before a job's JobContext. The journal is called without the table's lock.
 #pragma once
 
 #include <chrono>

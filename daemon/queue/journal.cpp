@@ -9,11 +9,11 @@
 
 #include <charconv>
 #include <fstream>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <utility>
 
+#include "config/base/guarded.h"
 #include "config/base/json.h"
 #include "daemon/queue/job.h"
 
@@ -83,11 +83,12 @@ bool is_running(const ProcessMark& process) {
   return ticks && *ticks == process.start_ticks;
 }
 
-struct Journal::State {
+namespace {
+
+// The database and what is done with it.
+struct Connection {
   std::string file;
-  const ProcessMark process = this_process();
-  std::mutex mutex;   // one statement at a time; held across the database's own I/O, which is short
-  Database database;  // guarded by mutex
+  Database database;
 
   [[nodiscard]] std::unexpected<Error> failed(int code, const char* doing) const {
     const char* text = database ? sqlite3_errmsg(database.get()) : sqlite3_errstr(code);
@@ -191,75 +192,84 @@ struct Journal::State {
   }
 };
 
+}  // namespace
+
+struct Journal::State {
+  explicit State(Connection opened) : connection(std::move(opened)) {}
+  const ProcessMark process = this_process();
+  // One statement at a time; locked across the database's own I/O, which is short.
+  Guarded<Connection> connection;
+};
+
 Journal::Journal(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Journal::~Journal() = default;
 
 Result<std::unique_ptr<Journal>> Journal::open(const std::filesystem::path& file, JournalMode mode) {
-  auto state = std::make_unique<State>();
-  state->file = file.string();
+  Connection connection;
+  connection.file = file.string();
   const int flags =
       (mode == JournalMode::read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) |
       SQLITE_OPEN_FULLMUTEX;
   sqlite3* database = nullptr;
   const int opened = sqlite3_open_v2(file.c_str(), &database, flags, nullptr);
-  state->database.reset(database);
-  if (opened != SQLITE_OK) return state->failed(opened, "open journal");
+  connection.database.reset(database);
+  if (opened != SQLITE_OK) return connection.failed(opened, "open journal");
   sqlite3_extended_result_codes(database, 1);
   sqlite3_busy_timeout(database, kBusyMs);
   // SQLite opens lazily: the first statement is what finds a file that is no database.
-  CAIRN_TRY(const int version, state->schema_version());
+  CAIRN_TRY(const int version, connection.schema_version());
   if (version > kSchemaVersion)
-    return fail(ErrorCode::journal_damaged, "open journal", state->file,
+    return fail(ErrorCode::journal_damaged, "open journal", connection.file,
                 "it was written by a newer Cairn (schema " + std::to_string(version) + ", this one knows up to " +
                     std::to_string(kSchemaVersion) + ")",
                 "use that Cairn, or move the file away: a new journal is made, recovery points are not affected");
   if (mode == JournalMode::read_write) {
     chmod(file.c_str(), 0600);
-    CAIRN_CHECK(state->run("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL", "open journal"));
-    if (version < kSchemaVersion) CAIRN_CHECK(state->make_schema());
+    CAIRN_CHECK(connection.run("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL", "open journal"));
+    if (version < kSchemaVersion) CAIRN_CHECK(connection.make_schema());
   } else if (version == 0) {
-    return fail(ErrorCode::journal_damaged, "open journal", state->file, "it has no tables");
+    return fail(ErrorCode::journal_damaged, "open journal", connection.file, "it has no tables");
   }
   // Damage is found now, not in the middle of a night's backup. quick_check reads the whole file, which trim() keeps
   // small.
-  CAIRN_TRY(const Statement check, state->prepare("PRAGMA quick_check(1)", "check journal"));
+  CAIRN_TRY(const Statement check, connection.prepare("PRAGMA quick_check(1)", "check journal"));
   const int code = sqlite3_step(check.get());
-  if (code != SQLITE_ROW) return state->failed(code, "check journal");
+  if (code != SQLITE_ROW) return connection.failed(code, "check journal");
   const std::string verdict = reinterpret_cast<const char*>(sqlite3_column_text(check.get(), 0));
-  if (verdict != "ok") return fail(ErrorCode::journal_damaged, "open journal", state->file, verdict);
-  return std::unique_ptr<Journal>(new Journal(std::move(state)));
+  if (verdict != "ok") return fail(ErrorCode::journal_damaged, "open journal", connection.file, verdict);
+  return std::unique_ptr<Journal>(new Journal(std::make_unique<State>(std::move(connection))));
 }
 
 Result<void> Journal::save(const JobRecord& record) {
-  const std::lock_guard lock(state_->mutex);
-  return state_->write_job(record, state_->process);
+  const auto connection = state_->connection.lock();
+  return connection->write_job(record, state_->process);
 }
 
 Result<std::vector<JobRecord>> Journal::jobs(std::size_t limit) {
-  const std::lock_guard lock(state_->mutex);
+  const auto connection = state_->connection.lock();
   CAIRN_TRY(const Statement statement,
-            state_->prepare("SELECT document FROM jobs ORDER BY number DESC LIMIT ?", "read journal"));
+            connection->prepare("SELECT document FROM jobs ORDER BY number DESC LIMIT ?", "read journal"));
   sqlite3_bind_int64(statement.get(), 1, static_cast<sqlite3_int64>(limit));
-  return state_->read_jobs(statement, "read journal");
+  return connection->read_jobs(statement, "read journal");
 }
 
 Result<std::optional<JobRecord>> Journal::job(const std::string& id) {
-  const std::lock_guard lock(state_->mutex);
-  CAIRN_TRY(const Statement statement, state_->prepare("SELECT document FROM jobs WHERE id = ?", "read journal"));
-  State::bind(statement, 1, id);
-  CAIRN_TRY(auto records, state_->read_jobs(statement, "read journal"));
+  const auto connection = state_->connection.lock();
+  CAIRN_TRY(const Statement statement, connection->prepare("SELECT document FROM jobs WHERE id = ?", "read journal"));
+  Connection::bind(statement, 1, id);
+  CAIRN_TRY(auto records, connection->read_jobs(statement, "read journal"));
   if (records.empty()) return std::optional<JobRecord>();
   return std::optional<JobRecord>(std::move(records.front()));
 }
 
 Result<std::optional<JobRecord>> Journal::last_job(JobKind kind, const std::string& object) {
-  const std::lock_guard lock(state_->mutex);
+  const auto connection = state_->connection.lock();
   CAIRN_TRY(const Statement statement,
-            state_->prepare("SELECT document FROM jobs WHERE kind = ? AND object = ? ORDER BY number DESC LIMIT 1",
-                            "read journal"));
-  State::bind(statement, 1, to_string(kind));
-  State::bind(statement, 2, object);
-  CAIRN_TRY(auto records, state_->read_jobs(statement, "read journal"));
+            connection->prepare("SELECT document FROM jobs WHERE kind = ? AND object = ? ORDER BY number DESC LIMIT 1",
+                                "read journal"));
+  Connection::bind(statement, 1, to_string(kind));
+  Connection::bind(statement, 2, object);
+  CAIRN_TRY(auto records, connection->read_jobs(statement, "read journal"));
   if (records.empty()) return std::optional<JobRecord>();
   return std::optional<JobRecord>(std::move(records.front()));
 }
@@ -267,11 +277,12 @@ Result<std::optional<JobRecord>> Journal::last_job(JobKind kind, const std::stri
 Result<std::vector<JobRecord>> Journal::end_interrupted(UtcTime now,
                                                         const std::function<bool(const ProcessMark&)>& alive) {
   constexpr const char* kDoing = "read journal";
-  const std::lock_guard lock(state_->mutex);
+  const auto connection = state_->connection.lock();
   std::vector<JobRecord> interrupted;
   {
-    CAIRN_TRY(const Statement statement,
-              state_->prepare("SELECT document, pid, start_ticks FROM jobs WHERE ended = 0 ORDER BY number", kDoing));
+    CAIRN_TRY(
+        const Statement statement,
+        connection->prepare("SELECT document, pid, start_ticks FROM jobs WHERE ended = 0 ORDER BY number", kDoing));
     int code = SQLITE_OK;
     while ((code = sqlite3_step(statement.get())) == SQLITE_ROW) {
       const ProcessMark owner{sqlite3_column_int64(statement.get(), 1),
@@ -279,10 +290,10 @@ Result<std::vector<JobRecord>> Journal::end_interrupted(UtcTime now,
       if (alive(owner)) continue;
       const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement.get(), 0));
       auto record = job_from_json(parse_json(text != nullptr ? text : "").value_or(nullptr));
-      if (!record) return fail(ErrorCode::journal_damaged, kDoing, state_->file, record.error().because);
+      if (!record) return fail(ErrorCode::journal_damaged, kDoing, connection->file, record.error().because);
       interrupted.push_back(*std::move(record));
     }
-    if (code != SQLITE_DONE) return state_->failed(code, kDoing);
+    if (code != SQLITE_DONE) return connection->failed(code, kDoing);
   }
   for (JobRecord& record : interrupted) {
     record.state = JobState::failed;
@@ -294,29 +305,29 @@ Result<std::vector<JobRecord>> Journal::end_interrupted(UtcTime now,
                          "the process that ran it ended before the job did",
                          0,
                          {}};
-    CAIRN_CHECK(state_->write_job(record, state_->process));
+    CAIRN_CHECK(connection->write_job(record, state_->process));
   }
   return interrupted;
 }
 
 Result<void> Journal::trim(std::size_t keep) {
-  const std::lock_guard lock(state_->mutex);
+  const auto connection = state_->connection.lock();
   CAIRN_TRY(const Statement statement,
-            state_->prepare("DELETE FROM jobs WHERE ended = 1 AND number <= "
-                            "(SELECT number FROM jobs ORDER BY number DESC LIMIT 1 OFFSET ?)",
-                            "trim journal"));
+            connection->prepare("DELETE FROM jobs WHERE ended = 1 AND number <= "
+                                "(SELECT number FROM jobs ORDER BY number DESC LIMIT 1 OFFSET ?)",
+                                "trim journal"));
   sqlite3_bind_int64(statement.get(), 1, static_cast<sqlite3_int64>(keep));
-  return state_->finish(statement, "trim journal");
+  return connection->finish(statement, "trim journal");
 }
 
 Result<std::optional<ScheduleMark>> Journal::schedule_mark(const std::string& machine) {
-  const std::lock_guard lock(state_->mutex);
+  const auto connection = state_->connection.lock();
   CAIRN_TRY(const Statement statement,
-            state_->prepare("SELECT handled, owed, schedule FROM schedules WHERE machine = ?", "read journal"));
-  State::bind(statement, 1, machine);
+            connection->prepare("SELECT handled, owed, schedule FROM schedules WHERE machine = ?", "read journal"));
+  Connection::bind(statement, 1, machine);
   const int code = sqlite3_step(statement.get());
   if (code == SQLITE_DONE) return std::optional<ScheduleMark>();
-  if (code != SQLITE_ROW) return state_->failed(code, "read journal");
+  if (code != SQLITE_ROW) return connection->failed(code, "read journal");
   const auto* schedule = reinterpret_cast<const char*>(sqlite3_column_text(statement.get(), 2));
   return std::optional<ScheduleMark>(
       ScheduleMark{UtcTime(std::chrono::seconds(sqlite3_column_int64(statement.get(), 0))),
@@ -324,17 +335,17 @@ Result<std::optional<ScheduleMark>> Journal::schedule_mark(const std::string& ma
 }
 
 Result<void> Journal::set_schedule_mark(const std::string& machine, const ScheduleMark& mark) {
-  const std::lock_guard lock(state_->mutex);
+  const auto connection = state_->connection.lock();
   CAIRN_TRY(const Statement statement,
-            state_->prepare("INSERT INTO schedules (machine, handled, owed, schedule) VALUES (?,?,?,?) "
-                            "ON CONFLICT (machine) DO UPDATE SET handled = excluded.handled, owed = excluded.owed, "
-                            "schedule = excluded.schedule",
-                            "write schedule to journal"));
-  State::bind(statement, 1, machine);
+            connection->prepare("INSERT INTO schedules (machine, handled, owed, schedule) VALUES (?,?,?,?) "
+                                "ON CONFLICT (machine) DO UPDATE SET handled = excluded.handled, owed = excluded.owed, "
+                                "schedule = excluded.schedule",
+                                "write schedule to journal"));
+  Connection::bind(statement, 1, machine);
   sqlite3_bind_int64(statement.get(), 2, mark.handled.time_since_epoch().count());
-  sqlite3_bind_int(statement.get(), 3, mark.missed ? 1 : 0);
-  State::bind(statement, 4, mark.schedule);
-  return state_->finish(statement, "write schedule to journal");
+  sqlite3_bind_int(statement.get(), 3, mark.owed ? 1 : 0);
+  Connection::bind(statement, 4, mark.schedule);
+  return connection->finish(statement, "write schedule to journal");
 }
 
 void warn_of_journal(const std::optional<Error>& damage, JobContext& job) {

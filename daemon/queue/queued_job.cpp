@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/queue/queued_job.h"
 
+#include <fmt/core.h>
 #include <sys/random.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <utility>
 
@@ -10,6 +12,8 @@
 
 namespace cairn {
 namespace {
+
+constexpr unsigned kMaxBeside = 1;
 
 // Sorts by time; the random end tells jobs of one second, and of two processes, apart.
 std::string new_job_id(UtcTime now) {
@@ -21,28 +25,72 @@ std::string new_job_id(UtcTime now) {
 
 }  // namespace
 
-void QueuedJob::take_view() {
-  JobContext::View view = context->view();
+std::shared_ptr<QueuedJob> QueuedJob::make(JobSpec spec, UtcTime now,
+                                           std::function<void(const std::shared_ptr<QueuedJob>&)> on_progress) {
+  auto job = std::make_shared<QueuedJob>();
+  JobRecord& record = job->known_.record;
+  record.id = new_job_id(now);
+  record.kind = spec.kind;
+  record.object = spec.object;
+  record.trigger = spec.trigger;
+  record.queued = now;
+  job->spec_ = std::move(spec);
+  job->context_ = std::make_unique<JobContext>(
+      job->stop_.get_token(), [weak = std::weak_ptr<QueuedJob>(job), on_progress = std::move(on_progress)] {
+        if (const auto self = weak.lock()) on_progress(self);
+      });
+  return job;
+}
+
+void QueuedJob::take_view(const JobTable&) {
+  JobContext::View view = context_->view();
+  JobRecord& record = known_.record;
   record.done_bytes = view.done_bytes;
   record.total_bytes = view.total_bytes;
   record.point = std::move(view.point);
   record.warnings = std::move(view.warnings);
 }
 
-std::shared_ptr<QueuedJob> make_job(JobSpec spec, UtcTime now,
-                                    std::function<void(const std::shared_ptr<QueuedJob>&)> on_progress) {
-  auto job = std::make_shared<QueuedJob>();
-  job->record.id = new_job_id(now);
-  job->record.kind = spec.kind;
-  job->record.object = spec.object;
-  job->record.trigger = spec.trigger;
-  job->record.queued = now;
-  job->spec = std::move(spec);
-  job->context = std::make_unique<JobContext>(
-      job->stop.get_token(), [weak = std::weak_ptr<QueuedJob>(job), on_progress = std::move(on_progress)] {
-        if (const auto self = weak.lock()) on_progress(self);
-      });
-  return job;
+std::shared_ptr<QueuedJob> JobTable::find(const std::string& id) const {
+  for (const auto& job : jobs)
+    if (record_of(*job).id == id) return job;
+  return nullptr;
+}
+
+std::deque<std::shared_ptr<QueuedJob>>::iterator JobTable::startable() {
+  return std::ranges::find_if(waiting, [&](const std::shared_ptr<QueuedJob>& job) {
+    return job->spec().beside ? running_beside < kMaxBeside : running < max_jobs;
+  });
+}
+
+std::optional<Error> JobTable::refusal(const JobSpec& spec) const {
+  if (stopping)
+    return Error{ErrorCode::shutting_down, "start job", spec.object, "this process is being stopped", 0, {}};
+  if (spec.exclusive.empty()) return std::nullopt;
+  for (const auto& job : jobs) {
+    const JobRecord& record = record_of(*job);
+    if (job->spec().exclusive == spec.exclusive && !has_ended(record.state))
+      return Error{
+          ErrorCode::job_conflict,
+          fmt::format("start {} of", to_string(spec.kind)),
+          spec.object,
+          fmt::format("job {} is {}", record.id, record.state == JobState::queued ? "waiting to run" : "running"),
+          0,
+          {}};
+  }
+  return std::nullopt;
+}
+
+std::size_t JobTable::threads_wanted() const {
+  return std::min<std::size_t>(max_jobs + kMaxBeside, running + running_beside + waiting.size());
+}
+
+void JobTable::forget_ended(std::size_t keep) {
+  std::size_t ended = 0;
+  for (auto at = jobs.begin(); at != jobs.end();) {
+    const bool drop = has_ended(record_of(**at).state) && ++ended > keep;
+    at = drop ? jobs.erase(at) : std::next(at);
+  }
 }
 
 }  // namespace cairn

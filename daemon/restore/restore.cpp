@@ -11,7 +11,6 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <thread>
 #include <utility>
@@ -19,6 +18,7 @@
 
 #include "config/base/error.h"
 #include "config/base/exception_door.h"
+#include "config/base/guarded.h"
 #include "config/base/json.h"
 #include "config/base/units.h"
 #include "daemon/queue/job.h"
@@ -71,13 +71,32 @@ class DiskWriter {
       std::vector<std::jthread> threads;
       for (unsigned i = 0; i < count; ++i) threads.emplace_back([this] { work(); });
     }
-    if (error_) return pass_on(*std::move(error_));
-    if (first_lost_ && written_ == 0) return nothing_left();
-    merge_ranges(lost_);
-    return Written{written_, std::move(lost_)};
+    const auto shared = shared_.lock();
+    if (shared->error) return pass_on(*std::move(shared->error));
+    if (shared->first_lost && written_ == 0) return nothing_left(*shared->first_lost);
+    merge_ranges(shared->lost);
+    return Written{written_, std::move(shared->lost)};
   }
 
  private:
+  // What the threads share.
+  struct Shared {
+    std::uint64_t next = 0;      // where claiming goes on
+    std::optional<Error> error;  // the first
+    std::vector<ByteRange> lost;
+    std::size_t merge_at = kMergeAtLeast;
+    std::optional<Error> first_lost;  // the first that was met
+
+    void lose(ByteRange range, const Error& because) {
+      if (!first_lost) first_lost = because;
+      lost.push_back(range);
+      if (lost.size() < merge_at) return;
+      // Neighbours come from several threads; that they are one keeps the list as short as what is told in the end.
+      merge_ranges(lost);
+      merge_at = std::max(kMergeAtLeast, 2 * lost.size());
+    }
+  };
+
   // A piece of the disk that begins with a chunk that holds data.
   struct Claim {
     std::uint64_t offset = 0;
@@ -144,53 +163,44 @@ class DiskWriter {
   }
 
   void give_up(Error error) {
-    const std::lock_guard lock(mutex_);
-    if (!error_) error_ = std::move(error);
+    const auto shared = shared_.lock();
+    if (!shared->error) shared->error = std::move(error);
   }
 
   // The next piece with data, within one claim's size and alignment; nothing when there is none left or something
   // failed. Reads map nodes with the lock held: they are few, and everybody needs the same next one.
   Result<std::optional<Claim>> claim() {
-    const std::lock_guard lock(mutex_);
-    if (error_) return std::optional<Claim>();
+    const auto shared = shared_.lock();
+    if (shared->error) return std::optional<Claim>();
     if (job_.stop().stop_requested())
       return fail(ErrorCode::cancelled, "restore to", target_.path(), "it was asked to stop");
-    if (next_ >= disk_.size()) return std::optional<Claim>();
-    CAIRN_TRY(const std::optional<std::uint64_t> data, next_data());
-    const std::uint64_t skipped_from = next_;
+    if (shared->next >= disk_.size()) return std::optional<Claim>();
+    CAIRN_TRY(const std::optional<std::uint64_t> data, next_data(*shared));
+    const std::uint64_t skipped_from = shared->next;
     const std::uint64_t begin = data.value_or(disk_.size());
     const std::uint64_t claim = std::max<std::uint64_t>(kClaim, disk_.chunk_size());
     const std::uint64_t end = std::min(disk_.size(), (begin / claim + 1) * claim);
-    next_ = data ? end : disk_.size();
+    shared->next = data ? end : disk_.size();
     job_.add_done(begin - skipped_from);
     if (!data) return std::optional<Claim>();
     return std::optional<Claim>(Claim{begin, end - begin});
   }
 
-  // With mutex_ held. Where data goes on, past what is lost of the map.
-  Result<std::optional<std::uint64_t>> next_data() {
-    if (on_damage_ == OnDamage::fail) return disk_.seek_data(next_);
-    auto data = disk_.seek_data_past_damage(next_, [&](ByteRange lost, const Error& because) { lose(lost, because); });
+  // Where data goes on, past what is lost of the map.
+  Result<std::optional<std::uint64_t>> next_data(Shared& shared) {
+    if (on_damage_ == OnDamage::fail) return disk_.seek_data(shared.next);
+    auto data = disk_.seek_data_past_damage(shared.next,
+                                            [&](ByteRange lost, const Error& because) { shared.lose(lost, because); });
     if (data || !is_damage_error(data.error())) return data;
-    lose({next_, disk_.size() - next_}, data.error());  // the root: all there is
+    shared.lose({shared.next, disk_.size() - shared.next}, data.error());  // the root: all there is
     return std::optional<std::uint64_t>();
   }
 
-  // With mutex_ held.
-  void lose(ByteRange range, const Error& because) {
-    if (!first_lost_) first_lost_ = because;
-    lost_.push_back(range);
-    if (lost_.size() < merge_at_) return;
-    // Neighbours come from several threads; that they are one keeps the list as short as what is reported in the end.
-    merge_ranges(lost_);
-    merge_at_ = std::max(kMergeAtLeast, 2 * lost_.size());
-  }
-
-  std::unexpected<Error> nothing_left() const {
+  std::unexpected<Error> nothing_left(const Error& because) const {
     const std::string why =
-        first_lost_->because.empty() ? std::string(catalogue_entry(first_lost_->code).title) : first_lost_->because;
-    return fail(first_lost_->code, "salvage", disk_.object(),
-                fmt::format("nothing of it can be read: {}: {}", first_lost_->object, why),
+        because.because.empty() ? std::string(catalogue_entry(because.code).title) : because.because;
+    return fail(because.code, "salvage", disk_.object(),
+                fmt::format("nothing of it can be read: {}: {}", because.object, why),
                 "restore another recovery point (\"cairn points\"), or see \"cairn verify --repair\"");
   }
 
@@ -201,8 +211,7 @@ class DiskWriter {
     auto named = disk_.chunk_names(first, (claim.size + chunk_size - 1) / chunk_size);
     if (!named) {
       if (on_damage_ == OnDamage::fail || !is_damage_error(named.error())) return pass_on(std::move(named).error());
-      const std::lock_guard lock(mutex_);
-      lose({claim.offset, claim.size}, named.error());
+      shared_.lock()->lose({claim.offset, claim.size}, named.error());
       job_.add_done(claim.size);
       return {};
     }
@@ -215,9 +224,9 @@ class DiskWriter {
     store_.chunks().fetch_into(RecordKind::chunk, names, receiver);
     if (receiver.error()) return pass_on(*std::move(receiver.error()));
     if (!receiver.lost().empty()) {
-      const std::lock_guard lock(mutex_);
+      const auto shared = shared_.lock();
       for (const auto& lost : receiver.lost()) {
-        lose({(first + lost.place) * chunk_size, disk_.chunk_bytes(first + lost.place)}, lost.because);
+        shared->lose({(first + lost.place) * chunk_size, disk_.chunk_bytes(first + lost.place)}, lost.because);
         std::erase(places, lost.place);  // what lies in the buffer there is nothing
       }
     }
@@ -240,12 +249,7 @@ class DiskWriter {
   JobContext& job_;
   const OnDamage on_damage_;
   std::atomic<std::uint64_t> written_ = 0;
-  std::mutex mutex_;
-  std::uint64_t next_ = 0;      // guarded by mutex_, as the rest: where claiming goes on
-  std::optional<Error> error_;  // the first
-  std::vector<ByteRange> lost_;
-  std::size_t merge_at_ = kMergeAtLeast;
-  std::optional<Error> first_lost_;  // the first that was met
+  Guarded<Shared> shared_;
 };
 
 // What can be done about damage besides repairing it.
@@ -268,11 +272,12 @@ Result<json> restore_disk(Store& store, const RestoreTask& task, const DiskRecor
   const fs::path target = target_of(task, record.name);
   CAIRN_TRY(RestoreTarget file, RestoreTarget::create(target, record.map.size));
   const auto disk = store.open_disk(record.map, fmt::format("{}/{}", task.point.text(), record.name));
-  auto written = DiskWriter(store, *disk, file, job, task.salvage ? OnDamage::leave_zeros : OnDamage::fail).run();
-  if (!written) return pass_on(task.salvage ? std::move(written).error() : naming_salvage(std::move(written).error()));
+  auto written = DiskWriter(store, *disk, file, job, task.flags.salvage ? OnDamage::leave_zeros : OnDamage::fail).run();
+  if (!written)
+    return pass_on(task.flags.salvage ? std::move(written).error() : naming_salvage(std::move(written).error()));
   // A store that went away meanwhile (unmounted) looks as if all the rest of it were missing: then this fails.
   if (!written->lost.empty()) CAIRN_CHECK(store.points().load(task.point));
-  CAIRN_CHECK(file.publish(task.force ? IfExists::replace : IfExists::fail));
+  CAIRN_CHECK(file.publish(task.flags.force ? IfExists::replace : IfExists::fail));
   json damaged = damage_document(written->lost);
   if (damaged.is_object())
     job.warn(fmt::format("the disk {} is not whole: {} of {} cannot be read, and are zeros in {}", record.name,
@@ -291,7 +296,7 @@ Result<void> check_target(const RecoveryPoint& point, const RestoreTask& task) {
   std::uint64_t needed = 0;
   for (const DiskRecord* disk : disks) {
     needed += disk->map.data_bytes;
-    CAIRN_CHECK(check_restore_name(target_of(task, disk->name), task.force ? IfExists::replace : IfExists::fail));
+    CAIRN_CHECK(check_restore_name(target_of(task, disk->name), task.flags.force ? IfExists::replace : IfExists::fail));
   }
   struct statvfs room{};
   if (statvfs(task.to.c_str(), &room) != 0) return fail_errno(errno, "restore to", task.to.string());
@@ -343,7 +348,7 @@ Result<json> run_restore(Store& store, const RestoreTask& task, JobContext& job)
       files.push_back(*std::move(file));
       continue;
     }
-    if (!task.salvage || !is_damage_error(file.error())) return pass_on(std::move(file).error());
+    if (!task.flags.salvage || !is_damage_error(file.error())) return pass_on(std::move(file).error());
     if (lost) job.warn(file.error().message());
     if (!lost) lost = std::move(file).error();
   }

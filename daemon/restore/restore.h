@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "config/base/result.h"
+#include "daemon/restore/restore_flags.h"
 #include "fs/store/point/recovery_point.h"
 
 namespace cairn {
@@ -23,8 +24,7 @@ struct RestoreTask {
   PointName point;
   std::filesystem::path to;         // absolute
   std::optional<std::string> disk;  // only this one
-  bool force = false;               // replace existing files
-  bool salvage = false;             // what is damaged in the store becomes zeros, and is reported
+  RestoreFlags flags;
 };
 
 // The disks of `point`, or only the one called `disk`; borrowed from it. Errors: no_such_disk (with the nearest).

@@ -275,8 +275,8 @@ class HeaderInPlace {
 
   Result<void> write() {
     for (std::size_t i = 0; i < areas_.size(); ++i) {
-      std::uint64_t written = 0;
-      auto done = device_.write(areas_[i].offset, areas_[i].stored, written);
+      ByteCount written;
+      auto done = device_.write(ByteOffset(areas_[i].offset), areas_[i].stored, written);
       if (!done) return broken_off(std::move(done).error(), i, written);
     }
     auto done = device_.sync();
@@ -299,12 +299,12 @@ class HeaderInPlace {
   }
 
   // What state the device is in when area `index` failed after `written` bytes.
-  [[nodiscard]] std::unexpected<Error> broken_off(Error error, std::size_t index, std::uint64_t written) const {
+  [[nodiscard]] std::unexpected<Error> broken_off(Error error, std::size_t index, ByteCount written) const {
     const Area& area = areas_[index];
     if (!error.because.empty()) error.because += "; ";
     error.because += fmt::format(
         "of {} header areas {} {} written whole, and of area {} (bytes {} to {}) the first {}; ", areas_.size(), index,
-        index == 1 ? "is" : "are", index + 1, area.offset, area.offset + area.stored.size() - 1, written);
+        index == 1 ? "is" : "are", index + 1, area.offset, area.offset + area.stored.size() - 1, written.bytes());
     error.because += "all else is as it was; " + where_saved();
     return with_way_back(std::move(error));
   }

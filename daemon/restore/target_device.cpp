@@ -80,14 +80,15 @@ Result<void> TargetDevice::read(std::uint64_t offset, MutableBytes to) const {
   return {};
 }
 
-Result<void> TargetDevice::write(std::uint64_t offset, ByteView bytes, std::uint64_t& written) {
-  written = 0;
-  while (written < bytes.size()) {
-    const ByteView rest = bytes.subspan(static_cast<std::size_t>(written));
-    const ssize_t wrote = ::pwrite(fd_.get(), rest.data(), rest.size(), static_cast<off_t>(offset + written));
+Result<void> TargetDevice::write(ByteOffset offset, ByteView bytes, ByteCount& written) {
+  written = ByteCount(0);
+  while (written.bytes() < bytes.size()) {
+    const ByteView rest = bytes.subspan(written.in_memory());
+    const auto at = static_cast<off_t>((offset + written).from_start());
+    const ssize_t wrote = ::pwrite(fd_.get(), rest.data(), rest.size(), at);
     if (wrote < 0 && errno == EINTR) continue;
     if (wrote <= 0) return fail_errno(wrote == 0 ? ENOSPC : errno, kRestoringHeader, path_);
-    written += static_cast<std::uint64_t>(wrote);
+    written = written + ByteCount(static_cast<std::uint64_t>(wrote));
   }
   return {};
 }

@@ -10,6 +10,7 @@
 #include "config/base/bytes.h"
 #include "config/base/result.h"
 #include "config/base/unique_fd.h"
+#include "config/base/units.h"
 
 namespace cairn {
 
@@ -30,7 +31,7 @@ class TargetDevice {
   // Fills `to`; from the device itself, not from memory, after sync(). Errors: io_error.
   Result<void> read(std::uint64_t offset, MutableBytes to) const;
   // `written` is how many bytes of it are, also when it fails. Errors: no_space, io_error.
-  Result<void> write(std::uint64_t offset, ByteView bytes, std::uint64_t& written);
+  Result<void> write(ByteOffset offset, ByteView bytes, ByteCount& written);
   // Errors: io_error.
   Result<void> sync();
 

@@ -4,10 +4,17 @@
 #include <algorithm>
 #include <map>
 
+#include "config/base/enum_words.h"
 #include "config/settings.h"
 
 namespace cairn {
 namespace {
+
+// In the results of prunes: scripts match on them.
+constexpr EnumWords<PruneAction, 4> kPruneActions{{{PruneAction::keep, "keep"},
+                                                   {PruneAction::hide, "delete"},
+                                                   {PruneAction::wait, "wait"},
+                                                   {PruneAction::purge, "purge"}}};
 
 bool is_protected(const PrunePoint& point, UtcTime trusted) {
   if (point.protection_unreadable) return true;
@@ -39,17 +46,10 @@ void plan_deleted(const PrunePoint& point, const PruneRules& rules, PlannedPoint
 }  // namespace
 
 std::string_view to_string(PruneAction action) {
-  switch (action) {
-    case PruneAction::keep:
-      return "keep";
-    case PruneAction::hide:
-      return "delete";
-    case PruneAction::wait:
-      return "wait";
-    case PruneAction::purge:
-      return "purge";
-  }
-  return "keep";
+  return word_of(kPruneActions, action);
+}
+std::optional<PruneAction> parse_prune_action(std::string_view text) {
+  return value_of_word(kPruneActions, text);
 }
 
 std::optional<UtcTime> immutable_until(const PointName& name, const std::optional<UtcTime>& recorded,

@@ -47,6 +47,7 @@ enum class PruneAction {
   purge,  // removed for good
 };
 std::string_view to_string(PruneAction action);  // "keep", "delete", "wait", "purge"
+std::optional<PruneAction> parse_prune_action(std::string_view text);
 
 struct PlannedPoint {
   PointName name;

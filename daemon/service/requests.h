@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What can be asked of a Service, and the members of each request's JSON body, listed once: the control API reads and
 // checks bodies by these lists, RemoteService writes them, and a test holds the table in daemon/API.md to them. A new
-// member is a line in the struct, a line in its members(), and a row in API.md. Pure. Any thread.
+// member is a line in the struct, a line in its members(), and a row in API.md; flags of restores are listed where they
+// are used, in daemon/restore/restore_flags.h. Pure. Any thread.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "config/base/clock.h"
+#include "daemon/restore/restore_flags.h"
 
 namespace cairn {
 
@@ -42,25 +44,25 @@ struct BackupRequest {
   static constexpr const char* kPath = "/v1/backups";
 };
 
-struct RestoreRequest {
+struct RestoreRequest : RestoreFlags {
   std::string point;
   std::string to;
   std::optional<std::string> disk;
-  bool force = false;
   bool header_only = false;
-  bool salvage = false;
 
   static constexpr auto members() {
     using R = RestoreRequest;
-    return std::tuple{
+    const auto flags = std::apply(
+        [](const auto&... flag) {
+          return std::tuple{Member{flag.name, static_cast<bool R::*>(flag.place), flag.meaning}...};
+        },
+        kRestoreFlags);
+    const auto own = std::tuple{
         Member{"point", &R::point, "MACHINE@POINT", Need::required},
         Member{"to", &R::to, "the directory to write to: the absolute path of one that exists", Need::required},
         Member{"disk", &R::disk, "only this one"},
-        Member{"force", &R::force, "replace existing files"},
-        Member{"header_only", &R::header_only, "only the headers of the encrypted volumes"},
-        Member{"salvage", &R::salvage,
-               "what is damaged in the store becomes zeros and is reported, instead of failing the job; "
-               "not with `header_only`"}};
+        Member{"header_only", &R::header_only, "only the headers of the encrypted volumes"}};
+    return std::tuple_cat(own, flags);
   }
   static constexpr const char* kPath = "/v1/restores";
 };

@@ -16,18 +16,6 @@ namespace {
 using nlohmann::json;
 using Kind = KeyFinding::Kind;
 
-const char* to_string(Kind kind) {
-  switch (kind) {
-    case Kind::good:
-      return "good";
-    case Kind::warning:
-      return "warning";
-    case Kind::error:
-      return "error";
-  }
-  return "error";
-}
-
 json document_of(const std::vector<KeyFinding>& findings, UtcTime now) {
   Kind worst = Kind::good;
   json rows = json::array();

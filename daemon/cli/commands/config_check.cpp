@@ -12,6 +12,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "config/base/enum_words.h"
 #include "config/base/unique_fd.h"
 #include "crypto/key_slots.h"
 #include "crypto/volume/volume.h"
@@ -33,29 +34,37 @@ namespace {
 
 struct ConfigCheckCommand {};
 
+// What a check has found.
+enum class Verdict { ok, note, warning, error };
+constexpr EnumWords<Verdict, 4> kVerdicts{
+    {{Verdict::ok, "ok"}, {Verdict::note, "note"}, {Verdict::warning, "warning"}, {Verdict::error, "error"}}};
+
+nlohmann::json check_row(const char* check, const std::string& object, Verdict verdict, const std::string& detail,
+                         nlohmann::json error) {
+  return {{"check", check},
+          {"object", object},
+          {"state", word_of(kVerdicts, verdict)},
+          {"detail", detail},
+          {"error", std::move(error)}};
+}
 nlohmann::json good(const char* check, const std::string& object, const std::string& detail) {
-  return {{"check", check}, {"object", object}, {"state", "ok"}, {"detail", detail}, {"error", nullptr}};
+  return check_row(check, object, Verdict::ok, detail, nullptr);
 }
 // Worth knowing, and nothing to repair: the exit code does not change.
 nlohmann::json remark(const char* check, const std::string& object, const std::string& detail) {
-  return {{"check", check}, {"object", object}, {"state", "note"}, {"detail", detail}, {"error", nullptr}};
+  return check_row(check, object, Verdict::note, detail, nullptr);
 }
 nlohmann::json doubtful(const char* check, const std::string& object, const std::string& detail) {
-  return {{"check", check}, {"object", object}, {"state", "warning"}, {"detail", detail}, {"error", nullptr}};
+  return check_row(check, object, Verdict::warning, detail, nullptr);
 }
 nlohmann::json doubtful(const char* check, const std::string& object, const Error& error) {
-  return {{"check", check},
-          {"object", object},
-          {"state", "warning"},
-          {"detail", error.message()},
-          {"error", error_document(error)}};
+  return check_row(check, object, Verdict::warning, error.message(), error_document(error));
 }
 nlohmann::json bad(const char* check, const std::string& object, const Error& error) {
-  return {{"check", check},
-          {"object", object},
-          {"state", "error"},
-          {"detail", error.message()},
-          {"error", error_document(error)}};
+  return check_row(check, object, Verdict::error, error.message(), error_document(error));
+}
+bool found_in(const nlohmann::json& check, Verdict verdict) {
+  return value_of_word(kVerdicts, text_of(check, "state")) == verdict;
 }
 
 nlohmann::json check_store(const Result<std::unique_ptr<Store>>& store, const Settings& settings) {
@@ -230,18 +239,17 @@ Result<ExitCode> run(Context& context, const ConfigCheckCommand&) {
 
   nlohmann::json document{{"settings", (*settings)->file.string()}, {"warnings", nlohmann::json::array()}};
   for (const auto& check : checks) {
-    const std::string state = text_of(check, "state");
-    if (state == "warning")
+    if (found_in(check, Verdict::warning))
       document["warnings"].push_back(text_of(check, "check") + " " + text_of(check, "object") + ": " +
                                      text_of(check, "detail"));
-    if (state == "error" && !document.contains("error")) document["error"] = check["error"];
+    if (found_in(check, Verdict::error) && !document.contains("error")) document["error"] = check["error"];
   }
   document["checks"] = std::move(checks);
   CAIRN_CHECK(context.output().answer(document, render_config_check(document)));
   if (!document.contains("error")) return document["warnings"].empty() ? ExitCode::done : ExitCode::warnings;
   if (context.output().format() == Format::text) {
     for (const auto& check : document["checks"]) {
-      if (text_of(check, "state") == "error") context.output().error_text(error_from_json(check["error"]));
+      if (found_in(check, Verdict::error)) context.output().error_text(error_from_json(check["error"]));
     }
   }
   return ExitCode::failed;

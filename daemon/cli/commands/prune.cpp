@@ -10,6 +10,7 @@
 #include "daemon/cli/text/table.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/cli/work/finish_jobs.h"
+#include "daemon/retention/prune_plan.h"
 #include "daemon/service/service.h"
 
 namespace cairn::cli {
@@ -30,12 +31,16 @@ std::string joined(const nlohmann::json& texts) {
   return printable(all);
 }
 
+std::optional<PruneAction> action_of(const nlohmann::json& row) {
+  return parse_prune_action(text_of(row, "action"));
+}
+
 // "purge" and what it says of the point now.
 std::string fate_of(const nlohmann::json& row, bool dry_run) {
-  const std::string action = text_of(row, "action");
-  if (action == "keep") return "keep";
-  if (action == "wait") return "deleted";
-  if (action == "delete") return dry_run ? "would be deleted" : "deleted";
+  const auto action = action_of(row);
+  if (action == PruneAction::keep) return "keep";
+  if (action == PruneAction::wait) return "deleted";
+  if (action == PruneAction::hide) return dry_run ? "would be deleted" : "deleted";
   return dry_run ? "would be removed" : "removed";
 }
 
@@ -80,9 +85,10 @@ std::string render_prune(const nlohmann::json& result) {
             std::to_string(number_of(machine, "purged")) + (dry_run ? " to be removed\n" : " removed\n");
     Table table({{"POINT"}, {"FATE"}, {"UNTIL"}, {"WHY"}});
     for (const auto& row : member(machine, "points")) {
-      const std::string action = text_of(row, "action");
-      if (!dry_run && (action == "keep" || action == "wait") && !flag_of(row, "damaged")) continue;
-      const bool ends = action == "delete" || action == "wait";
+      const auto action = action_of(row);
+      const bool waits = action == PruneAction::wait;
+      if (!dry_run && (action == PruneAction::keep || waits) && !flag_of(row, "damaged")) continue;
+      const bool ends = action == PruneAction::hide || waits;
       table.add({text_of(row, "name"), fate_of(row, dry_run), ends ? time_of(row, "purge_after") : "",
                  joined(member(row, "reasons"))});
     }

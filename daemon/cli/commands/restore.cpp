@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // cairn restore: writes the disks of a recovery point as sparse files. Documents: daemon/API.md "Job".
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <ranges>
 
 #include "config/yaml_reader.h"
 #include "daemon/cli/commands/restore_header.h"
@@ -14,15 +16,13 @@
 namespace cairn::cli {
 namespace {
 
-struct RestoreCommand {
+struct RestoreCommand : RestoreFlags {
   std::string point;
   std::string to;
   std::string disk;  // empty: all
-  bool force = false;
   bool header_only = false;
   std::string in_place;  // header_only: the device to write the header onto, instead of `to`
   bool yes = false;      // in_place: do not ask
-  bool salvage = false;  // zeros for what is damaged; not with header_only
 };
 
 Result<void> check(RestoreCommand& command, const GlobalOptions&) {
@@ -45,6 +45,7 @@ Result<ExitCode> run(Context& context, const RestoreCommand& command) {
   if (!command.in_place.empty())
     return restore_header_onto(context, {command.point, command.disk, command.in_place, command.force, command.yes});
   RestoreRequest request;
+  static_cast<RestoreFlags&>(request) = command;
   request.point = command.point;
   // The daemon has another working directory.
   request.to = std::filesystem::absolute(command.to).lexically_normal().string();
@@ -53,14 +54,18 @@ Result<ExitCode> run(Context& context, const RestoreCommand& command) {
     return fail(ErrorCode::used_wrongly, "restore " + printable(command.point) + " to", printable(request.to),
                 "its name is not UTF-8 text", "give a directory whose whole path is UTF-8, or a link to it that is");
   if (!command.disk.empty()) request.disk = command.disk;
-  request.force = command.force;
   request.header_only = command.header_only;
-  request.salvage = command.salvage;
   CAIRN_TRY(Service* const service, context.service());
   CAIRN_TRY(nlohmann::json job, service->start_restore(request));
   nlohmann::json started{{"jobs", nlohmann::json::array()}};
   started["jobs"].push_back(std::move(job));
   return finish_jobs(context, started);
+}
+
+OptionSpec option_of(const RestoreFlag& of) {
+  std::string name = std::string("--") + of.name;
+  std::ranges::replace(name, '_', '-');
+  return flag<RestoreCommand>(std::move(name), of.help, of.place);
 }
 
 }  // namespace
@@ -88,14 +93,14 @@ CommandSpec restore_command() {
       value("point", "MACHINE@POINT", "The recovery point", &RestoreCommand::point, Completes::points).required(),
       value("--to", "DIR", "An existing directory to write to", &RestoreCommand::to, Completes::files),
       value("--disk", "NAME", "Only this disk", &RestoreCommand::disk),
-      flag("--force", "Replace existing files; with --in-place: although something else is on DEVICE",
-           &RestoreCommand::force),
-      flag("--salvage", "Write zeros for what is damaged, instead of giving up", &RestoreCommand::salvage),
       flag("--header-only", "Only the headers of the encrypted volumes", &RestoreCommand::header_only),
       value("--in-place", "DEVICE", "Write the header of --disk onto DEVICE", &RestoreCommand::in_place,
             Completes::files),
       flag("--yes", "With --in-place: do not ask", &RestoreCommand::yes),
   };
+  const auto behind_disk = std::ranges::find(spec.options, "--disk", &OptionSpec::names) + 1;
+  const auto options = kRestoreFlags | std::views::transform(option_of);
+  spec.options.insert(behind_disk, options.begin(), options.end());
   set_action<RestoreCommand>(spec, run, check);
   return spec;
 }

@@ -8,6 +8,8 @@
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/table.h"
 #include "daemon/cli/work/context.h"
+#include "daemon/cli/work/follow_jobs.h"
+#include "daemon/keys/machine_keys.h"
 #include "daemon/service/service.h"
 
 namespace cairn::cli {
@@ -84,16 +86,16 @@ std::vector<std::string> status_warnings(const nlohmann::json& document, UtcTime
       continue;
     }
     const nlohmann::json& job = member(machine, "last_job");
-    const std::string state = text_of(job, "state");
-    if (state == "Failed") {
+    const auto state = state_of(job);
+    if (state == JobState::failed) {
       warnings.push_back(name + ": the last job failed: " + text_of(member(job, "error"), "message") + " [" +
                          text_of(member(job, "error"), "name") + "]");
-    } else if (state == "CompletedWithWarnings") {
+    } else if (state == JobState::completed_with_warnings) {
       for (const auto& warning : member(job, "warnings"))
         if (warning.is_string()) warnings.push_back(name + ": " + warning.get<std::string>());
     }
     for (const auto& finding : member(member(machine, "keys"), "findings"))
-      if (text_of(finding, "state") != "good")
+      if (text_of(finding, "state") != to_string(KeyFinding::Kind::good))
         warnings.push_back(name + "/" + text_of(finding, "disk") + ": " + text_of(finding, "detail") + " [" +
                            text_of(member(finding, "error"), "name") + "]");
     if (const nlohmann::json& proof = member(machine, "proof"); flag_of(proof, "wanting")) {

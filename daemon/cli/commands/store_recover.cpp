@@ -31,14 +31,12 @@ using nlohmann::json;
 namespace fs = std::filesystem;
 
 // Works on the directory alone: without settings, index and journal, also on read-only media.
-struct StoreRecoverCommand {
+struct StoreRecoverCommand : RestoreFlags {
   std::vector<std::string> points;  // MACHINE@POINT; empty: list all
   std::string to;                   // where to write their disks; empty: list
   std::string key_file;
   std::string passphrase_file;
   std::string work;  // where the index is built; empty: $TMPDIR
-  bool force = false;
-  bool salvage = false;
 };
 
 Result<UnlockKey> key_of(Context& context, const StoreRecoverCommand& command) {
@@ -110,7 +108,8 @@ Result<ExitCode> list(Context& context, Store& store) {
 }
 
 Result<json> extract_one(Store& store, const StoreRecoverCommand& command, const PointName& name, JobContext& job) {
-  RestoreTask task{name, fs::absolute(command.to).lexically_normal(), std::nullopt, command.force, command.salvage};
+  RestoreTask task{name, fs::absolute(command.to).lexically_normal(), std::nullopt,
+                   static_cast<const RestoreFlags&>(command)};
   if (command.points.size() > 1) {
     task.to /= name.text();
     std::error_code problem;
@@ -219,8 +218,8 @@ CommandSpec store_recover_command() {
             Completes::files),
       value("--work", "DIR", "Where the index is built (default: $TMPDIR, or /tmp)", &StoreRecoverCommand::work,
             Completes::files),
-      flag("--force", "Replace existing files", &StoreRecoverCommand::force),
-      flag("--salvage", "Zeros for what is damaged, instead of giving up", &StoreRecoverCommand::salvage),
+      flag<StoreRecoverCommand>("--force", "Replace existing files", &RestoreFlags::force),
+      flag<StoreRecoverCommand>("--salvage", "Zeros for what is damaged, instead of giving up", &RestoreFlags::salvage),
   };
   set_action<StoreRecoverCommand>(spec, run, check);
   return spec;

@@ -7,6 +7,7 @@
 #include "daemon/cli/commands/render.h"
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/table.h"
+#include "fs/store/pack/pack_check.h"
 
 namespace cairn::cli {
 namespace {
@@ -35,7 +36,8 @@ std::string damage_text(const json& damage) {
   for (const auto& document : member(damage, "documents"))
     if (document.is_string()) text += "DAMAGED  " + document.get<std::string>() + "\n";
   for (const auto& pack : member(damage, "packs"))
-    text += fmt::format("{:<9}pack {}: {}\n", text_of(pack, "state") == "missing" ? "MISSING" : "DAMAGED",
+    text += fmt::format("{:<9}pack {}: {}\n",
+                        parse_pack_state(text_of(pack, "state")) == PackState::missing ? "MISSING" : "DAMAGED",
                         text_of(pack, "name"), text_of(pack, "because"));
   for (const auto& point : member(damage, "points")) {
     if (const std::string why = text_of(point, "because"); !why.empty())

@@ -64,7 +64,7 @@ std::string render_finished_job(const nlohmann::json& job, ResultText result_tex
   const std::string object = text_of(job, "object");
   const std::string point = text_of(job, "point");
   std::string line = printable(point.empty() ? object : point) + "  " + printable(text_of(job, "state"));
-  if (result.is_object() && text_of(job, "kind") == "backup") {
+  if (result.is_object() && text_of(job, "kind") == to_string(JobKind::backup)) {
     line += "  read " + format_size(number_of(result, "read_bytes")) + ", new " +
             format_size(number_of(result, "new_bytes")) + ", stored " + format_size(number_of(result, "stored_bytes"));
   }

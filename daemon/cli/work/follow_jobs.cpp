@@ -39,18 +39,22 @@ bool Interrupts::seen() {
   return g_interrupted;
 }
 
+std::optional<JobState> state_of(const nlohmann::json& job) {
+  return parse_job_state(text_of(job, "state"));
+}
+
 bool has_ended(const nlohmann::json& job) {
-  const std::string state = text_of(job, "state");
-  return state != "Queued" && state != "InProgress";
+  const auto state = state_of(job);
+  return !state || has_ended(*state);
 }
 
 ExitCode exit_code_of(const nlohmann::json& jobs) {
   ExitCode worst = ExitCode::done;
   for (const auto& job : jobs) {
-    const std::string state = text_of(job, "state");
-    if (state == "CompletedWithWarnings") {
+    const auto state = state_of(job);
+    if (state == JobState::completed_with_warnings) {
       if (worst == ExitCode::done) worst = ExitCode::warnings;
-    } else if (state != "Completed") {
+    } else if (state != JobState::completed) {
       worst = ExitCode::failed;
     }
   }
@@ -70,7 +74,7 @@ Result<nlohmann::json> follow_jobs(Service& service, const nlohmann::json& jobs,
     nlohmann::json* watched = nullptr;
     for (auto& job : now) {
       if (has_ended(job)) continue;
-      if (watched == nullptr || (text_of(*watched, "state") == "Queued" && text_of(job, "state") == "InProgress"))
+      if (watched == nullptr || (state_of(*watched) == JobState::queued && state_of(job) == JobState::in_progress))
         watched = &job;
     }
     if (watched == nullptr) return now;

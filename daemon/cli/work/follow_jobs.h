@@ -4,10 +4,12 @@
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "config/base/result.h"
+#include "daemon/queue/job_record.h"
 
 namespace cairn {
 class Service;
@@ -29,6 +31,8 @@ class Interrupts {
 // stop and goes on waiting. `show_progress`: on standard error. Errors: those of wait_job.
 Result<nlohmann::json> follow_jobs(Service& service, const nlohmann::json& jobs, bool show_progress);
 
+// Nothing: the document has none, or a word of another version's.
+std::optional<JobState> state_of(const nlohmann::json& job);
 bool has_ended(const nlohmann::json& job);
 // The worst of them: failed or cancelled, completed with warnings, completed.
 ExitCode exit_code_of(const nlohmann::json& jobs);

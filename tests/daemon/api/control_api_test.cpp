@@ -320,8 +320,9 @@ TEST_F(ControlApiTest, RemoteServiceGivesTheSameResults) {
   EXPECT_EQ(value_of(remote->start_backup({{"a", "b"}, false})), (json{{"jobs", json::array()}}));
   EXPECT_EQ(value_of(remote->start_backup({{}, true})), (json{{"jobs", json::array()}}));
   EXPECT_EQ(value_of(remote->start_backup({{"c"}, false, true})), (json{{"jobs", json::array()}}));
-  EXPECT_EQ(value_of(remote->start_restore({"web@latest", "/out", "root", true}))["id"], "r1");
-  EXPECT_EQ(value_of(remote->start_restore({"web@latest", "/out", "root", true, false, true}))["id"], "r1");
+  EXPECT_EQ(value_of(remote->start_restore({{.force = true}, "web@latest", "/out", "root"}))["id"], "r1");
+  EXPECT_EQ(value_of(remote->start_restore({{.force = true, .salvage = true}, "web@latest", "/out", "root"}))["id"],
+            "r1");
   EXPECT_EQ(value_of(remote->cancel_job("j1"))["id"], "j1");
   EXPECT_EQ(value_of(remote->wait_job("j1", 0, milliseconds(60'000)))["revision"], 1);
   EXPECT_THAT(

@@ -30,9 +30,14 @@ void expect_round_trip(const Request& request) {
 TEST(Requests, AreReadAsTheyWereWritten) {
   expect_round_trip(BackupRequest{{"web-01", "db"}, false, true});
   expect_round_trip(BackupRequest{{}, true, false});
-  expect_round_trip(RestoreRequest{"web@latest", "/out", std::nullopt, false, false, false});
-  expect_round_trip(RestoreRequest{"web@latest", "/out", "root", true, false, true});
-  expect_round_trip(RestoreRequest{"web@latest", "/out", "root", true, true, false});
+  expect_round_trip(RestoreRequest{{}, "web@latest", "/out", std::nullopt});
+  expect_round_trip(RestoreRequest{{.force = true, .salvage = true}, "web@latest", "/out", "root"});
+  expect_round_trip(RestoreRequest{{.force = true}, "web@latest", "/out", "root", true});
+  for (const RestoreFlag& flag : kRestoreFlags) {
+    RestoreRequest request{{}, "web@latest", "/out", std::nullopt};
+    request.*flag.place = true;
+    expect_round_trip(request);
+  }
   expect_round_trip(PruneRequest{});
   expect_round_trip(PruneRequest{"web", true, true, true, UINT64_MAX});
   expect_round_trip(ProtectRequest{"", true, std::nullopt});

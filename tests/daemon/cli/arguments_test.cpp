@@ -5,9 +5,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "config/base/clock.h"
 #include "daemon/cli/commands/registry.h"
 #include "daemon/cli/grammar/completion.h"
+#include "daemon/restore/restore_flags.h"
 
 namespace cairn::cli {
 namespace {
@@ -194,6 +197,16 @@ TEST(Arguments, SalvageIsForWholeDisks) {
   EXPECT_THAT(refused({"store", "recover", "--salvage"}), HasSubstr("name MACHINE@POINT, and add --to DIR"));
   EXPECT_THAT(completed({"restore", "--sal"}).words, ElementsAre("--salvage"));
   EXPECT_THAT(completed({"store", "recover", "--sal"}).words, ElementsAre("--salvage"));
+}
+
+TEST(Arguments, RestoreTakesEveryFlagThatItsRequestHas) {
+  for (const RestoreFlag& flag : kRestoreFlags) {
+    std::string option = std::string("--") + flag.name;
+    std::ranges::replace(option, '_', '-');
+    EXPECT_TRUE(flag_in({"restore", "a@b", "--to", "/x", option}, option)) << option;
+    EXPECT_FALSE(flag_in({"restore", "a@b", "--to", "/x"}, option)) << option;
+    EXPECT_THAT(completed({"restore", option}).words, Contains(option));
+  }
 }
 
 TEST(Arguments, WhatIsMissingIsNamed) {

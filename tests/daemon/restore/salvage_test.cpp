@@ -58,7 +58,7 @@ class SalvageTest : public ::testing::Test {
     RestoreTask task;
     task.point = point_.name;
     task.to = out();
-    task.salvage = salvage;
+    task.flags.salvage = salvage;
     return task;
   }
   // The file is the image, and zeros in `lost`.

@@ -133,7 +133,7 @@ TEST_F(LocalServiceTest, ADamagedJournalStopsTheDaemonButNotACommand) {
   };
   const json job = back_up(engine->service(), "web");
   EXPECT_TRUE(told_of(job)) << job;
-  EXPECT_TRUE(told_of(restore(engine->service(), {"web@latest", path("out"), {}, false})));
+  EXPECT_TRUE(told_of(restore(engine->service(), {{}, "web@latest", path("out"), {}})));
   EXPECT_EQ(value_of(engine->service().points("web", PointsListed::present))[0]["warnings"].size(), 0U)
       << "the point has nothing to do with it";
   EXPECT_EQ(value_of(engine->service().status())["journal"]["error"]["name"], "journal-damaged");

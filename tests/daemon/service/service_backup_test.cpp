@@ -35,7 +35,7 @@ TEST_F(LocalServiceTest, WhatWasBackedUpIsRestoredBitExactAndSparse) {
   EXPECT_GT(job["result"]["new_bytes"], 0);
   EXPECT_EQ(job["progress"]["done_bytes"], job["progress"]["total_bytes"]);
 
-  const json restored = restore(service, {"web@latest", path("out"), {}, false});
+  const json restored = restore(service, {{}, "web@latest", path("out"), {}});
   ASSERT_EQ(restored["state"], "Completed") << restored.dump(2);
   EXPECT_THAT(files_in("out"), testing::UnorderedElementsAre("root.img", "data.img"));
   for (const char* disk : {"root", "data"})
@@ -97,17 +97,17 @@ TEST_F(LocalServiceTest, RestoreChecksItsTargetAtOnce) {
   Service& service = engine->service();
   back_up(service, "web");
   const auto code = [&](const RestoreRequest& request) { return service.start_restore(request).error().code; };
-  EXPECT_EQ(code({"web@latest", "relative/dir", {}, false}), ErrorCode::used_wrongly);
-  EXPECT_EQ(code({"web@latest", path("none"), {}, false}), ErrorCode::target_missing);
-  EXPECT_EQ(code({"web@latest", path("store.key"), {}, false}), ErrorCode::target_missing);
-  EXPECT_EQ(code({"web@latest", path("out"), "rot", false}), ErrorCode::no_such_disk);
-  EXPECT_EQ(code({"web@2001", path("out"), {}, false}), ErrorCode::no_such_point);
+  EXPECT_EQ(code({{}, "web@latest", "relative/dir", {}}), ErrorCode::used_wrongly);
+  EXPECT_EQ(code({{}, "web@latest", path("none"), {}}), ErrorCode::target_missing);
+  EXPECT_EQ(code({{}, "web@latest", path("store.key"), {}}), ErrorCode::target_missing);
+  EXPECT_EQ(code({{}, "web@latest", path("out"), "rot"}), ErrorCode::no_such_disk);
+  EXPECT_EQ(code({{}, "web@2001", path("out"), {}}), ErrorCode::no_such_point);
   std::ofstream(path("out") / "root.img") << "precious";
-  EXPECT_EQ(code({"web@latest", path("out"), {}, false}), ErrorCode::target_exists);
+  EXPECT_EQ(code({{}, "web@latest", path("out"), {}}), ErrorCode::target_exists);
   EXPECT_EQ(content(path("out") / "root.img"), "precious");
-  EXPECT_EQ(restore(service, {"web@latest", path("out"), "data", false})["state"], "Completed")
+  EXPECT_EQ(restore(service, {{}, "web@latest", path("out"), "data"})["state"], "Completed")
       << "the other disk is free";
-  EXPECT_EQ(restore(service, {"web@latest", path("out"), "root", true})["state"], "Completed");
+  EXPECT_EQ(restore(service, {{.force = true}, "web@latest", path("out"), "root"})["state"], "Completed");
   EXPECT_EQ(content(path("out") / "root.img"), content(path("web-root.raw")));
   EXPECT_EQ(files_in("out").size(), 2U) << "no temporary file is left";
 }
@@ -202,7 +202,7 @@ TEST_F(LocalServiceTest, ARestoredFileHasNoNameUntilItIsWhole) {
     task.point = value_of(engine->store().points().find("web@latest"));
     task.to = path("out");
     task.disk = "root";
-    task.force = force;
+    task.flags.force = force;
     bool watched = false;
     JobContext job({}, [&] {
       for (const std::string& name : files_in("out")) EXPECT_TRUE(name == "old.img" || (force && name == "root.img"));
