@@ -267,9 +267,9 @@ class Daemon {
 
   void tell_status() {
     std::string line = status_line();
-    if (line == told_) return;
+    if (line == reported_) return;
     manager_.status(line);
-    told_ = std::move(line);
+    reported_ = std::move(line);
   }
 
   nlohmann::json daemon_status() {
@@ -297,7 +297,7 @@ class Daemon {
   std::atomic<bool> stopping_ = false;
   UtcTime started_;
   Guarded<std::optional<UtcTime>> reloaded_;
-  std::string told_;
+  std::string reported_;
   ServiceManager manager_;  // its watchdog looks at all the others
 };
 

@@ -94,7 +94,7 @@ struct JobQueue::State {
     Error error{of_all ? ErrorCode::shutting_down : ErrorCode::cancelled,
                 fmt::format("finish {}", to_string(job.spec().kind)),
                 job.spec().object,
-                of_all ? "the process was told to stop" : "it was cancelled",
+                of_all ? "the process was asked to stop" : "it was cancelled",
                 0,
                 {}};
     return end_job(table, job, JobState::cancelled, std::move(error), {});

@@ -343,7 +343,7 @@ Result<void> Journal::set_schedule_mark(const std::string& machine, const Schedu
                                 "write schedule to journal"));
   Connection::bind(statement, 1, machine);
   sqlite3_bind_int64(statement.get(), 2, mark.handled.time_since_epoch().count());
-  sqlite3_bind_int(statement.get(), 3, mark.owed ? 1 : 0);
+  sqlite3_bind_int(statement.get(), 3, mark.missed ? 1 : 0);
   Connection::bind(statement, 4, mark.schedule);
   return connection->finish(statement, "write schedule to journal");
 }

@@ -91,7 +91,7 @@ class DiskWriter {
       if (!first_lost) first_lost = because;
       lost.push_back(range);
       if (lost.size() < merge_at) return;
-      // Neighbours come from several threads; that they are one keeps the list as short as what is told in the end.
+      // Neighbours come from several threads; that they are one keeps the list as short as what is reported in the end.
       merge_ranges(lost);
       merge_at = std::max(kMergeAtLeast, 2 * lost.size());
     }
