@@ -2,11 +2,10 @@
 #include "fs/store/map/disk_reader.h"
 
 #include <algorithm>
-#include <list>
-#include <mutex>
-#include <unordered_map>
 
 #include "config/base/error.h"
+#include "config/base/guarded.h"
+#include "config/base/lru.h"
 #include "fs/store/map/disk_map.h"
 
 namespace cairn {
@@ -22,12 +21,10 @@ struct DiskReader::State {
   unsigned root_level;
   std::string object;
 
-  // Recently used nodes by level and index; guarded by mutex. Not held while a node is fetched: two threads may
-  // fetch the same node, which is harmless.
-  using Key = std::uint64_t;
-  std::mutex mutex;
-  std::list<std::pair<Key, SharedNode>> recent;  // newest first
-  std::unordered_map<Key, decltype(recent)::iterator> by_key;
+  // Recently used nodes by level and index. Not locked while a node is fetched: two threads may fetch the same node,
+  // which is harmless.
+  using Nodes = Lru<std::uint64_t, SharedNode>;
+  Guarded<Nodes> nodes{Nodes({.entries = kCachedNodes})};
 
   State(ChunkSource& from, const MapRecord& record, std::uint32_t chunk_size, std::string name)
       : source(from),
@@ -36,9 +33,6 @@ struct DiskReader::State {
         root_level(geometry.root_level()),
         object(std::move(name)) {}
 
-  static Key key_of(unsigned level, std::uint64_t index) { return index * 8 + level; }
-  SharedNode cached(Key key);
-  void keep(Key key, const SharedNode& node);
   Result<SharedNode> node(unsigned level, std::uint64_t index);
   Result<SharedBuffer> check_length(std::uint64_t index, SharedBuffer bytes) const;
   Result<std::optional<std::uint64_t>> first_in(unsigned level, std::uint64_t index, const ChunkName& name,
@@ -53,29 +47,13 @@ struct DiskReader::State {
   [[nodiscard]] ByteRange below(unsigned level, std::uint64_t index, std::uint64_t from_chunk) const;
 };
 
-SharedNode DiskReader::State::cached(Key key) {
-  const std::lock_guard lock(mutex);
-  const auto found = by_key.find(key);
-  if (found == by_key.end()) return nullptr;
-  recent.splice(recent.begin(), recent, found->second);
-  return found->second->second;
-}
-
-void DiskReader::State::keep(Key key, const SharedNode& node) {
-  const std::lock_guard lock(mutex);
-  if (by_key.contains(key)) return;
-  recent.emplace_front(key, node);
-  by_key[key] = recent.begin();
-  if (recent.size() > kCachedNodes) {
-    by_key.erase(recent.back().first);
-    recent.pop_back();
-  }
-}
-
 // Null when the subtree is all zero.
 Result<SharedNode> DiskReader::State::node(unsigned level, std::uint64_t index) {
-  const Key key = key_of(level, index);
-  if (SharedNode found = cached(key)) return found;
+  const std::uint64_t key = index * 8 + level;
+  {
+    const auto kept = nodes.lock();
+    if (const SharedNode* found = kept->find(key)) return *found;
+  }
   ChunkName name = map.root;
   if (level < root_level) {
     CAIRN_TRY(const SharedNode parent, node(level + 1, index / kNodeNames));
@@ -86,7 +64,7 @@ Result<SharedNode> DiskReader::State::node(unsigned level, std::uint64_t index) 
   CAIRN_TRY(const SharedBuffer bytes, source.fetch(RecordKind::node, name));
   CAIRN_TRY(MapNode decoded, decode_node(bytes->view(), level, geometry.name_count(level, index), object));
   auto shared = std::make_shared<const MapNode>(std::move(decoded));
-  keep(key, shared);
+  nodes.lock()->keep(key, shared);
   return SharedNode(shared);
 }
 
