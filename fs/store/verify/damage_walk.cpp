@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "fs/store/verify/damage_walk.h"
 #include "config/base/error.h"
+#include "config/base/ranges.h"
 
 #include <algorithm>
 
