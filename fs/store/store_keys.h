@@ -3,11 +3,11 @@
 #pragma once
 
 #include <filesystem>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "config/base/guarded.h"
 #include "config/base/result.h"
 #include "crypto/escrow.h"
 #include "crypto/key_ring.h"
@@ -43,15 +43,15 @@ class StoreKeys {
   [[nodiscard]] std::string fingerprint(const SecretBytes& volume_key) const;
 
  private:
-  // Another process may have changed the slots. Errors: store_missing, not_a_store, store_too_new, store_damaged.
-  Result<void> reload();
+  // Another process may have changed the slots: takes them over. Errors: store_missing, not_a_store, store_too_new,
+  // store_damaged.
+  Result<void> reload(StoreDocument& document);
 
   Backend& backend_;
   const std::filesystem::path directory_;
   const SecretBytes master_key_;
   const KeyRing& keys_;
-  std::mutex mutex_;
-  StoreDocument document_;  // slots guarded by mutex_; the rest is constant
+  Guarded<StoreDocument> document_;  // only its slots change; locked while they are
 };
 
 }  // namespace cairn

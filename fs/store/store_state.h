@@ -6,10 +6,10 @@
 #include <filesystem>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 
+#include "config/base/guarded.h"
 #include "crypto/key_ring.h"
 #include "fs/io/backend.h"
 #include "fs/store/open_index.h"
@@ -39,13 +39,18 @@ struct StoreState {
   PointCatalog points;
   StoredChunks chunks;
 
-  std::mutex writer_mutex;
+  // What this process' writers share, if any is there.
+  struct Writer {
+    std::weak_ptr<WriterCore> core;
+    bool alive = false;  // true until the core's destructor has ended
+  };
+  Guarded<Writer> writer;
   std::condition_variable writer_gone;
-  std::weak_ptr<WriterCore> writer;  // guarded by writer_mutex
-  bool writer_alive = false;         // guarded by writer_mutex; true until its destructor has ended
-  std::mutex marks_mutex;            // while marks change, and while a point is committed
-  // What points that were read said of their predecessors: guarded by marks_mutex. Points never change.
-  std::map<PointName, std::string> previous_names;
+  // Locked while the states of points change, and while a point is committed.
+  struct PointChanges {
+    std::map<PointName, std::string> previous_names;  // as points that were read name theirs; points never change
+  };
+  Guarded<PointChanges> point_changes;
 
   StoreState(std::shared_ptr<Backend> store_backend, std::filesystem::path path, StoreDocument store_document,
              SecretBytes master_key, std::optional<Error> trouble);

@@ -92,7 +92,7 @@ Result<void> relist_pack(StoreState& state, Index& index, const PackRow& row) {
 
 Result<RebuildReport> rebuild_index(Store& store) {
   StoreState& state = store.state();
-  const std::lock_guard writer_guard(state.writer_mutex);
+  const auto no_writer_begins = state.writer.lock();
   CAIRN_TRY(const WriterLock lock, WriterLock::take(state.directory, "rebuild-index"));
   CAIRN_CHECK(state.backend->settle("packs/"));  // the index is to name what will still be there
   // Built beside the old one and then exchanged: whoever reads meanwhile keeps what it has open.

@@ -156,7 +156,7 @@ class Repair {
   // What it knew of more than the points that are there is lost with it.
   Result<void> mend_newest() {
     StoreState& state = store_.state();
-    const std::lock_guard lock(state.marks_mutex);
+    const auto changes = state.point_changes.lock();
     const MarkFiles marks = state.points.marks();
     CAIRN_TRY(const auto machines, marks.machines_with_newest());
     for (const std::string& machine : machines) {

@@ -49,8 +49,7 @@ StoreWriter::~StoreWriter() {
 
 Result<void> StoreWriter::hold_point(const PointName& name) {
   CAIRN_TRY(auto hold, core_->store.points.hold(name));
-  const std::lock_guard lock(mutex_);
-  held_.push_back(std::move(hold));
+  held_.lock()->push_back(std::move(hold));
   return {};
 }
 
@@ -67,7 +66,7 @@ Result<void> StoreWriter::commit(RecoveryPoint& point) {
   StoreState& store = core_->store;
   // Held while it looks for the predecessor and publishes: a purge in between would leave a tombstone that nobody seems
   // to need, and remove it.
-  const std::lock_guard lock(store.marks_mutex);
+  const auto changes = store.point_changes.lock();
   const MarkFiles marks = store.points.marks();
   // A point of that name may have been there, and deleted: its mark must not hide this one.
   CAIRN_CHECK(marks.remove(deletion_object(point.name)));

@@ -74,15 +74,14 @@ Result<void> reconcile(StoreState& store, Index& index) {
 
 CollectingLock::Held::~Held() {
   if (of_ == nullptr) return;
-  const std::lock_guard lock(of_->mutex_);
-  of_->holder_.clear();
+  of_->holder_.lock()->clear();
 }
 
 Result<CollectingLock::Held> CollectingLock::take(const char* holder, const char* doing, const std::string& store) {
-  const std::lock_guard lock(mutex_);
-  if (!holder_.empty())
-    return fail(ErrorCode::job_conflict, doing, store, holder_ + " is under way", "try again when it has ended");
-  holder_ = holder;
+  const auto who = holder_.lock();
+  if (!who->empty())
+    return fail(ErrorCode::job_conflict, doing, store, *who + " is under way", "try again when it has ended");
+  *who = holder;
   return Held(this);
 }
 
@@ -102,11 +101,11 @@ Result<std::shared_ptr<WriterCore>> writer_core_of(StoreState& state, const std:
   if (state.index.is_private())
     return fail(ErrorCode::permission_denied, "write to store", state.directory.string(),
                 "it was opened to be read, through an index elsewhere");
-  std::unique_lock guard(state.writer_mutex);
+  auto writer = state.writer.lock();
   for (;;) {
-    if (auto core = state.writer.lock()) return core;
-    if (!state.writer_alive) break;
-    state.writer_gone.wait(guard);  // one that is just ending still has the lock
+    if (auto core = writer->core.lock()) return core;
+    if (!writer->alive) break;
+    state.writer_gone.wait(writer.held());  // one that is just ending still has the lock
   }
   CAIRN_TRY(WriterLock lock, WriterLock::take(state.directory, purpose));
   CAIRN_CHECK(state.backend->remove_leftovers());
@@ -122,13 +121,13 @@ Result<std::shared_ptr<WriterCore>> writer_core_of(StoreState& state, const std:
   CAIRN_CHECK(reconcile(state, *opened));
   const auto end_core = [&state](WriterCore* core) {
     delete core;
-    const std::lock_guard lock_state(state.writer_mutex);
-    state.writer_alive = false;
+    const auto writer_place = state.writer.lock();  // held while it is told: the store may go right after
+    writer_place->alive = false;
     state.writer_gone.notify_all();
   };
   std::shared_ptr<WriterCore> core(new WriterCore(state, std::move(lock), std::move(opened)), end_core);
-  state.writer = core;
-  state.writer_alive = true;
+  writer->core = core;
+  writer->alive = true;
   return core;
 }
 
