@@ -9,7 +9,7 @@
 namespace cairn {
 
 Result<void> StoreKeys::reload(StoreDocument& document) {
-  CAIRN_TRY(StoreDocument now, reload_store_document(backend_, directory_, keys_));
+  CAIRN_TRY(StoreDocument now, reload_store_document(backend_, places_.objects.path, keys_));
   document.slots = std::move(now.slots);
   return {};
 }
@@ -24,7 +24,7 @@ Result<std::vector<KeySlotFactsRow>> StoreKeys::slots() {
 
 Result<void> StoreKeys::add_slot(const NewKeySlot& slot) {
   const auto document = document_.lock();
-  CAIRN_TRY(const WriterLock writer_lock, WriterLock::take(directory_, "store keys add"));
+  CAIRN_TRY(const WriterLock writer_lock, WriterLock::take(places_, "store keys add"));
   CAIRN_CHECK(reload(*document));
   for (const KeySlot& other : document->slots)
     if (other.facts.label == slot.label)
@@ -39,7 +39,7 @@ Result<void> StoreKeys::add_slot(const NewKeySlot& slot) {
 
 Result<void> StoreKeys::remove_slot(std::string_view id_or_label) {
   const auto document = document_.lock();
-  CAIRN_TRY(const WriterLock writer_lock, WriterLock::take(directory_, "store keys remove"));
+  CAIRN_TRY(const WriterLock writer_lock, WriterLock::take(places_, "store keys remove"));
   CAIRN_CHECK(reload(*document));
   StoreDocument changed = *document;
   const auto is_meant = [&](const KeySlot& slot) {

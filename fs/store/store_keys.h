@@ -2,7 +2,6 @@
 // StoreKeys: who can open a store (its key slots), and who can open what is in escrow in its points. Any thread.
 #pragma once
 
-#include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,16 +14,17 @@
 #include "crypto/secret_bytes.h"
 #include "fs/io/backend.h"
 #include "fs/store/store_document.h"
+#include "fs/store/store_places.h"
 
 namespace cairn {
 
 class StoreKeys {
  public:
-  // `document`: as it was opened. `backend` and `keys` must outlive this.
-  StoreKeys(Backend& backend, std::filesystem::path directory, StoreDocument document, SecretBytes master_key,
+  // `document`: as it was opened. `backend`, `places` and `keys` must outlive this.
+  StoreKeys(Backend& backend, const StorePlaces& places, StoreDocument document, SecretBytes master_key,
             const KeyRing& keys)
       : backend_(backend),
-        directory_(std::move(directory)),
+        places_(places),
         master_key_(std::move(master_key)),
         keys_(keys),
         document_(std::move(document)) {}
@@ -48,7 +48,7 @@ class StoreKeys {
   Result<void> reload(StoreDocument& document);
 
   Backend& backend_;
-  const std::filesystem::path directory_;
+  const StorePlaces& places_;
   const SecretBytes master_key_;
   const KeyRing& keys_;
   Guarded<StoreDocument> document_;  // only its slots change; locked while they are

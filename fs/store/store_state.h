@@ -3,7 +3,6 @@
 #pragma once
 
 #include <condition_variable>
-#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
@@ -19,6 +18,7 @@
 #include "fs/store/store_document.h"
 #include "fs/store/store_keys.h"
 #include "fs/store/store_parameters.h"
+#include "fs/store/store_places.h"
 #include "fs/store/stored_chunks.h"
 
 namespace cairn {
@@ -27,7 +27,7 @@ struct WriterCore;
 
 struct StoreState {
   const std::shared_ptr<Backend> backend;
-  const std::filesystem::path directory;
+  const StorePlaces places;
   const StoreDocument document;  // as it was opened; its slots now: key_slots
   const KeyRing keys;
   const StoreInfo info;
@@ -52,7 +52,7 @@ struct StoreState {
   };
   Guarded<PointChanges> point_changes;
 
-  StoreState(std::shared_ptr<Backend> store_backend, std::filesystem::path path, StoreDocument store_document,
+  StoreState(std::shared_ptr<Backend> store_backend, StorePlaces its_places, StoreDocument store_document,
              SecretBytes master_key, std::optional<Error> trouble);
   [[nodiscard]] DocumentSeal seal() const { return {keys, document.algorithm, document.id}; }
 };

@@ -65,7 +65,7 @@ class Repair {
       // A collection would not understand that packs go under its hands.
       CAIRN_TRY(const auto turn, core->collecting.take("a repair", "repair", store_.path().string()));
       CAIRN_TRY(index_, store_.index().get());
-      CAIRN_TRY(report_.document_mended, mend_store_documents(backend_, store_.state().directory, keys_.keys));
+      CAIRN_TRY(report_.document_mended, mend_store_documents(backend_, store_.path(), keys_.keys));
       CAIRN_CHECK(mend_points());
       CAIRN_CHECK(mend_newest());
       for (const DamagedPack& pack : report_.after.damage.packs) CAIRN_CHECK(mend_pack(pack));

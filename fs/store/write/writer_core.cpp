@@ -63,7 +63,7 @@ Result<void> reconcile(StoreState& store, Index& index) {
   // New points must not build on what is not there any more.
   std::vector<std::string> names;
   for (const auto& entry : gone) {
-    log_event(LogLevel::error, "pack-missing", store.directory.string(),
+    log_event(LogLevel::error, "pack-missing", store.places.name(),
               {{"pack", entry.first}, {"effect", "its chunks will be stored anew"}});
     names.push_back(entry.first);
   }
@@ -99,7 +99,7 @@ WriterCore::~WriterCore() {
 
 Result<std::shared_ptr<WriterCore>> writer_core_of(StoreState& state, const std::string& purpose) {
   if (state.index.is_private())
-    return fail(ErrorCode::permission_denied, "write to store", state.directory.string(),
+    return fail(ErrorCode::permission_denied, "write to store", state.places.name(),
                 "it was opened to be read, through an index elsewhere");
   auto writer = state.writer.lock();
   for (;;) {
@@ -107,16 +107,16 @@ Result<std::shared_ptr<WriterCore>> writer_core_of(StoreState& state, const std:
     if (!writer->alive) break;
     state.writer_gone.wait(writer.held());  // one that is just ending still has the lock
   }
-  CAIRN_TRY(WriterLock lock, WriterLock::take(state.directory, purpose));
+  CAIRN_TRY(WriterLock lock, WriterLock::take(state.places, purpose));
   CAIRN_CHECK(state.backend->remove_leftovers());
   // Whoever was killed in the last step of an init, or of a change of points and marks, has not seen to it that it
   // stays; nor that a folder of packs does, into which others are put now.
   CAIRN_CHECK(state.backend->settle(""));
   std::error_code ignored;
-  std::filesystem::remove_all(state.directory / "index.new", ignored);  // of an interrupted rebuild
-  if (auto renewed = renew_document_copy(*state.backend, state.directory, state.keys); !renewed)
-    log_error("store-document-copy", state.directory.string(), renewed.error());  // no reason to take no backup
-  state.index.forget();                                                           // another process may have rebuilt it
+  std::filesystem::remove_all(state.places.new_index_folder, ignored);  // of an interrupted rebuild
+  if (auto renewed = renew_document_copy(*state.backend, state.places.objects.path, state.keys); !renewed)
+    log_error("store-document-copy", state.places.name(), renewed.error());  // no reason to take no backup
+  state.index.forget();                                                      // another process may have rebuilt it
   CAIRN_TRY(auto opened, state.index.get());
   CAIRN_CHECK(reconcile(state, *opened));
   const auto end_core = [&state](WriterCore* core) {
