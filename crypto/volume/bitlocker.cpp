@@ -6,6 +6,7 @@
 
 #include <array>
 
+#include "config/base/ranges.h"
 #include "crypto/volume/crypt_device.h"
 #include "crypto/volume/fve_volume.h"
 #include "crypto/volume/volume_source.h"

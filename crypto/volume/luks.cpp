@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 
+#include "config/base/ranges.h"
 #include "config/base/units.h"
 #include "crypto/volume/crypt_device.h"
 #include "crypto/volume/partitions.h"

@@ -8,6 +8,7 @@
 #include <array>
 #include <memory>
 
+#include "config/base/ranges.h"
 #include "crypto/volume/table_areas.h"
 
 namespace cairn {

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "config/base/json.h"
+#include "config/base/ranges.h"
 #include "config/base/units.h"
 #include "crypto/volume/crypt_device.h"
 #include "crypto/volume/fd_source.h"

@@ -144,21 +144,4 @@ std::string printable_utf16(ByteView bytes) {
   return printable(text);
 }
 
-std::vector<ByteRange> tidy_ranges(std::vector<ByteRange> ranges, std::uint64_t size) {
-  std::sort(ranges.begin(), ranges.end(), [](const ByteRange& a, const ByteRange& b) { return a.offset < b.offset; });
-  std::vector<ByteRange> tidy;
-  for (ByteRange range : ranges) {
-    if (range.offset >= size) continue;
-    range.size = std::min(range.size, size - range.offset);
-    if (range.size == 0) continue;
-    if (!tidy.empty() && range.offset <= tidy.back().offset + tidy.back().size) {
-      const std::uint64_t end = std::max(tidy.back().offset + tidy.back().size, range.offset + range.size);
-      tidy.back().size = end - tidy.back().offset;
-    } else {
-      tidy.push_back(range);
-    }
-  }
-  return tidy;
-}
-
 }  // namespace cairn

@@ -64,9 +64,6 @@ std::string printable(std::string_view text);
 // UTF-16LE to printable UTF-8; unpaired surrogates become '?'.
 std::string printable_utf16(ByteView bytes);
 
-// Ascending, none empty, none touching the next, all cut off at `size`.
-std::vector<ByteRange> tidy_ranges(std::vector<ByteRange> ranges, std::uint64_t size);
-
 // The volume kinds. Each looks at the start of the volume and says nothing when it is not of its kind; remarks are
 // appended. Errors: those of the disk, io_error.
 Result<std::optional<VolumeFacts>> probe_luks(const VolumeSource& source, std::vector<std::string>& remarks);

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "config/base/log.h"
+#include "config/base/ranges.h"
 #include "config/base/unique_fd.h"
 #include "config/base/units.h"
 #include "daemon/keys/header_image.h"
@@ -129,25 +130,14 @@ void read_definition(const MachineSettings& machine, RecoveryPoint& point, JobCo
 }
 
 // Where the payload of encrypted volumes lies: it cannot be compressed, so nobody should try.
+// Partitions of a damaged table may overlap; the store wants ranges that do not.
 std::vector<ByteRange> ciphertext_of(const DiskFacts& facts, std::uint64_t disk_size) {
   std::vector<ByteRange> ranges;
   for (const VolumeFacts& volume : facts.volumes) {
     if (!volume.damage.empty() || volume.place.offset >= disk_size || volume.data_offset >= volume.place.size) continue;
-    const std::uint64_t end = volume.place.offset + std::min(volume.place.size, disk_size - volume.place.offset);
-    const std::uint64_t begin = volume.place.offset + volume.data_offset;
-    if (begin < end) ranges.push_back({begin, end - begin});
+    ranges.push_back({volume.place.offset + volume.data_offset, volume.place.size - volume.data_offset});
   }
-  std::sort(ranges.begin(), ranges.end(), [](const ByteRange& a, const ByteRange& b) { return a.offset < b.offset; });
-  // Partitions of a damaged table may overlap; the store wants ranges that do not.
-  std::vector<ByteRange> merged;
-  for (const ByteRange& range : ranges) {
-    if (!merged.empty() && range.offset <= merged.back().offset + merged.back().size)
-      merged.back().size =
-          std::max(merged.back().offset + merged.back().size, range.offset + range.size) - merged.back().offset;
-    else
-      merged.push_back(range);
-  }
-  return merged;
+  return tidy_ranges(std::move(ranges), disk_size);
 }
 
 std::string_view suffix_of(VolumeType type) {

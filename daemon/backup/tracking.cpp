@@ -8,6 +8,7 @@
 #include <array>
 
 #include "config/base/log.h"
+#include "config/base/ranges.h"
 #include "config/base/units.h"
 #include "daemon/queue/job.h"
 #include "fs/store/map/map_diff.h"
@@ -35,10 +36,7 @@ struct Differences {
 
   void add(ByteRange range) {
     bytes += range.size;
-    if (!first.empty() && first.size() <= kRangesNamed && first.back().offset + first.back().size == range.offset) {
-      first.back().size += range.size;
-      return;
-    }
+    if (!first.empty() && extend_range(first.back(), range)) return;
     ++count;
     if (first.size() < kRangesNamed) first.push_back(range);
   }

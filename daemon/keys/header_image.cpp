@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "config/base/ranges.h"
 #include "crypto/volume/volume_source.h"
 
 namespace cairn {

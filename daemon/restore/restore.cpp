@@ -20,6 +20,7 @@
 #include "config/base/exception_door.h"
 #include "config/base/guarded.h"
 #include "config/base/json.h"
+#include "config/base/ranges.h"
 #include "config/base/units.h"
 #include "daemon/queue/job.h"
 #include "daemon/restore/restore_target.h"

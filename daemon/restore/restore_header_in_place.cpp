@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "config/base/json.h"
+#include "config/base/ranges.h"
 #include "config/base/unique_fd.h"
 #include "crypto/volume/fd_source.h"
 #include "crypto/volume/partitions.h"

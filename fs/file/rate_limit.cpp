@@ -18,15 +18,15 @@ Result<void> RateLimit::take(std::uint64_t bytes, std::stop_token stop) {
   };
   if (stop.stop_requested()) return cancelled();
   if (bytes_per_second_ == 0) return {};
-  std::unique_lock lock(mutex_);
+  auto free_at = free_at_.lock();
   const Time now = steady_clock::now();
   // What was not used in the last second is lost: a pause must not be followed by a flood.
-  free_at_ = std::max(free_at_, now - kBurst);
-  const Time mine = free_at_;
-  free_at_ += std::chrono::duration_cast<steady_clock::duration>(
+  *free_at = std::max(*free_at, now - kBurst);
+  const Time mine = *free_at;
+  *free_at += std::chrono::duration_cast<steady_clock::duration>(
       std::chrono::duration<double>(static_cast<double>(bytes) / static_cast<double>(bytes_per_second_)));
   if (mine <= now) return {};
-  never_.wait_until(lock, stop, mine, [] { return false; });
+  never_.wait_until(free_at.held(), stop, mine, [] { return false; });
   return stop.stop_requested() ? cancelled() : Result<void>();
 }
 

@@ -6,9 +6,9 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
-#include <mutex>
 #include <stop_token>
 
+#include "config/base/guarded.h"
 #include "config/base/result.h"
 
 namespace cairn {
@@ -26,9 +26,8 @@ class RateLimit {
  private:
   using Time = std::chrono::steady_clock::time_point;
   const std::uint64_t bytes_per_second_;
-  std::mutex mutex_;
   std::condition_variable_any never_;  // waited on for the time alone; a stop request ends the wait
-  Time free_at_;                       // guarded by mutex_: when all that was taken so far is paid for
+  Guarded<Time> free_at_;              // when all that was taken so far is paid for
 };
 
 }  // namespace cairn

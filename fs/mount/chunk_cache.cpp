@@ -6,12 +6,11 @@
 #include <bit>
 #include <condition_variable>
 #include <exception>
-#include <list>
-#include <mutex>
 #include <optional>
-#include <unordered_map>
 
 #include "config/base/exception_door.h"
+#include "config/base/guarded.h"
+#include "config/base/lru.h"
 
 namespace cairn {
 namespace {
@@ -26,67 +25,37 @@ std::size_t shard_count(std::uint64_t limit_bytes, std::uint32_t chunk_size) {
   return std::bit_floor(std::clamp<std::uint64_t>(wanted, 1, kMaxShards));
 }
 
-// Entries of one kind, most recently used first.
-class Segment {
- public:
-  void set_limit(std::uint64_t bytes) { limit_ = bytes; }
-  [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
-  [[nodiscard]] std::size_t entries() const { return table_.size(); }
-
-  SharedBuffer find(const ChunkName& name) {
-    const auto at = table_.find(name);
-    if (at == table_.end()) return nullptr;
-    if (at->second != recent_.begin()) recent_.splice(recent_.begin(), recent_, at->second);
-    return at->second->bytes;
-  }
-
-  // Entries pushed out are moved to `out`, so that they are freed when the lock is no longer held.
-  struct Entry {
-    ChunkName name;
-    SharedBuffer bytes;
-    std::uint64_t cost = 0;
-  };
-  void keep(const ChunkName& name, const SharedBuffer& bytes, std::list<Entry>& out) {
-    const std::uint64_t cost = bytes->size() + kEntryOverhead;
-    if (cost > limit_ || table_.contains(name)) return;
-    recent_.push_front({name, bytes, cost});
-    table_.emplace(name, recent_.begin());
-    bytes_ += cost;
-    while (bytes_ > limit_) {
-      const auto oldest = std::prev(recent_.end());
-      bytes_ -= oldest->cost;
-      table_.erase(oldest->name);
-      out.splice(out.end(), recent_, oldest);
-    }
-  }
-
- private:
-  std::uint64_t limit_ = 0;
-  std::uint64_t bytes_ = 0;
-  std::list<Entry> recent_;
-  std::unordered_map<ChunkName, std::list<Entry>::iterator, ChunkNameHash> table_;
-};
+using Kept = Lru<ChunkName, SharedBuffer, ChunkNameHash>;  // costs: bytes, bookkeeping included
 
 }  // namespace
 
-// One decode under way; threads that want the same wait here.
-struct ChunkCache::Flight {
-  std::optional<Result<SharedBuffer>> outcome;  // guarded by the shard's mutex
-  std::condition_variable landed;
-};
-
-struct alignas(64) ChunkCache::Shard {
-  std::mutex mutex;  // guards all of this
-  Segment chunks;
-  Segment nodes;
+// What a shard's lock guards.
+struct ChunkCache::ShardState {
+  Kept chunks;
+  Kept nodes;
   Flights chunk_flights;
   Flights node_flights;
   std::uint64_t hits = 0;
   std::uint64_t misses = 0;
   std::uint64_t waits = 0;
 
-  Segment& segment(RecordKind kind) { return kind == RecordKind::node ? nodes : chunks; }
+  Kept& kept(RecordKind kind) { return kind == RecordKind::node ? nodes : chunks; }
   Flights& flights(RecordKind kind) { return kind == RecordKind::node ? node_flights : chunk_flights; }
+};
+
+struct alignas(64) ChunkCache::Shard {
+  Guarded<ShardState> state;
+};
+
+// One decode under way; threads that want the same wait here. The outcome is reached with the shard's lock only.
+class ChunkCache::Flight {
+ public:
+  using Outcome = std::optional<Result<SharedBuffer>>;
+  Outcome& outcome(const Guarded<ShardState>::Locked<ShardState>&) { return outcome_; }
+  std::condition_variable landed;
+
+ private:
+  Outcome outcome_;
 };
 
 ChunkCache::ChunkCache(ChunkSource& source, std::uint64_t limit_bytes, std::uint32_t chunk_size)
@@ -96,8 +65,9 @@ ChunkCache::ChunkCache(ChunkSource& source, std::uint64_t limit_bytes, std::uint
   shards_ = std::make_unique<Shard[]>(count);
   for (std::size_t i = 0; i < count; ++i) {
     const std::uint64_t share = limit_bytes / count;
-    shards_[i].nodes.set_limit(share / kNodeShare);
-    shards_[i].chunks.set_limit(share - share / kNodeShare);
+    const auto shard = shards_[i].state.lock();
+    shard->nodes = Kept({.cost = share / kNodeShare});
+    shard->chunks = Kept({.cost = share - share / kNodeShare});
   }
 }
 
@@ -109,18 +79,17 @@ ChunkCache::Shard& ChunkCache::shard_of(const ChunkName& name) const {
 }
 
 ChunkCache::Found ChunkCache::look_up(RecordKind kind, const ChunkName& name, IfMissing if_missing) {
-  Shard& shard = shard_of(name);
-  const std::lock_guard lock(shard.mutex);
-  if (SharedBuffer found = shard.segment(kind).find(name)) {
-    ++shard.hits;
-    return {std::move(found), nullptr, false};
+  const auto shard = shard_of(name).state.lock();
+  if (const SharedBuffer* found = shard->kept(kind).find(name)) {
+    ++shard->hits;
+    return {*found, nullptr, false};
   }
-  Flights& flights = shard.flights(kind);
+  Flights& flights = shard->flights(kind);
   if (const auto under_way = flights.find(name); under_way != flights.end()) {
-    ++shard.waits;
+    ++shard->waits;
     return {nullptr, under_way->second, false};
   }
-  ++shard.misses;
+  ++shard->misses;
   if (if_missing == IfMissing::leave) return {};
   auto flight = std::make_shared<Flight>();
   flights.emplace(name, flight);
@@ -128,23 +97,22 @@ ChunkCache::Found ChunkCache::look_up(RecordKind kind, const ChunkName& name, If
 }
 
 bool ChunkCache::land(RecordKind kind, const ChunkName& name, Flight& flight, const Result<SharedBuffer>& outcome) {
-  Shard& shard = shard_of(name);
-  std::list<Segment::Entry> pushed_out;
+  Kept::Entries pushed_out;  // freed when the lock is no longer held
   {
-    const std::lock_guard lock(shard.mutex);
-    if (flight.outcome) return false;
-    if (outcome && *outcome) shard.segment(kind).keep(name, *outcome, pushed_out);
-    flight.outcome = outcome;
-    shard.flights(kind).erase(name);
+    const auto shard = shard_of(name).state.lock();
+    if (flight.outcome(shard)) return false;
+    if (outcome && *outcome) pushed_out = shard->kept(kind).keep(name, *outcome, (*outcome)->size() + kEntryOverhead);
+    flight.outcome(shard) = outcome;
+    shard->flights(kind).erase(name);
   }
   flight.landed.notify_all();
   return true;
 }
 
 Result<SharedBuffer> ChunkCache::wait_for(const ChunkName& name, Flight& flight) {
-  std::unique_lock lock(shard_of(name).mutex);
-  flight.landed.wait(lock, [&] { return flight.outcome.has_value(); });
-  return *flight.outcome;
+  auto shard = shard_of(name).state.lock();
+  flight.landed.wait(shard.held(), [&] { return flight.outcome(shard).has_value(); });
+  return *flight.outcome(shard);
 }
 
 Result<SharedBuffer> ChunkCache::fetch(RecordKind kind, const ChunkName& name) {
@@ -212,13 +180,12 @@ void ChunkCache::fetch_all(RecordKind kind, std::span<const ChunkName> names, co
 ChunkCache::Counters ChunkCache::counters() const {
   Counters sum;
   for (std::size_t i = 0; i <= shard_mask_; ++i) {
-    Shard& shard = shards_[i];
-    const std::lock_guard lock(shard.mutex);
-    sum.hits += shard.hits;
-    sum.misses += shard.misses;
-    sum.waits += shard.waits;
-    sum.bytes += shard.chunks.bytes() + shard.nodes.bytes();
-    sum.entries += shard.chunks.entries() + shard.nodes.entries();
+    const auto shard = shards_[i].state.lock();
+    sum.hits += shard->hits;
+    sum.misses += shard->misses;
+    sum.waits += shard->waits;
+    sum.bytes += shard->chunks.cost() + shard->nodes.cost();
+    sum.entries += shard->chunks.size() + shard->nodes.size();
   }
   return sum;
 }

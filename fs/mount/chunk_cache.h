@@ -44,8 +44,9 @@ class ChunkCache : public ChunkSource {
   [[nodiscard]] std::uint64_t limit_bytes() const { return limit_bytes_; }
 
  private:
+  struct ShardState;
   struct Shard;
-  struct Flight;
+  class Flight;
   using Flights = std::unordered_map<ChunkName, std::shared_ptr<Flight>, ChunkNameHash>;
   // The bytes; or the flight to wait for; or one that is the caller's to land.
   struct Found {

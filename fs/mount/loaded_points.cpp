@@ -43,68 +43,53 @@ LoadedPoint lay_out_point(RecoveryPoint point) {
 }
 
 LoadedPoints::LoadedPoints(PointSource& source, std::size_t max_points, std::size_t max_bytes)
-    : source_(source), max_points_(max_points), max_bytes_(max_bytes) {}
+    : source_(source),
+      max_points_(max_points),
+      points_({.kept = Lru<std::uint64_t, SharedPoint>({.entries = max_points, .cost = max_bytes}), .in_use = {}}) {}
 
 Result<std::shared_ptr<const LoadedPoint>> LoadedPoints::get(std::uint64_t serial, const PointName& name) {
   if (auto known = find(serial)) return known;
   // Two threads may load the same point at once: it costs a document, and waiting for each other would cost a lock.
   CAIRN_TRY(RecoveryPoint point, source_.load_point(name));
   auto loaded = std::make_shared<const LoadedPoint>(lay_out_point(std::move(point)));
-  const std::lock_guard lock(mutex_);
-  if (auto known = find_locked(serial)) return known;
-  keep_locked(serial, loaded);
+  const auto points = points_.lock();
+  if (auto known = points->find(serial)) return known;
+  const std::size_t bytes = loaded->memory_bytes();
+  points->give_up(points->kept.keep(serial, loaded, bytes));
+  // Dead entries go when they outnumber what is kept: their number stays bounded by the open files and this.
+  if (points->in_use.size() > 2 * max_points_)
+    std::erase_if(points->in_use, [](const auto& entry) { return entry.second.expired(); });
   return loaded;
 }
 
 std::shared_ptr<const LoadedPoint> LoadedPoints::find(std::uint64_t serial) {
-  const std::lock_guard lock(mutex_);
-  return find_locked(serial);
+  return points_.lock()->find(serial);
 }
 
-std::shared_ptr<const LoadedPoint> LoadedPoints::find_locked(std::uint64_t serial) {
-  if (const auto kept = kept_.find(serial); kept != kept_.end()) {
-    recent_.splice(recent_.begin(), recent_, kept->second);
-    return kept->second->point;
-  }
-  const auto in_use = in_use_.find(serial);
-  if (in_use == in_use_.end()) return nullptr;
-  auto point = in_use->second.lock();
-  if (!point) in_use_.erase(in_use);
+LoadedPoints::SharedPoint LoadedPoints::Points::find(std::uint64_t serial) {
+  if (const SharedPoint* point = kept.find(serial)) return *point;
+  const auto held = in_use.find(serial);
+  if (held == in_use.end()) return nullptr;
+  auto point = held->second.lock();
+  if (!point) in_use.erase(held);
   return point;
 }
 
-void LoadedPoints::keep_locked(std::uint64_t serial, std::shared_ptr<const LoadedPoint> point) {
-  const std::size_t bytes = point->memory_bytes();
-  recent_.push_front({serial, std::move(point), bytes});
-  kept_[serial] = recent_.begin();
-  bytes_ += bytes;
-  while (!recent_.empty() && (recent_.size() > max_points_ || bytes_ > max_bytes_))
-    give_up_locked(std::prev(recent_.end()));
-  // Dead entries go when they outnumber what is kept: their number stays bounded by the open files and this.
-  if (in_use_.size() > 2 * max_points_)
-    std::erase_if(in_use_, [](const auto& entry) { return entry.second.expired(); });
-}
-
-void LoadedPoints::give_up_locked(std::list<Kept>::iterator kept) {
-  in_use_[kept->serial] = kept->point;
-  bytes_ -= kept->bytes;
-  kept_.erase(kept->serial);
-  recent_.erase(kept);
+void LoadedPoints::Points::give_up(const Lru<std::uint64_t, SharedPoint>::Entries& points) {
+  for (const auto& entry : points) in_use[entry.key] = entry.value;
 }
 
 void LoadedPoints::drop(std::uint64_t serial) {
-  const std::lock_guard lock(mutex_);
-  if (const auto kept = kept_.find(serial); kept != kept_.end()) give_up_locked(kept->second);
+  const auto points = points_.lock();
+  points->give_up(points->kept.drop(serial));
 }
 
 std::size_t LoadedPoints::kept_points() const {
-  const std::lock_guard lock(mutex_);
-  return recent_.size();
+  return points_.lock()->kept.size();
 }
 
 std::size_t LoadedPoints::kept_bytes() const {
-  const std::lock_guard lock(mutex_);
-  return bytes_;
+  return points_.lock()->kept.cost();
 }
 
 }  // namespace cairn

@@ -4,14 +4,14 @@
 #pragma once
 
 #include <cstdint>
-#include <list>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "config/base/guarded.h"
+#include "config/base/lru.h"
 #include "config/base/result.h"
 #include "fs/store/point/recovery_point.h"
 
@@ -61,23 +61,17 @@ class LoadedPoints {
   [[nodiscard]] std::size_t kept_bytes() const;
 
  private:
-  struct Kept {
-    std::uint64_t serial = 0;
-    std::shared_ptr<const LoadedPoint> point;
-    std::size_t bytes = 0;
+  using SharedPoint = std::shared_ptr<const LoadedPoint>;
+  struct Points {
+    Lru<std::uint64_t, SharedPoint> kept;                                        // by serial; costs: bytes
+    std::unordered_map<std::uint64_t, std::weak_ptr<const LoadedPoint>> in_use;  // given up, perhaps still held
+    SharedPoint find(std::uint64_t serial);
+    void give_up(const Lru<std::uint64_t, SharedPoint>::Entries& points);
   };
-  std::shared_ptr<const LoadedPoint> find_locked(std::uint64_t serial);
-  void keep_locked(std::uint64_t serial, std::shared_ptr<const LoadedPoint> point);
-  void give_up_locked(std::list<Kept>::iterator kept);
 
   PointSource& source_;
   const std::size_t max_points_;
-  const std::size_t max_bytes_;
-  mutable std::mutex mutex_;  // guards the rest; not held while loading
-  std::list<Kept> recent_;    // most recently used first
-  std::unordered_map<std::uint64_t, std::list<Kept>::iterator> kept_;
-  std::unordered_map<std::uint64_t, std::weak_ptr<const LoadedPoint>> in_use_;  // given up, perhaps still held
-  std::size_t bytes_ = 0;
+  Guarded<Points> points_;  // not locked while loading
 };
 
 }  // namespace cairn

@@ -29,12 +29,11 @@ struct OpenDisk {
 // One open(2) of a file.
 struct OpenFile {
   OpenFile(InodeNumber number, FileContent shown, std::shared_ptr<OpenDisk> opened, std::uint64_t window)
-      : inode(number), content(std::move(shown)), disk(std::move(opened)), sequence(window) {}
+      : inode(number), content(std::move(shown)), disk(std::move(opened)), sequence(SequenceDetector(window)) {}
   const InodeNumber inode;
   const FileContent content;
   const std::shared_ptr<OpenDisk> disk;  // null: a text
-  std::mutex mutex;                      // guards `sequence`
-  SequenceDetector sequence;
+  Guarded<SequenceDetector> sequence;
 };
 
 class OpenDisks {

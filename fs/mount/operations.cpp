@@ -241,9 +241,9 @@ void on_read(fuse_req_t request, fuse_ino_t, std::size_t size, off_t offset, fus
     std::optional<ByteSpan> ahead;
     bool in_sequence = false;
     {
-      const std::lock_guard lock(file.mutex);
-      ahead = file.sequence.on_read(from, size);
-      in_sequence = file.sequence.is_in_sequence();
+      const auto sequence = file.sequence.lock();
+      ahead = sequence->on_read(from, size);
+      in_sequence = sequence->is_in_sequence();
     }
     if (!in_sequence && answer_part(request, *file.disk->reader, from, size)) return;
     if (ahead) ask_ahead(served, file, *ahead);

@@ -6,40 +6,10 @@
 #include <algorithm>
 #include <map>
 
+#include "fs/mount/point_items.h"
+
 namespace cairn {
 namespace {
-
-constexpr unsigned kItemBits = 16;
-
-// Items of machines and points.
-enum Item : std::uint64_t {
-  kMachineDirectory = 1,
-  kPointDirectory = 2,
-  kLatestLink = 3,  // the machine's `latest` while it leads to this point: a new target is a new inode
-  kDisksDirectory = 4,
-  kHeadersDirectory = 5,
-  kDocumentFile = 6,
-  kDefinitionFile = 7,
-  kFirstDisk = 0x1000,
-  kFirstHeader = 0x8000,
-  kEndOfItems = 0x10000,
-};
-
-constexpr const char* kLatestName = "latest";
-constexpr const char* kDisksName = "disks";
-constexpr const char* kHeadersName = "headers";
-constexpr const char* kDocumentName = "recovery-point.json";
-constexpr const char* kDefinitionName = "machine.xml";
-
-constexpr InodeNumber inode_of(std::uint64_t serial, std::uint64_t item) {
-  return serial << kItemBits | item;
-}
-constexpr std::uint64_t serial_of(InodeNumber inode) {
-  return inode >> kItemBits;
-}
-constexpr std::uint64_t item_of(InodeNumber inode) {
-  return inode & (kEndOfItems - 1);
-}
 
 // Cookies of directory entries. A point's cookie is its time, so it does not depend on the other entries.
 constexpr std::uint64_t kDotCookie = 1;
@@ -51,14 +21,6 @@ constexpr std::int64_t kTimeBias = std::int64_t{1} << 40;
 std::uint64_t cookie_of(UtcTime time) {
   return static_cast<std::uint64_t>(time.time_since_epoch().count() + kTimeBias);
 }
-
-std::uint64_t blocks_of(std::uint64_t bytes) {
-  return bytes / kBlockBytes + (bytes % kBlockBytes != 0 ? 1 : 0);
-}
-
-}  // namespace
-
-namespace {
 
 struct ListedPoint {
   UtcTime time;
@@ -105,10 +67,6 @@ struct PointTree::Listing {
 
 namespace {
 
-NodeAttributes directory_attributes(InodeNumber inode, std::uint32_t subdirectories, UtcTime time, Validity validity) {
-  return {inode, NodeKind::directory, 0, 0, 2 + subdirectories, time, validity};
-}
-
 NodeAttributes root_attributes(const PointTree::Listing& listing) {
   UtcTime newest{};
   for (const auto& [name, machine] : listing.machines) newest = std::max(newest, machine.latest().time);
@@ -137,84 +95,14 @@ NodeAttributes link_attributes(const ListedPoint& point) {
           Validity::constant};
 }
 
-NodeAttributes text_attributes(InodeNumber inode, std::string_view text, UtcTime time) {
-  return {inode, NodeKind::file, text.size(), blocks_of(text.size()), 1, time, Validity::constant};
-}
-
-NodeAttributes image_attributes(InodeNumber inode, const MapRecord& map, UtcTime time) {
-  return {inode, NodeKind::file, map.size,          std::min(blocks_of(map.data_bytes), blocks_of(map.size)),
-          1,     time,           Validity::constant};
-}
-
-// The image that `item` stands for; null when the point has none such.
-const PointImage* image_of(const LoadedPoint& point, std::uint64_t item) {
-  const bool header = item >= kFirstHeader;
-  const auto& images = header ? point.headers : point.disks;
-  const std::uint64_t number = item - (header ? kFirstHeader : kFirstDisk);
-  return item >= kFirstDisk && number < images.size() ? &images[number] : nullptr;
-}
-
-std::size_t shown_images(const std::vector<PointImage>& images, std::uint64_t first, std::uint64_t end) {
-  return std::min<std::size_t>(images.size(), end - first);
-}
-std::size_t shown_disks(const LoadedPoint& point) {
-  return shown_images(point.disks, kFirstDisk, kFirstHeader);
-}
-std::size_t shown_headers(const LoadedPoint& point) {
-  return shown_images(point.headers, kFirstHeader, kEndOfItems);
-}
-
-// Attributes of what lies inside a point, by item; nothing when the point has none such.
-std::optional<NodeAttributes> item_attributes(const LoadedPoint& point, InodeNumber inode) {
-  const UtcTime time = point.name.time;
-  switch (const std::uint64_t item = item_of(inode)) {
-    case kDisksDirectory:
-    case kHeadersDirectory:
-      return directory_attributes(inode, 0, time, Validity::constant);
-    case kDocumentFile:
-      return text_attributes(inode, point.document, time);
-    case kDefinitionFile:
-      if (!point.definition) return {};
-      return text_attributes(inode, *point.definition, time);
-    default:
-      if (const PointImage* image = image_of(point, item)) return image_attributes(inode, image->map, time);
-      return {};
-  }
-}
-
-// The item called `name` in the directory `item` of the point.
-std::optional<std::uint64_t> find_item(const LoadedPoint& point, std::uint64_t item, std::string_view name) {
-  const auto numbered = [&](const std::vector<PointImage>& images, std::uint64_t first,
-                            std::size_t shown) -> std::optional<std::uint64_t> {
-    for (std::size_t i = 0; i < shown; ++i)
-      if (images[i].file_name == name) return first + i;
-    return {};
-  };
-  switch (item) {
-    case kPointDirectory:
-      if (name == kDisksName) return kDisksDirectory;
-      if (name == kHeadersName) return kHeadersDirectory;
-      if (name == kDocumentName) return kDocumentFile;
-      if (name == kDefinitionName && point.definition) return kDefinitionFile;
-      return {};
-    case kDisksDirectory:
-      return numbered(point.disks, kFirstDisk, shown_disks(point));
-    case kHeadersDirectory:
-      return numbered(point.headers, kFirstHeader, shown_headers(point));
-    default:
-      return {};
-  }
-}
-
 }  // namespace
 
 PointTree::PointTree(PointSource& source)
-    : source_(source), loaded_(source), listing_(std::make_shared<const Listing>()) {}
+    : source_(source), loaded_(source), shown_({std::make_shared<const Listing>(), {}}) {}
 PointTree::~PointTree() = default;
 
 std::shared_ptr<const PointTree::Listing> PointTree::listing() const {
-  const std::lock_guard lock(mutex_);
-  return listing_;
+  return shown_.lock()->listing;
 }
 
 std::size_t PointTree::point_count() const {
@@ -400,10 +288,10 @@ void PointTree::Directory::list(std::uint64_t after, const Visit& visit) const {
 
 Result<void> PointTree::refresh(RefreshMode mode) {
   // Held while the source lists: whoever needs the new state waits for it instead of listing again.
-  const std::lock_guard refreshing(refresh_mutex_);
+  const auto refreshing = refreshing_.lock();
   // The token is taken first: a point that comes while we list changes it again, and is seen the next time.
   CAIRN_TRY(const auto token, source_.points_token());
-  if (mode == RefreshMode::if_changed && token && token == token_) return {};
+  if (mode == RefreshMode::if_changed && token && token == refreshing->token) return {};
   CAIRN_TRY(auto names, source_.list_points());
   std::ranges::sort(names);
   const auto [first, last] = std::ranges::unique(names);
@@ -418,10 +306,10 @@ Result<void> PointTree::refresh(RefreshMode mode) {
     const ListedMachine* before = known == old->machines.end() ? nullptr : &known->second;
     if (machine.points.empty()) {
       machine.name = name.machine;
-      machine.serial = before != nullptr ? before->serial : next_serial_++;
+      machine.serial = before != nullptr ? before->serial : refreshing->next_serial++;
     }
     const ListedPoint* same = before != nullptr ? before->find(name.time) : nullptr;
-    machine.points.push_back({name.time, same != nullptr ? same->serial : next_serial_++});
+    machine.points.push_back({name.time, same != nullptr ? same->serial : refreshing->next_serial++});
   }
   for (const auto& [name, machine] : old->machines) {
     const auto now = fresh->machines.find(name);
@@ -447,22 +335,20 @@ Result<void> PointTree::refresh(RefreshMode mode) {
   if (machines_changed || !changes.inodes.empty()) changes.inodes.push_back(kRootInode);
   fresh->index();
 
-  token_ = token;
-  const std::lock_guard lock(mutex_);
-  listing_ = std::move(fresh);
-  std::ranges::move(changes.names, std::back_inserter(changes_.names));
-  std::ranges::move(changes.inodes, std::back_inserter(changes_.inodes));
+  refreshing->token = token;
+  const auto shown = shown_.lock();
+  shown->listing = std::move(fresh);
+  std::ranges::move(changes.names, std::back_inserter(shown->changes.names));
+  std::ranges::move(changes.inodes, std::back_inserter(shown->changes.inodes));
   return {};
 }
 
 TreeChanges PointTree::take_changes() {
-  const std::lock_guard lock(mutex_);
-  return std::exchange(changes_, {});
+  return std::exchange(shown_.lock()->changes, {});
 }
 
 bool PointTree::has_changes() const {
-  const std::lock_guard lock(mutex_);
-  return !changes_.empty();
+  return !shown_.lock()->changes.empty();
 }
 
 }  // namespace cairn

@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,6 +14,7 @@
 #include <vector>
 
 #include "config/base/clock.h"
+#include "config/base/guarded.h"
 #include "config/base/result.h"
 #include "fs/mount/loaded_points.h"
 #include "fs/store/point/recovery_point.h"
@@ -113,12 +113,16 @@ class PointTree {
 
   PointSource& source_;
   LoadedPoints loaded_;
-  std::mutex refresh_mutex_;            // one refresh at a time; held while the source lists, taken before mutex_
-  std::optional<std::uint64_t> token_;  // guarded by refresh_mutex_
-  std::uint64_t next_serial_ = 1;       // guarded by refresh_mutex_
-  mutable std::mutex mutex_;            // guards the rest; never held across I/O
-  std::shared_ptr<const Listing> listing_;
-  TreeChanges changes_;
+  struct Refreshing {
+    std::optional<std::uint64_t> token;
+    std::uint64_t next_serial = 1;
+  };
+  struct Shown {
+    std::shared_ptr<const Listing> listing;
+    TreeChanges changes;
+  };
+  Guarded<Refreshing> refreshing_;  // one refresh at a time; locked while the source lists, and before `shown_`
+  Guarded<Shown> shown_;            // never locked across I/O
 };
 
 }  // namespace cairn

@@ -55,9 +55,9 @@ ReadAhead::ReadAhead(unsigned threads, std::size_t max_queued) : max_queued_(max
 
 ReadAhead::~ReadAhead() {
   {
-    const std::lock_guard lock(mutex_);
-    ending_ = true;
-    queue_.clear();
+    const auto state = state_.lock();
+    state->ending = true;
+    state->queue.clear();
   }
   wake_.notify_all();
   for (std::thread& thread : threads_) thread.join();
@@ -65,22 +65,22 @@ ReadAhead::~ReadAhead() {
 
 bool ReadAhead::ask(Work work) {
   {
-    const std::lock_guard lock(mutex_);
-    if (ending_ || queue_.size() >= max_queued_) return false;
-    queue_.push_back(std::move(work));
+    const auto state = state_.lock();
+    if (state->ending || state->queue.size() >= max_queued_) return false;
+    state->queue.push_back(std::move(work));
   }
   wake_.notify_one();
   return true;
 }
 
 void ReadAhead::run() {
-  std::unique_lock lock(mutex_);
+  auto state = state_.lock();
   while (true) {
-    wake_.wait(lock, [&] { return ending_ || !queue_.empty(); });
-    if (ending_) return;
-    Work work = std::move(queue_.front());
-    queue_.pop_front();
-    lock.unlock();
+    wake_.wait(state.held(), [&] { return state->ending || !state->queue.empty(); });
+    if (state->ending) return;
+    Work work = std::move(state->queue.front());
+    state->queue.pop_front();
+    state.held().unlock();
     const auto done = without_exceptions("read ahead", "", [&]() -> Result<void> {
       work();
       return {};
@@ -88,7 +88,7 @@ void ReadAhead::run() {
     // Nobody waits for it: the read itself will meet the same and say so to its reader.
     if (!done) log_event(LogLevel::debug, "read-ahead-failed", "mount", {{"error", done.error().message()}});
     work = nullptr;  // may hold the last reference to an open disk: not under the lock
-    lock.lock();
+    state.held().lock();
   }
 }
 

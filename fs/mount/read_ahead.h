@@ -10,10 +10,11 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <thread>
 #include <vector>
+
+#include "config/base/guarded.h"
 
 namespace cairn {
 
@@ -63,10 +64,12 @@ class ReadAhead {
  private:
   void run();
   const std::size_t max_queued_;
-  std::mutex mutex_;  // guards the next three
+  struct State {
+    std::deque<Work> queue;
+    bool ending = false;
+  };
+  Guarded<State> state_;
   std::condition_variable wake_;
-  std::deque<Work> queue_;
-  bool ending_ = false;
   std::vector<std::thread> threads_;
 };
 

@@ -4,6 +4,7 @@
 #include "fs/mount/session.h"
 
 #include "config/base/exception_door.h"
+#include "config/base/guarded.h"
 #include "fs/mount/fuse_api.h"
 
 #include <fcntl.h>
@@ -126,13 +127,13 @@ struct MountSession::State {
   Result<void> take_down_own(WhenBusy when_busy);
   void end_loop(int root);
   void note_answering() {
-    const std::lock_guard lock(mutex);
-    answering = true;
+    const auto set = flags.lock();
+    set->answering = true;
     changed.notify_all();
   }
   void wake_watcher() {
-    const std::lock_guard lock(mutex);
-    watcher_woken = true;
+    const auto set = flags.lock();
+    set->watcher_woken = true;
     changed.notify_all();
   }
 
@@ -146,19 +147,22 @@ struct MountSession::State {
   Handles handles;       // their files use what stands above
   Served served;
 
-  dev_t device = 0;         // of the mount; constant once mounted
-  std::mutex stop_mutex;    // one stop() at a time; taken before the others
-  std::mutex watcher_join;  // guards joining `watcher`
-  std::mutex tell_mutex;    // guards `session` against its end, and keeps one teller at a time; taken before `mutex`
+  dev_t device = 0;       // of the mount; constant once mounted
+  std::mutex stop_mutex;  // one stop() at a time; taken before the others
+  // Held by whoever tells the kernel something through `session`, one at a time, and by the loop's thread when it ends
+  // `session`; that thread, whose own it is, needs no lock to use it. Taken before `flags`.
+  std::mutex tell_mutex;
   fuse_session* session = nullptr;
-  std::mutex mutex;  // guards the flags below; a leaf
+  struct Flags {
+    bool answering = false;
+    bool watcher_woken = false;
+    bool watcher_ending = false;
+    bool ended = false;
+  };
+  Guarded<Flags> flags;  // a leaf
   std::condition_variable changed;
-  bool answering = false;
-  bool watcher_woken = false;
-  bool watcher_ending = false;
-  bool ended = false;
   std::thread loop;
-  std::thread watcher;
+  Guarded<std::thread> watcher;  // locked while it is joined
 };
 
 Result<void> MountSession::State::mount() {
@@ -177,7 +181,7 @@ Result<void> MountSession::State::mount() {
 void MountSession::State::run_threads() {
   const SignalBlock block;  // signals are for the program's own threads
   loop = std::thread([this] { serve(); });
-  watcher = std::thread([this] { watch(); });
+  *watcher.lock() = std::thread([this] { watch(); });
 }
 
 // libfuse's loop and its workers, until the connection or the session ends.
@@ -200,8 +204,8 @@ void MountSession::State::serve() {
     fuse_session_destroy(session);
     session = nullptr;
   }
-  const std::lock_guard lock(mutex);
-  ended = true;
+  const auto set = flags.lock();  // held while it is told: nobody may take this away before
+  set->ended = true;
   changed.notify_all();
 }
 
@@ -233,12 +237,13 @@ void MountSession::State::end_loop(int root) {
 void MountSession::State::watch() {
   auto last_listed = std::chrono::steady_clock::now();
   bool failing = false;
-  std::unique_lock lock(mutex);
+  auto now_set = flags.lock();
   while (true) {
-    changed.wait_for(lock, options.refresh, [&] { return watcher_woken || watcher_ending; });
-    if (watcher_ending) return;
-    watcher_woken = false;
-    lock.unlock();
+    changed.wait_for(now_set.held(), options.refresh,
+                     [&] { return now_set->watcher_woken || now_set->watcher_ending; });
+    if (now_set->watcher_ending) return;
+    now_set->watcher_woken = false;
+    now_set.held().unlock();
     const auto now = std::chrono::steady_clock::now();
     const bool due = now - last_listed >= kListAtLeastEvery;
     if (due) last_listed = now;
@@ -246,7 +251,7 @@ void MountSession::State::watch() {
     if (!looked && !failing) log_error("refresh-failed", options.path.string(), looked.error());
     if (looked && failing) log_event(LogLevel::info, "refresh-works-again", options.path.string());
     failing = !looked;
-    lock.lock();
+    now_set.held().lock();
   }
 }
 
@@ -272,12 +277,11 @@ void MountSession::State::tell_kernel() {
 
 void MountSession::State::end_watcher() {
   {
-    const std::lock_guard lock(mutex);
-    watcher_ending = true;
+    const auto set = flags.lock();
+    set->watcher_ending = true;
     changed.notify_all();
   }
-  const std::lock_guard joining(watcher_join);
-  if (watcher.joinable()) watcher.join();
+  if (const auto thread = watcher.lock(); thread->joinable()) thread->join();
 }
 
 MountSession::MountSession(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -301,8 +305,8 @@ Result<std::unique_ptr<MountSession>> MountSession::start(Store& store, const Mo
   state->device = (*mounted)->device;
   state->run_threads();
   {
-    std::unique_lock lock(state->mutex);
-    state->changed.wait(lock, [&] { return state->answering || state->ended; });
+    auto flags = state->flags.lock();
+    state->changed.wait(flags.held(), [&] { return flags->answering || flags->ended; });
   }
   const dev_t device = state->device;
   std::unique_ptr<MountSession> session(new MountSession(std::move(state)));
@@ -326,13 +330,12 @@ void MountSession::refresh() {
 }
 
 void MountSession::wait() {
-  std::unique_lock lock(state_->mutex);
-  state_->changed.wait(lock, [&] { return state_->ended; });
+  auto flags = state_->flags.lock();
+  state_->changed.wait(flags.held(), [&] { return flags->ended; });
 }
 
 bool MountSession::ended() const {
-  const std::lock_guard lock(state_->mutex);
-  return state_->ended;
+  return state_->flags.lock()->ended;
 }
 
 Result<void> MountSession::stop() {

@@ -13,13 +13,14 @@
 #include "fs/io/open_backend.h"
 #include "fs/store/document_pair.h"
 #include "fs/store/index/index.h"
+#include "fs/store/store_places.h"
 #include "fs/store/writer_lock.h"
 
 namespace cairn {
 namespace {
 
 // What an init makes before the store.json that makes it a store.
-constexpr std::array kFoldersOfInit = {"packs", "points", "tmp", "index"};
+constexpr std::array kFoldersOfInit = {"packs", "points", "tmp"};
 
 bool holds_files(const std::filesystem::path& folder) {
   std::error_code problem;
@@ -79,20 +80,23 @@ Result<void> create_store(const std::filesystem::path& path, const StoreParamete
   }
 
   CAIRN_CHECK(prepare_directory(path));
-  CAIRN_TRY(const WriterLock lock, WriterLock::take(path, "store init"));
+  const StorePlaces places = places_of(path);
+  CAIRN_TRY(const WriterLock lock, WriterLock::take(places, "store init"));
   CAIRN_CHECK(check_empty(path));  // again: another init may have been quicker
-  const auto backend = open_backend(path);
+  const auto backend = open_backend(places.objects);
+  std::vector<std::filesystem::path> made_here = {places.index_folder};
+  for (const char* folder : kFoldersOfInit) made_here.push_back(path / folder);
   const auto make_everything = [&]() -> Result<void> {
-    for (const char* folder : kFoldersOfInit) {  // of an interrupted init
+    for (const std::filesystem::path& folder : made_here) {  // of an interrupted init
       std::error_code problem;
-      std::filesystem::remove_all(path / folder, problem);
-      if (problem) return fail_errno(problem.value(), "empty folder", (path / folder).string());
+      std::filesystem::remove_all(folder, problem);
+      if (problem) return fail_errno(problem.value(), "empty folder", folder.string());
     }
-    for (const char* folder : {"packs", "points", "tmp"}) {
+    for (const char* folder : kFoldersOfInit) {
       const std::filesystem::path made = path / folder;
       if (::mkdir(made.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno(errno, "make folder", made.string());
     }
-    CAIRN_CHECK(Index::create(path / "index", document.id));
+    CAIRN_CHECK(Index::create(places.index_folder, document.id));
     // From here on it is a store. A copy that is missing is made by the first writer.
     const std::string text = write_store_document(document, KeyRing(master_key));
     CAIRN_CHECK(backend->put(kStoreDocument, as_bytes(text), IfExists::fail));
@@ -104,8 +108,8 @@ Result<void> create_store(const std::filesystem::path& path, const StoreParamete
     return fail(ErrorCode::store_exists, "make store", path.string());
   if (!made) {
     std::error_code ignored;  // nothing half-made stays; the error that counts is the one we have
-    for (const char* name : kFoldersOfInit) std::filesystem::remove_all(path / name, ignored);
-    std::filesystem::remove(path / "lock", ignored);
+    for (const std::filesystem::path& folder : made_here) std::filesystem::remove_all(folder, ignored);
+    std::filesystem::remove(places.lock_file(), ignored);
     return pass_on(std::move(made).error());
   }
   return {};

@@ -4,10 +4,10 @@
 namespace cairn {
 
 Result<std::shared_ptr<Index>> OpenIndex::get() {
-  const std::lock_guard lock(mutex_);
-  if (index_) return index_;
-  CAIRN_TRY(index_, Index::open(folder_, store_));
-  return index_;
+  const auto index = index_.lock();
+  if (*index) return *index;
+  CAIRN_TRY(*index, Index::open(folder_, store_));
+  return *index;
 }
 
 Result<std::shared_ptr<Index>> OpenIndex::newest() {
@@ -18,8 +18,7 @@ Result<std::shared_ptr<Index>> OpenIndex::newest() {
 }
 
 void OpenIndex::forget() {
-  const std::lock_guard lock(mutex_);
-  index_.reset();
+  index_.lock()->reset();
 }
 
 void OpenIndex::read_from(const std::filesystem::path& folder) {

@@ -4,8 +4,8 @@
 
 #include <filesystem>
 #include <memory>
-#include <mutex>
 
+#include "config/base/guarded.h"
 #include "config/base/result.h"
 #include "fs/store/index/index.h"
 
@@ -31,8 +31,7 @@ class OpenIndex {
   std::filesystem::path folder_;
   bool private_ = false;
   const StoreId& store_;
-  std::mutex mutex_;
-  std::shared_ptr<Index> index_;  // guarded by mutex_; null until first used, or after a rebuild
+  Guarded<std::shared_ptr<Index>> index_;  // null until first used, or after a rebuild
 };
 
 }  // namespace cairn

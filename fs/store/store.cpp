@@ -17,15 +17,16 @@ Result<std::unique_ptr<Store>> Store::open(const std::filesystem::path& path, co
 Result<std::unique_ptr<Store>> Store::open(const std::filesystem::path& path, std::shared_ptr<Backend> backend,
                                            const UnlockKey& key) {
   CAIRN_TRY(OpenedDocument opened, open_store_document(*backend, path, key));
-  return std::unique_ptr<Store>(new Store(std::make_unique<StoreState>(
-      std::move(backend), path, std::move(opened.document), std::move(opened.master_key), std::move(opened.trouble))));
+  return std::unique_ptr<Store>(
+      new Store(std::make_unique<StoreState>(std::move(backend), places_of(path), std::move(opened.document),
+                                             std::move(opened.master_key), std::move(opened.trouble))));
 }
 
 const StoreInfo& Store::info() const {
   return state_->info;
 }
 const std::filesystem::path& Store::path() const {
-  return state_->directory;
+  return state_->places.objects.path;
 }
 const std::optional<Error>& Store::document_trouble() const {
   return state_->document_trouble;

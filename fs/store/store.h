@@ -27,7 +27,8 @@ class Store {
  public:
   // Errors: store_missing, not_a_store, store_too_new, store_damaged, wrong_key.
   static Result<std::unique_ptr<Store>> open(const std::filesystem::path& path, const UnlockKey& key);
-  // The same with another backend for packs, points and store.json; lock and index stay in the directory `path`.
+  // The same with another backend for packs, points and store.json; lock and index stay where places_of()
+  // (store_places.h) has them for `path`.
   static Result<std::unique_ptr<Store>> open(const std::filesystem::path& path, std::shared_ptr<Backend> backend,
                                              const UnlockKey& key);
   ~Store();

@@ -8,40 +8,40 @@
 
 namespace cairn {
 
-Result<void> StoreKeys::reload() {
-  CAIRN_TRY(StoreDocument now, reload_store_document(backend_, directory_, keys_));
-  document_.slots = std::move(now.slots);
+Result<void> StoreKeys::reload(StoreDocument& document) {
+  CAIRN_TRY(StoreDocument now, reload_store_document(backend_, places_.objects.path, keys_));
+  document.slots = std::move(now.slots);
   return {};
 }
 
 Result<std::vector<KeySlotFactsRow>> StoreKeys::slots() {
-  const std::lock_guard lock(mutex_);
-  CAIRN_CHECK(reload());
+  const auto document = document_.lock();
+  CAIRN_CHECK(reload(*document));
   std::vector<KeySlotFactsRow> rows;
-  for (const KeySlot& slot : document_.slots) rows.push_back(slot.facts);
+  for (const KeySlot& slot : document->slots) rows.push_back(slot.facts);
   return rows;
 }
 
 Result<void> StoreKeys::add_slot(const NewKeySlot& slot) {
-  const std::lock_guard lock(mutex_);
-  CAIRN_TRY(const WriterLock writer_lock, WriterLock::take(directory_, "store keys add"));
-  CAIRN_CHECK(reload());
-  for (const KeySlot& other : document_.slots)
+  const auto document = document_.lock();
+  CAIRN_TRY(const WriterLock writer_lock, WriterLock::take(places_, "store keys add"));
+  CAIRN_CHECK(reload(*document));
+  for (const KeySlot& other : document->slots)
     if (other.facts.label == slot.label)
       return fail(ErrorCode::key_slot_exists, "add key slot", slot.label, "slot " + other.facts.id + " has that label");
   CAIRN_TRY(KeySlot made, make_key_slot(master_key_, slot, system_clock().now()));
-  StoreDocument changed = document_;
+  StoreDocument changed = *document;
   changed.slots.push_back(std::move(made));
   CAIRN_CHECK(write_store_documents(backend_, changed, keys_, DocumentChange::adds));
-  document_.slots = std::move(changed.slots);
+  document->slots = std::move(changed.slots);
   return {};
 }
 
 Result<void> StoreKeys::remove_slot(std::string_view id_or_label) {
-  const std::lock_guard lock(mutex_);
-  CAIRN_TRY(const WriterLock writer_lock, WriterLock::take(directory_, "store keys remove"));
-  CAIRN_CHECK(reload());
-  StoreDocument changed = document_;
+  const auto document = document_.lock();
+  CAIRN_TRY(const WriterLock writer_lock, WriterLock::take(places_, "store keys remove"));
+  CAIRN_CHECK(reload(*document));
+  StoreDocument changed = *document;
   const auto is_meant = [&](const KeySlot& slot) {
     return slot.facts.id == id_or_label || slot.facts.label == id_or_label;
   };
@@ -51,16 +51,16 @@ Result<void> StoreKeys::remove_slot(std::string_view id_or_label) {
   changed.slots.erase(meant);
   if (changed.slots.empty()) return fail(ErrorCode::last_key_slot, "remove key slot", std::string(id_or_label));
   CAIRN_CHECK(write_store_documents(backend_, changed, keys_, DocumentChange::removes));
-  document_.slots = std::move(changed.slots);
+  document->slots = std::move(changed.slots);
   return {};
 }
 
 std::vector<EscrowOwner> StoreKeys::escrow_owners() {
-  const std::lock_guard lock(mutex_);
+  const auto document = document_.lock();
   // A recovery key that another process has just added matters, but not enough to fail a backup for it.
-  static_cast<void>(reload());
+  static_cast<void>(reload(*document));
   std::vector<EscrowOwner> owners = {keys_.escrow_keys().public_half};
-  for (const KeySlot& slot : document_.slots)
+  for (const KeySlot& slot : document->slots)
     if (slot.facts.type == KeySlotType::recovery) owners.push_back(slot.recovery_public);
   return owners;
 }

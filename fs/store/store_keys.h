@@ -2,12 +2,11 @@
 // StoreKeys: who can open a store (its key slots), and who can open what is in escrow in its points. Any thread.
 #pragma once
 
-#include <filesystem>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "config/base/guarded.h"
 #include "config/base/result.h"
 #include "crypto/escrow.h"
 #include "crypto/key_ring.h"
@@ -15,16 +14,17 @@
 #include "crypto/secret_bytes.h"
 #include "fs/io/backend.h"
 #include "fs/store/store_document.h"
+#include "fs/store/store_places.h"
 
 namespace cairn {
 
 class StoreKeys {
  public:
-  // `document`: as it was opened. `backend` and `keys` must outlive this.
-  StoreKeys(Backend& backend, std::filesystem::path directory, StoreDocument document, SecretBytes master_key,
+  // `document`: as it was opened. `backend`, `places` and `keys` must outlive this.
+  StoreKeys(Backend& backend, const StorePlaces& places, StoreDocument document, SecretBytes master_key,
             const KeyRing& keys)
       : backend_(backend),
-        directory_(std::move(directory)),
+        places_(places),
         master_key_(std::move(master_key)),
         keys_(keys),
         document_(std::move(document)) {}
@@ -43,15 +43,15 @@ class StoreKeys {
   [[nodiscard]] std::string fingerprint(const SecretBytes& volume_key) const;
 
  private:
-  // Another process may have changed the slots. Errors: store_missing, not_a_store, store_too_new, store_damaged.
-  Result<void> reload();
+  // Another process may have changed the slots: takes them over. Errors: store_missing, not_a_store, store_too_new,
+  // store_damaged.
+  Result<void> reload(StoreDocument& document);
 
   Backend& backend_;
-  const std::filesystem::path directory_;
+  const StorePlaces& places_;
   const SecretBytes master_key_;
   const KeyRing& keys_;
-  std::mutex mutex_;
-  StoreDocument document_;  // slots guarded by mutex_; the rest is constant
+  Guarded<StoreDocument> document_;  // only its slots change; locked while they are
 };
 
 }  // namespace cairn

@@ -3,19 +3,19 @@
 
 namespace cairn {
 
-StoreState::StoreState(std::shared_ptr<Backend> store_backend, std::filesystem::path path, StoreDocument store_document,
+StoreState::StoreState(std::shared_ptr<Backend> store_backend, StorePlaces its_places, StoreDocument store_document,
                        SecretBytes master_key, std::optional<Error> trouble)
     : backend(std::move(store_backend)),
-      directory(std::move(path)),
+      places(std::move(its_places)),
       document(std::move(store_document)),
       keys(master_key),
       info{to_hex(document.id), kStoreVersion, document.chunk_size, document.algorithm, document.created},
       document_trouble(std::move(trouble)),
-      index(directory / "index", document.id),
+      index(places.index_folder, document.id),
       packs(*backend, keys, document.id),
-      key_slots(*backend, directory, document, std::move(master_key), keys),
+      key_slots(*backend, places, document, std::move(master_key), keys),
       points(*backend, seal()),
-      chunks(index, packs, directory.string()) {}
+      chunks(index, packs, places.name()) {}
 
 Result<IndexedPack> read_footer(StoreState& state, const std::string& pack_name) {
   CAIRN_TRY(const auto pack, PackReader::open(*state.backend, pack_name, state.keys, state.document.id));

@@ -3,13 +3,12 @@
 #pragma once
 
 #include <condition_variable>
-#include <filesystem>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 
+#include "config/base/guarded.h"
 #include "crypto/key_ring.h"
 #include "fs/io/backend.h"
 #include "fs/store/open_index.h"
@@ -19,6 +18,7 @@
 #include "fs/store/store_document.h"
 #include "fs/store/store_keys.h"
 #include "fs/store/store_parameters.h"
+#include "fs/store/store_places.h"
 #include "fs/store/stored_chunks.h"
 
 namespace cairn {
@@ -27,7 +27,7 @@ struct WriterCore;
 
 struct StoreState {
   const std::shared_ptr<Backend> backend;
-  const std::filesystem::path directory;
+  const StorePlaces places;
   const StoreDocument document;  // as it was opened; its slots now: key_slots
   const KeyRing keys;
   const StoreInfo info;
@@ -39,15 +39,20 @@ struct StoreState {
   PointCatalog points;
   StoredChunks chunks;
 
-  std::mutex writer_mutex;
+  // What this process' writers share, if any is there.
+  struct Writer {
+    std::weak_ptr<WriterCore> core;
+    bool alive = false;  // true until the core's destructor has ended
+  };
+  Guarded<Writer> writer;
   std::condition_variable writer_gone;
-  std::weak_ptr<WriterCore> writer;  // guarded by writer_mutex
-  bool writer_alive = false;         // guarded by writer_mutex; true until its destructor has ended
-  std::mutex marks_mutex;            // while point state changes, and while a point is committed
-  // What points that were read said of their predecessors: guarded by marks_mutex. Points never change.
-  std::map<PointName, std::string> previous_names;
+  // Locked while the states of points change, and while a point is committed.
+  struct PointChanges {
+    std::map<PointName, std::string> previous_names;  // as points that were read name theirs; points never change
+  };
+  Guarded<PointChanges> point_changes;
 
-  StoreState(std::shared_ptr<Backend> store_backend, std::filesystem::path path, StoreDocument store_document,
+  StoreState(std::shared_ptr<Backend> store_backend, StorePlaces its_places, StoreDocument store_document,
              SecretBytes master_key, std::optional<Error> trouble);
   [[nodiscard]] DocumentSeal seal() const { return {keys, document.algorithm, document.id}; }
 };

@@ -31,15 +31,15 @@ std::string describe_holder(int file) {
 
 }  // namespace
 
-Result<WriterLock> WriterLock::take(const std::filesystem::path& store, const std::string& purpose) {
-  const std::string path = (store / "lock").string();
+Result<WriterLock> WriterLock::take(const StorePlaces& store, const std::string& purpose) {
+  const std::string path = store.lock_file().string();
   UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!file) return fail_errno(errno, "lock store", store.string());
+  if (!file) return fail_errno(errno, "lock store", store.name());
   while (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EINTR) continue;
     if (errno == EWOULDBLOCK)
-      return fail(ErrorCode::store_locked, "write to store", store.string(), describe_holder(file.get()));
-    return fail_errno(errno, "lock store", store.string());
+      return fail(ErrorCode::store_locked, "write to store", store.name(), describe_holder(file.get()));
+    return fail_errno(errno, "lock store", store.name());
   }
   char host[256] = {};
   ::gethostname(host, sizeof(host) - 1);

@@ -56,7 +56,7 @@ class Collection {
   Result<void> remove(std::span<const PackRow* const> packs);
   [[nodiscard]] Result<void> go_on() const {
     if (options_.stop.stop_requested())
-      return fail(ErrorCode::cancelled, "reclaim space of", core_.store.directory.string(), "it was asked to stop");
+      return fail(ErrorCode::cancelled, "reclaim space of", core_.store.places.name(), "it was asked to stop");
     return {};
   }
   void progress(std::uint64_t done, std::uint64_t total) const {
@@ -90,7 +90,7 @@ Result<void> Collection::mark_new_points() {
     const auto point = core_.store.points.load(name);
     if (!point && point.error().code == ErrorCode::point_missing) continue;  // removed since it was listed
     if (!point && !options_.accept_damage)
-      return fail(ErrorCode::collection_blocked, "reclaim space of", core_.store.directory.string(),
+      return fail(ErrorCode::collection_blocked, "reclaim space of", core_.store.places.name(),
                   "what the recovery point " + name.text() + " needs is not known: " + point.error().message());
     if (point) {
       CAIRN_CHECK(marks_->add(*point, walk, options_.stop));
@@ -319,7 +319,7 @@ Result<void> Collection::remove(std::span<const PackRow* const> packs) {
 Result<CollectReport> collect_garbage(StoreWriter& writer, const CollectOptions& options) {
   WriterCore& core = writer.core();
   CAIRN_TRY(const auto turn,
-            core.collecting.take("another garbage collection", "reclaim space of", core.store.directory.string()));
+            core.collecting.take("another garbage collection", "reclaim space of", core.store.places.name()));
   CAIRN_CHECK(core.sink.flush());
   // A removal whose last step failed may not last: the point would be back, and its chunks gone.
   if (!options.dry_run) CAIRN_CHECK(core.store.backend->settle(kPointsPrefix));

@@ -32,7 +32,7 @@ bool GarbageMarks::meet(const MapPlace& place, const ChunkName& name, const Inde
   return true;
 }
 
-Result<void> GarbageMarks::unreadable(const MapPlace&, const ChunkName& name, const Error& error) {
+Result<void> GarbageMarks::unreadable(const MapPlace&, const ChunkName& name, const IndexEntry*, const Error& error) {
   if (accept_damage_) {
     log_error("node-given-up", object_ + " " + name.hex().substr(0, 16), error);
     return {};

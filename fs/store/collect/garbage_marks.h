@@ -33,7 +33,8 @@ class GarbageMarks final : private MapVisitor {
 
  private:
   bool meet(const MapPlace& place, const ChunkName& name, const IndexEntry* entry) override;
-  Result<void> unreadable(const MapPlace& place, const ChunkName& name, const Error& error) override;
+  Result<void> unreadable(const MapPlace& place, const ChunkName& name, const IndexEntry* entry,
+                          const Error& error) override;
 
   std::vector<PackRow> packs_;
   bool accept_damage_;

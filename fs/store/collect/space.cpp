@@ -75,7 +75,7 @@ class SpaceCount final : public MapVisitor {
     }
     return true;
   }
-  Result<void> unreadable(const MapPlace&, const ChunkName&, const Error&) override { return {}; }
+  Result<void> unreadable(const MapPlace&, const ChunkName&, const IndexEntry*, const Error&) override { return {}; }
 
  private:
   std::vector<PackRow> packs_;

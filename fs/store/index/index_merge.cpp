@@ -88,9 +88,8 @@ Result<std::shared_ptr<const RunSet>> Index::State::runs(MDB_txn* txn) {
   }
   CAIRN_TRY(const std::uint64_t generation, generation_of(txn));
   {
-    const std::lock_guard lock(runs_mutex);
-    if (last_runs && last_runs->generation == generation && std::ranges::equal(last_runs->listed, view_of(value)))
-      return last_runs;
+    const auto last = last_runs.lock();
+    if (*last && (*last)->generation == generation && std::ranges::equal((*last)->listed, view_of(value))) return *last;
   }
   const auto listed = decode_runs(view_of(value));
   if (!listed) return damaged("its list of runs does not have the form it must have");
@@ -117,8 +116,7 @@ Result<std::shared_ptr<const RunSet>> Index::State::runs(MDB_txn* txn) {
     fresh->runs.push_back(std::move(run));
   }
   std::ranges::sort(fresh->runs, std::greater(), [](const OpenRun& run) { return run.facts.names; });
-  const std::lock_guard lock(runs_mutex);
-  last_runs = fresh;
+  *last_runs.lock() = fresh;
   return std::shared_ptr<const RunSet>(std::move(fresh));
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Index::State: the LMDB environment, its tables and its runs. Internal to fs/store: index.cpp reads and adds,
-// index_merge.cpp writes and merges runs.
+// Index::State: the LMDB environment, its tables and its runs. Internal to fs/store: index_open.cpp makes
+// and opens, index.cpp reads and adds, index_merge.cpp writes and merges runs.
 #pragma once
 
 #include <lmdb.h>
@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "config/base/guarded.h"
 #include "fs/store/index/index.h"
 #include "fs/store/index/index_runs.h"
 
@@ -101,13 +102,11 @@ struct Index::State {
   MDB_dbi verified = 0;                        // pack number -> when it was read and found whole
   std::array<MDB_dbi, kRunSlots> tables = {};  // of runs: chunk name -> entry
   std::uint32_t version = 0;                   // as it is on disk; below kIndexVersion only where nobody may write
-  std::mutex idle_mutex;
-  std::vector<MDB_txn*> idle;  // read transactions, reset; guarded by idle_mutex
+  Guarded<std::vector<MDB_txn*>> idle;         // read transactions, reset
   // From the beginning to the end of whatever changes runs: merges take several transactions, and one must not take the
   // other's for the leftover of a crash.
   std::mutex change_mutex;
-  std::mutex runs_mutex;
-  std::shared_ptr<const RunSet> last_runs;  // guarded by runs_mutex
+  Guarded<std::shared_ptr<const RunSet>> last_runs;
 
   State() = default;
   State(const State&) = delete;

@@ -2,44 +2,23 @@
 #include "fs/store/map/disk_reader.h"
 
 #include <algorithm>
-#include <list>
-#include <mutex>
-#include <unordered_map>
 
 #include "config/base/error.h"
-#include "fs/store/map/disk_map.h"
+#include "fs/store/map/map_reader.h"
 
 namespace cairn {
 namespace {
 constexpr std::size_t kCachedNodes = 64;
-using SharedNode = std::shared_ptr<const MapNode>;
+using SharedNode = MapReader::SharedNode;
 }  // namespace
 
 struct DiskReader::State {
-  ChunkSource& source;
-  MapRecord map;
-  MapGeometry geometry;
-  unsigned root_level;
-  std::string object;
-
-  // Recently used nodes by level and index; guarded by mutex. Not held while a node is fetched: two threads may
-  // fetch the same node, which is harmless.
-  using Key = std::uint64_t;
-  std::mutex mutex;
-  std::list<std::pair<Key, SharedNode>> recent;  // newest first
-  std::unordered_map<Key, decltype(recent)::iterator> by_key;
+  MapReader map;
 
   State(ChunkSource& from, const MapRecord& record, std::uint32_t chunk_size, std::string name)
-      : source(from),
-        map(record),
-        geometry(record.size, chunk_size),
-        root_level(geometry.root_level()),
-        object(std::move(name)) {}
+      : map(from, record, chunk_size, std::move(name), kCachedNodes) {}
 
-  static Key key_of(unsigned level, std::uint64_t index) { return index * 8 + level; }
-  SharedNode cached(Key key);
-  void keep(Key key, const SharedNode& node);
-  Result<SharedNode> node(unsigned level, std::uint64_t index);
+  [[nodiscard]] const MapGeometry& geometry() const { return map.geometry(); }
   Result<SharedBuffer> check_length(std::uint64_t index, SharedBuffer bytes) const;
   Result<std::optional<std::uint64_t>> first_in(unsigned level, std::uint64_t index, const ChunkName& name,
                                                 std::uint64_t from_chunk, bool data, const Lose* lose);
@@ -53,53 +32,16 @@ struct DiskReader::State {
   [[nodiscard]] ByteRange below(unsigned level, std::uint64_t index, std::uint64_t from_chunk) const;
 };
 
-SharedNode DiskReader::State::cached(Key key) {
-  const std::lock_guard lock(mutex);
-  const auto found = by_key.find(key);
-  if (found == by_key.end()) return nullptr;
-  recent.splice(recent.begin(), recent, found->second);
-  return found->second->second;
-}
-
-void DiskReader::State::keep(Key key, const SharedNode& node) {
-  const std::lock_guard lock(mutex);
-  if (by_key.contains(key)) return;
-  recent.emplace_front(key, node);
-  by_key[key] = recent.begin();
-  if (recent.size() > kCachedNodes) {
-    by_key.erase(recent.back().first);
-    recent.pop_back();
-  }
-}
-
-// Null when the subtree is all zero.
-Result<SharedNode> DiskReader::State::node(unsigned level, std::uint64_t index) {
-  const Key key = key_of(level, index);
-  if (SharedNode found = cached(key)) return found;
-  ChunkName name = map.root;
-  if (level < root_level) {
-    CAIRN_TRY(const SharedNode parent, node(level + 1, index / kNodeNames));
-    if (!parent) return SharedNode();
-    name = parent->names[index % kNodeNames];
-  }
-  if (name.is_zero()) return SharedNode();
-  CAIRN_TRY(const SharedBuffer bytes, source.fetch(RecordKind::node, name));
-  CAIRN_TRY(MapNode decoded, decode_node(bytes->view(), level, geometry.name_count(level, index), object));
-  auto shared = std::make_shared<const MapNode>(std::move(decoded));
-  keep(key, shared);
-  return SharedNode(shared);
-}
-
 DiskReader::State::Chunks DiskReader::State::chunks_of(unsigned level, std::uint64_t index) const {
   const std::uint64_t first = index * MapGeometry::span(level);
-  return {first, std::min(first + MapGeometry::span(level), geometry.chunk_count())};
+  return {first, std::min(first + MapGeometry::span(level), geometry().chunk_count())};
 }
 
 // What node `index` of `level` covers, from `from_chunk` on.
 ByteRange DiskReader::State::below(unsigned level, std::uint64_t index, std::uint64_t from_chunk) const {
   const auto [first, end] = chunks_of(level, index);
-  const std::uint64_t offset = std::max(first, from_chunk) * geometry.chunk_size();
-  return {offset, std::min(end * geometry.chunk_size(), geometry.size()) - offset};
+  const std::uint64_t offset = std::max(first, from_chunk) * geometry().chunk_size();
+  return {offset, std::min(end * geometry().chunk_size(), geometry().size()) - offset};
 }
 
 // The first chunk at or after `from_chunk`, below the subtree `name` (node `index` of `level`), that holds data (or
@@ -113,8 +55,8 @@ Result<std::optional<std::uint64_t>> DiskReader::State::first_in(unsigned level,
     if (data) return std::optional<std::uint64_t>();
     return std::optional(std::max(start, from_chunk));
   }
-  CAIRN_TRY(const SharedNode here, node(level, index));
-  if (!here) return fail(ErrorCode::map_damaged, "read disk map of", object, "a node is missing");
+  CAIRN_TRY(const SharedNode here, map.node(level, index));
+  if (!here) return fail(ErrorCode::map_damaged, "read disk map of", map.object(), "a node is missing");
   const std::uint64_t per_name = level == 0 ? 1 : MapGeometry::span(level - 1);
   std::uint64_t child = from_chunk > start ? (from_chunk - start) / per_name : 0;
   for (; child < here->names.size(); ++child) {
@@ -136,10 +78,10 @@ Result<std::optional<std::uint64_t>> DiskReader::State::first_in(unsigned level,
 
 // The first byte at or after `offset` that is data (or a hole).
 Result<std::optional<std::uint64_t>> DiskReader::State::seek(std::uint64_t offset, bool data, const Lose* lose) {
-  if (offset >= geometry.size()) return std::optional<std::uint64_t>();
-  CAIRN_TRY(const auto chunk, first_in(root_level, 0, map.root, offset / geometry.chunk_size(), data, lose));
+  if (offset >= geometry().size()) return std::optional<std::uint64_t>();
+  CAIRN_TRY(const auto chunk, first_in(map.root_level(), 0, map.root(), offset / geometry().chunk_size(), data, lose));
   if (!chunk) return std::optional<std::uint64_t>();
-  return std::optional(std::max(offset, *chunk * geometry.chunk_size()));
+  return std::optional(std::max(offset, *chunk * geometry().chunk_size()));
 }
 
 DiskReader::DiskReader(ChunkSource& source, const MapRecord& map, std::uint32_t chunk_size, std::string object)
@@ -147,21 +89,21 @@ DiskReader::DiskReader(ChunkSource& source, const MapRecord& map, std::uint32_t 
 DiskReader::~DiskReader() = default;
 
 std::uint64_t DiskReader::size() const {
-  return state_->geometry.size();
+  return state_->geometry().size();
 }
 std::uint32_t DiskReader::chunk_size() const {
-  return state_->geometry.chunk_size();
+  return state_->geometry().chunk_size();
 }
 std::uint64_t DiskReader::chunk_count() const {
-  return state_->geometry.chunk_count();
+  return state_->geometry().chunk_count();
 }
 const std::string& DiskReader::object() const {
-  return state_->object;
+  return state_->map.object();
 }
 
 Result<ChunkName> DiskReader::chunk_name(std::uint64_t index) {
   CAIRN_ASSERT(index < chunk_count());
-  CAIRN_TRY(const SharedNode leaf, state_->node(0, index / kNodeNames));
+  CAIRN_TRY(const SharedNode leaf, state_->map.node(0, index / kNodeNames));
   return leaf ? leaf->names[index % kNodeNames] : ChunkName{};
 }
 
@@ -171,26 +113,27 @@ Result<std::vector<ChunkName>> DiskReader::chunk_names(std::uint64_t first, std:
   names.reserve(static_cast<std::size_t>(end - std::min(first, end)));
   while (first < end) {
     const std::uint64_t leaf_end = std::min(end, (first / kNodeNames + 1) * kNodeNames);
-    CAIRN_TRY(const SharedNode leaf, state_->node(0, first / kNodeNames));
+    CAIRN_TRY(const SharedNode leaf, state_->map.node(0, first / kNodeNames));
     for (; first < leaf_end; ++first) names.push_back(leaf ? leaf->names[first % kNodeNames] : ChunkName{});
   }
   return names;
 }
 
 std::uint32_t DiskReader::chunk_bytes(std::uint64_t index) const {
-  return state_->geometry.chunk_bytes(index);
+  return state_->geometry().chunk_bytes(index);
 }
 
 Result<SharedBuffer> DiskReader::State::check_length(std::uint64_t index, SharedBuffer bytes) const {
-  if (bytes->size() != geometry.chunk_bytes(index))
-    return fail(ErrorCode::map_damaged, "read disk", object, "a chunk has another length than its place in the disk");
+  if (bytes->size() != geometry().chunk_bytes(index))
+    return fail(ErrorCode::map_damaged, "read disk", map.object(),
+                "a chunk has another length than its place in the disk");
   return bytes;
 }
 
 Result<SharedBuffer> DiskReader::chunk(std::uint64_t index) {
   CAIRN_TRY(const ChunkName name, chunk_name(index));
   if (name.is_zero()) return SharedBuffer();
-  CAIRN_TRY(SharedBuffer bytes, state_->source.fetch(RecordKind::chunk, name));
+  CAIRN_TRY(SharedBuffer bytes, state_->map.source().fetch(RecordKind::chunk, name));
   return state_->check_length(index, std::move(bytes));
 }
 
@@ -203,7 +146,7 @@ void DiskReader::chunks(std::uint64_t first, std::uint64_t count, std::vector<Re
   }
   chunks.assign(names->size(), SharedBuffer());
   const std::vector<std::size_t> wanted = drop_zero_names(*names);
-  state_->source.fetch_all(RecordKind::chunk, *names, [&](std::size_t i, Result<SharedBuffer> outcome) {
+  state_->map.source().fetch_all(RecordKind::chunk, *names, [&](std::size_t i, Result<SharedBuffer> outcome) {
     if (outcome) outcome = state_->check_length(first + wanted[i], *std::move(outcome));
     chunks[wanted[i]] = std::move(outcome);
   });
@@ -239,7 +182,7 @@ Result<std::size_t> DiskReader::read(std::uint64_t offset, MutableBytes to) {
 Result<std::size_t> DiskReader::read_part(std::uint64_t offset, MutableBytes to) {
   return read_pieces(offset, to, [&](std::uint64_t index, std::uint32_t inside, MutableBytes here) -> Result<void> {
     CAIRN_TRY(const ChunkName name, chunk_name(index));
-    if (!name.is_zero()) return state_->source.fetch_part(name, chunk_bytes(index), inside, here);
+    if (!name.is_zero()) return state_->map.source().fetch_part(name, chunk_bytes(index), inside, here);
     std::memset(here.data(), 0, here.size());
     return {};
   });

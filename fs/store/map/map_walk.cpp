@@ -24,28 +24,36 @@ Result<void> MapWalk::below(const MapGeometry& geometry, unsigned level, std::ui
                             const std::string& object, MapVisitor& visitor) {
   const RecordKind kind = level == 0 ? RecordKind::chunk : RecordKind::node;
   const unsigned below_level = level == 0 ? 0 : level - 1;
+  CAIRN_CHECK(visitor.enter());
   std::vector<std::optional<IndexEntry>> entries(node.names.size());
   CAIRN_CHECK(index_.places(node.names, entries));
-  std::vector<MapPlace> places;
+  struct Child {
+    MapPlace place;
+    const IndexEntry* entry;
+  };
+  std::vector<Child> children;
   std::vector<ChunkName> names;
   const auto go_below = [&]() -> Result<void> {
     std::vector<Result<SharedBuffer>> nodes(names.size(), SharedBuffer());
     source_.fetch_all(RecordKind::node, names,
                       [&](std::size_t i, Result<SharedBuffer> outcome) { nodes[i] = std::move(outcome); });
     for (std::size_t i = 0; i < nodes.size(); ++i) {
-      const MapPlace& place = places[i];
+      const auto& [place, entry] = children[i];
       const auto decode = [&]() -> Result<MapNode> {
         if (!nodes[i]) return pass_on(std::move(nodes[i]).error());
+        CAIRN_CHECK(visitor.check(place, names[i], (*nodes[i])->view()));
         return decode_node((*nodes[i])->view(), place.level, geometry.name_count(place.level, place.index), object);
       };
       const auto decoded = decode();
       nodes[i] = SharedBuffer();
-      if (decoded)
+      if (decoded) {
         CAIRN_CHECK(below(geometry, place.level, place.index, *decoded, object, visitor));
-      else
-        CAIRN_CHECK(visitor.unreadable(place, names[i], decoded.error()));
+        visitor.leave(place, entry);
+      } else {
+        CAIRN_CHECK(visitor.unreadable(place, names[i], entry, decoded.error()));
+      }
     }
-    places.clear();
+    children.clear();
     names.clear();
     return {};
   };
@@ -53,9 +61,10 @@ Result<void> MapWalk::below(const MapGeometry& geometry, unsigned level, std::ui
     const ChunkName& name = node.names[i];
     if (name.is_zero()) continue;
     const MapPlace place{kind, below_level, index * kNodeNames + i};
-    const bool wanted = visitor.meet(place, name, entries[i] ? &*entries[i] : nullptr);
+    const IndexEntry* entry = entries[i] ? &*entries[i] : nullptr;
+    const bool wanted = visitor.meet(place, name, entry);
     if (kind != RecordKind::node || !wanted) continue;
-    places.push_back(place);
+    children.push_back({place, entry});
     names.push_back(name);
     if (names.size() == kBatch) CAIRN_CHECK(go_below());
   }

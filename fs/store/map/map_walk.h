@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// MapWalk: visits what disk maps are made of, node by node, so that a caller with RecordBits sees each shared subtree
-// once. Memory: at most 64 nodes of 32 KiB for each level. One thread.
+// MapWalk: the one walk over disk maps: visits what they are made of, node by node, so that a caller with RecordBits
+// sees each shared subtree once. Memory: at most 64 nodes of 32 KiB for each level. One thread.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,20 @@ class MapVisitor {
   virtual bool meet(const MapPlace& place, const ChunkName& name, const IndexEntry* entry) = 0;
   // A node that was to be gone below and cannot be read: what is below it is not visited.
   // Errors: what it returns ends the walk.
-  virtual Result<void> unreadable(const MapPlace& place, const ChunkName& name, const Error& error) = 0;
+  virtual Result<void> unreadable(const MapPlace& place, const ChunkName& name, const IndexEntry* entry,
+                                  const Error& error) = 0;
+
+  // For who needs more; by default they do nothing.
+  // The bytes of a node as they were read: whether they may be believed. Errors: why not; unreadable() is then told.
+  virtual Result<void> check([[maybe_unused]] const MapPlace& place, [[maybe_unused]] const ChunkName& name,
+                             [[maybe_unused]] ByteView bytes) {
+    return {};
+  }
+  // Before the names of a node are met, the root's as well: it is the one name of a node above it, which has no name
+  // itself. Errors: what it returns ends the walk.
+  virtual Result<void> enter() { return {}; }
+  // After all below a named node that was entered.
+  virtual void leave([[maybe_unused]] const MapPlace& place, [[maybe_unused]] const IndexEntry* entry) {}
 };
 
 class MapWalk {

@@ -2,12 +2,11 @@
 // OpenPacks: packs that are kept open for reading, the most recently used ones. Any thread.
 #pragma once
 
-#include <list>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <unordered_map>
 
+#include "config/base/guarded.h"
+#include "config/base/lru.h"
 #include "config/base/result.h"
 #include "fs/io/backend.h"
 #include "fs/store/pack/pack.h"
@@ -33,9 +32,7 @@ class OpenPacks {
   Backend& backend_;
   const KeyRing& keys_;
   const StoreId& store_;
-  std::mutex mutex_;
-  std::list<std::pair<std::string, SharedPack>> recent_;  // newest first
-  std::unordered_map<std::string, decltype(recent_)::iterator> by_name_;
+  Guarded<Lru<std::string, SharedPack>> packs_{Lru<std::string, SharedPack>({.entries = kOpenPacks})};
 };
 
 }  // namespace cairn

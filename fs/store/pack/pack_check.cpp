@@ -210,11 +210,10 @@ std::optional<SharedBuffer> PackSalvage::read(const PackRecord& record) const {
 Result<void> check_packs(Backend& backend, std::span<const PackToCheck> packs, const PackCheckOptions& options,
                          const std::function<Result<void>(const PackToCheck&, PackVerdict)>& done) {
   std::atomic<std::size_t> next = 0;
-  std::mutex mutex;
-  std::optional<Error> failure;  // guarded by mutex: the first
+  Guarded<std::optional<Error>> first_failure;  // locked while `done` is told
   const auto give_up = [&](Error error) {
-    const std::lock_guard lock(mutex);
-    if (!failure) failure = std::move(error);
+    const auto failure = first_failure.lock();
+    if (!*failure) *failure = std::move(error);
     next = packs.size();
   };
   const auto work = [&] {
@@ -226,8 +225,8 @@ Result<void> check_packs(Backend& backend, std::span<const PackToCheck> packs, c
         PackVerdict verdict = check_pack(backend, packs[i].name, options.keys, packs[i].records, buffer);
         const std::uint64_t bytes = verdict.bytes;
         {
-          const std::lock_guard lock(mutex);
-          if (failure) return {};
+          const auto failure = first_failure.lock();
+          if (*failure) return {};
           CAIRN_CHECK(done(packs[i], std::move(verdict)));
         }
         // Paid for after it: the first packs of a run need not wait.
@@ -244,7 +243,7 @@ Result<void> check_packs(Backend& backend, std::span<const PackToCheck> packs, c
     for (std::size_t i = 1; i < count; ++i) threads.emplace_back(work);
     work();
   }
-  if (failure) return pass_on(*std::move(failure));
+  if (const auto failure = first_failure.lock(); *failure) return pass_on(**failure);
   return {};
 }
 

@@ -138,20 +138,6 @@ json to_report(const Damage& damage, std::size_t ranges) {
           {"documents", damage.documents}};
 }
 
-void merge_ranges(std::vector<ByteRange>& ranges) {
-  std::ranges::sort(ranges, {}, &ByteRange::offset);
-  std::size_t kept = 0;
-  for (const ByteRange& range : ranges) {
-    if (kept != 0 && ranges[kept - 1].offset + ranges[kept - 1].size >= range.offset) {
-      const std::uint64_t end = std::max(ranges[kept - 1].offset + ranges[kept - 1].size, range.offset + range.size);
-      ranges[kept - 1].size = end - ranges[kept - 1].offset;
-    } else {
-      ranges[kept++] = range;
-    }
-  }
-  ranges.resize(kept);
-}
-
 json ranges_json(const std::vector<ByteRange>& ranges, std::size_t most) {
   json list = json::array();
   for (const ByteRange& range : ranges) {

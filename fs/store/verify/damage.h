@@ -83,8 +83,6 @@ struct Damage {
 // SIZE]]}]}],"gaps":[..],"documents":[TEXT]}: for people and the API; at most `ranges` of them a disk.
 nlohmann::json to_report(const Damage& damage, std::size_t ranges = kMostRangesReported);
 
-// Sorted; those that touch or overlap become one.
-void merge_ranges(std::vector<ByteRange>& ranges);
 // [[OFFSET,SIZE]], the first `most` of them.
 nlohmann::json ranges_json(const std::vector<ByteRange>& ranges, std::size_t most = kMostRangesReported);
 

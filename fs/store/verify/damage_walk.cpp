@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "fs/store/verify/damage_walk.h"
 #include "config/base/error.h"
+#include "config/base/ranges.h"
 
 #include <algorithm>
 
 namespace cairn {
-namespace {
-
-// Nodes that are fetched together: 32 KiB each.
-constexpr std::size_t kBatch = 64;
-
-}  // namespace
 
 std::optional<BadPack> bad_pack_of(const PackVerdict& verdict) {
   BadPack bad;
@@ -53,41 +48,24 @@ void DamageWalk::start_afresh() {
   nodes_ = chunks_ = 0;
 }
 
-Result<std::vector<ByteRange>> DamageWalk::walk(const MapRecord& map, const std::string& object,
-                                                const std::stop_token& stop) {
-  if (map.root.is_zero() || map.size == 0) return std::vector<ByteRange>();
-  Disk disk{MapGeometry(map.size, chunk_size_), object, stop, {}};
-  // The root is met as if a node above it named it.
-  const MapNode above{disk.geometry.root_level() + 1, {map.root}};
-  CAIRN_CHECK(below(disk, above.level, 0, above));
-  merge_ranges(disk.ranges);
-  return std::move(disk.ranges);
-}
-
-void DamageWalk::lose(Disk& disk, unsigned level, std::uint64_t index) const {
-  const std::uint64_t span = MapGeometry::span(level) * chunk_size_;
-  const std::uint64_t offset = index * span;
-  disk.ranges.push_back({offset, std::min(span, disk.geometry.size() - offset)});
-}
-
-DamageWalk::Found DamageWalk::failed(RecordKind kind, const ChunkName& name, const std::optional<IndexEntry>& entry,
+DamageWalk::Found DamageWalk::failed(RecordKind kind, const ChunkName& name, const IndexEntry* entry,
                                      const Error& error) {
   if (!is_damage_error(error)) {
     if (!unreadable_) unreadable_ = error;
     return Found::unreadable;
   }
-  if (entry && !bad_.contains(entry->pack)) suspects_.insert(entry->pack);
+  if (entry != nullptr && !bad_.contains(entry->pack)) suspects_.insert(entry->pack);
   lost_.emplace(name, kind);
   return Found::lost;
 }
 
-DamageWalk::Found DamageWalk::judge(RecordKind kind, const ChunkName& name, const std::optional<IndexEntry>& entry,
+DamageWalk::Found DamageWalk::judge(RecordKind kind, const ChunkName& name, const IndexEntry* entry,
                                     std::uint32_t raw_bytes) {
   const auto lost = [&] {
     lost_.emplace(name, kind);
     return Found::lost;
   };
-  if (!entry || entry->place.kind != kind || entry->place.raw_bytes != raw_bytes) return lost();
+  if (entry == nullptr || entry->place.kind != kind || entry->place.raw_bytes != raw_bytes) return lost();
   if (bad_.empty()) return Found::good;
   const auto bad = bad_.find(entry->pack);
   if (bad == bad_.end()) return Found::good;
@@ -101,81 +79,94 @@ DamageWalk::Found DamageWalk::judge(RecordKind kind, const ChunkName& name, cons
   return Found::good;
 }
 
-Result<bool> DamageWalk::below(Disk& disk, unsigned level, std::uint64_t index, const MapNode& node) {
-  if (disk.stop.stop_requested()) return fail(ErrorCode::cancelled, "verify", disk.object, "it was asked to stop");
-  std::vector<std::optional<IndexEntry>> entries(node.names.size());
-  CAIRN_CHECK(index_.places(node.names, entries));
-  return level == 0 ? chunks_of(disk, index, node, entries) : nodes_of(disk, level, index, node, entries);
-}
+// What one disk's walk finds.
+class DamageWalk::Visit final : public MapVisitor {
+ public:
+  Visit(DamageWalk& walk, const MapRecord& map, const std::string& object, const std::stop_token& stop)
+      : walk_(walk), geometry_(map.size, walk.chunk_size_), object_(object), stop_(stop) {}
 
-Result<bool> DamageWalk::chunks_of(Disk& disk, std::uint64_t index, const MapNode& node,
-                                   std::span<const std::optional<IndexEntry>> entries) {
-  bool clean = true;
-  for (std::size_t i = 0; i < node.names.size(); ++i) {
-    if (node.names[i].is_zero()) continue;
-    ++chunks_;
-    const std::uint64_t chunk = index * kNodeNames + i;
-    const std::uint32_t bytes = disk.geometry.chunk_bytes(chunk);
-    const Found found = judge(RecordKind::chunk, node.names[i], entries[i], bytes);
-    if (found == Found::lost) disk.ranges.push_back({chunk * chunk_size_, bytes});
-    clean = clean && found == Found::good;
-  }
-  return clean;
-}
-
-Result<bool> DamageWalk::nodes_of(Disk& disk, unsigned level, std::uint64_t index, const MapNode& node,
-                                  std::span<const std::optional<IndexEntry>> entries) {
-  bool clean = true;
-  std::vector<std::size_t> batch;
-  std::vector<ChunkName> names;
-  const auto child_index = [&](std::size_t i) { return index * kNodeNames + i; };
-  const auto go_below = [&]() -> Result<void> {
-    std::vector<Result<SharedBuffer>> nodes(names.size(), SharedBuffer());
-    source_.fetch_all(RecordKind::node, names,
-                      [&](std::size_t i, Result<SharedBuffer> outcome) { nodes[i] = std::move(outcome); });
-    for (std::size_t at = 0; at < batch.size(); ++at) {
-      const std::size_t i = batch[at];
-      const auto decode = [&]() -> Result<MapNode> {
-        if (!nodes[at]) return pass_on(std::move(nodes[at]).error());
-        // A verifier doubts the writer: the seal alone only says who wrote it.
-        if (namer_.name(RecordKind::node, (*nodes[at])->view()) != names[at])
-          return fail(ErrorCode::map_damaged, "read disk map of", disk.object, "a node is not what its name says");
-        return decode_node((*nodes[at])->view(), level - 1, disk.geometry.name_count(level - 1, child_index(i)),
-                           disk.object);
-      };
-      ++nodes_;
-      const auto decoded = decode();
-      nodes[at] = SharedBuffer();
-      bool child_clean = false;
-      if (decoded) {
-        CAIRN_TRY(child_clean, below(disk, level - 1, child_index(i), *decoded));
-      } else if (failed(RecordKind::node, names[at], entries[i], decoded.error()) == Found::lost) {
-        lose(disk, level - 1, child_index(i));
-      }
-      if (child_clean && entries[i]) clean_.set(*entries[i]);
-      clean = clean && child_clean;
-    }
-    batch.clear();
-    names.clear();
+  Result<void> enter() override {
+    if (stop_.stop_requested()) return fail(ErrorCode::cancelled, "verify", object_, "it was asked to stop");
+    clean_.push_back(true);
     return {};
-  };
-  for (std::size_t i = 0; i < node.names.size(); ++i) {
-    if (node.names[i].is_zero()) continue;
-    if (entries[i] && clean_.test(*entries[i])) continue;
-    if (!entries[i] || entries[i]->place.kind != RecordKind::node) {
-      lost_.emplace(node.names[i], RecordKind::node);
-      lose(disk, level - 1, child_index(i));
-      clean = false;
-      continue;
-    }
-    if (const auto bad = bad_.find(entries[i]->pack); bad != bad_.end() && bad->second.unsure)
-      met_unsure_[entries[i]->pack].try_emplace(node.names[i], entries[i]->place);
-    batch.push_back(i);
-    names.push_back(node.names[i]);
-    if (names.size() == kBatch) CAIRN_CHECK(go_below());
   }
-  CAIRN_CHECK(go_below());
-  return clean;
+
+  bool meet(const MapPlace& place, const ChunkName& name, const IndexEntry* entry) override {
+    return place.kind == RecordKind::node ? meet_node(place, name, entry) : meet_chunk(place, name, entry);
+  }
+
+  // A verifier doubts the writer: the seal alone only says who wrote it.
+  Result<void> check(const MapPlace&, const ChunkName& name, ByteView bytes) override {
+    if (walk_.namer_.name(RecordKind::node, bytes) == name) return {};
+    return fail(ErrorCode::map_damaged, "read disk map of", object_, "a node is not what its name says");
+  }
+
+  void leave(const MapPlace&, const IndexEntry* entry) override {
+    ++walk_.nodes_;
+    const bool clean = clean_.back();
+    clean_.pop_back();
+    if (clean && entry != nullptr)
+      walk_.clean_.set(*entry);
+    else
+      clean_.back() = clean_.back() && clean;
+  }
+
+  Result<void> unreadable(const MapPlace& place, const ChunkName& name, const IndexEntry* entry,
+                          const Error& error) override {
+    ++walk_.nodes_;
+    clean_.back() = false;
+    if (walk_.failed(RecordKind::node, name, entry, error) == Found::lost) lose(place);
+    return {};
+  }
+
+  std::vector<ByteRange> take_ranges() {
+    merge_ranges(ranges_);
+    return std::move(ranges_);
+  }
+
+ private:
+  bool meet_node(const MapPlace& place, const ChunkName& name, const IndexEntry* entry) {
+    if (entry != nullptr && walk_.clean_.test(*entry)) return false;
+    if (entry == nullptr || entry->place.kind != RecordKind::node) {
+      walk_.lost_.emplace(name, RecordKind::node);
+      lose(place);
+      clean_.back() = false;
+      return false;
+    }
+    if (const auto bad = walk_.bad_.find(entry->pack); bad != walk_.bad_.end() && bad->second.unsure)
+      walk_.met_unsure_[entry->pack].try_emplace(name, entry->place);
+    return true;
+  }
+
+  bool meet_chunk(const MapPlace& place, const ChunkName& name, const IndexEntry* entry) {
+    ++walk_.chunks_;
+    const std::uint32_t bytes = geometry_.chunk_bytes(place.index);
+    const Found found = walk_.judge(RecordKind::chunk, name, entry, bytes);
+    if (found == Found::lost) ranges_.push_back({place.index * walk_.chunk_size_, bytes});
+    clean_.back() = clean_.back() && found == Found::good;
+    return false;
+  }
+
+  // A node and all below it.
+  void lose(const MapPlace& place) {
+    const std::uint64_t span = MapGeometry::span(place.level) * walk_.chunk_size_;
+    const std::uint64_t offset = place.index * span;
+    ranges_.push_back({offset, std::min(span, geometry_.size() - offset)});
+  }
+
+  DamageWalk& walk_;
+  const MapGeometry geometry_;
+  const std::string& object_;
+  const std::stop_token& stop_;
+  std::vector<ByteRange> ranges_;
+  std::vector<bool> clean_;  // of the nodes that were entered and not left: nothing bad below, so far
+};
+
+Result<std::vector<ByteRange>> DamageWalk::walk(const MapRecord& map, const std::string& object,
+                                                const std::stop_token& stop) {
+  Visit visit(*this, map, object, stop);
+  CAIRN_CHECK(MapWalk(source_, index_, chunk_size_).walk(map, object, visit));
+  return visit.take_ranges();
 }
 
 }  // namespace cairn

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// DamageWalk: where disks cannot be read, by walking their maps. What was found clean once is not looked at again,
+// DamageWalk: where disks cannot be read, by a MapWalk over each. What was found clean once is not looked at again,
 // whichever point shares it; what is not is walked for each disk, so that every range has its disk. Memory: RecordBits,
 // and 64 nodes of 32 KiB a level. One thread. Internal to fs/store.
 #pragma once
@@ -15,7 +15,7 @@
 #include "config/base/result.h"
 #include "fs/store/index/index.h"
 #include "fs/store/index/record_bits.h"
-#include "fs/store/map/disk_map.h"
+#include "fs/store/map/map_walk.h"
 #include "fs/store/pack/chunk_source.h"
 #include "fs/store/pack/pack_check.h"
 #include "fs/store/verify/damage.h"
@@ -58,21 +58,9 @@ class DamageWalk {
 
  private:
   enum class Found { good, lost, unreadable };
-  struct Disk {
-    MapGeometry geometry;
-    const std::string& object;
-    const std::stop_token& stop;
-    std::vector<ByteRange> ranges;
-  };
-  Found judge(RecordKind kind, const ChunkName& name, const std::optional<IndexEntry>& entry, std::uint32_t raw_bytes);
-  Found failed(RecordKind kind, const ChunkName& name, const std::optional<IndexEntry>& entry, const Error& error);
-  // Whether all below the node can be read.
-  Result<bool> below(Disk& disk, unsigned level, std::uint64_t index, const MapNode& node);
-  Result<bool> chunks_of(Disk& disk, std::uint64_t index, const MapNode& node,
-                         std::span<const std::optional<IndexEntry>> entries);
-  Result<bool> nodes_of(Disk& disk, unsigned level, std::uint64_t index, const MapNode& node,
-                        std::span<const std::optional<IndexEntry>> entries);
-  void lose(Disk& disk, unsigned level, std::uint64_t index) const;  // a node and all below it
+  class Visit;  // of one disk
+  Found judge(RecordKind kind, const ChunkName& name, const IndexEntry* entry, std::uint32_t raw_bytes);
+  Found failed(RecordKind kind, const ChunkName& name, const IndexEntry* entry, const Error& error);
 
   ChunkSource& source_;
   Index& index_;

@@ -92,11 +92,11 @@ Result<void> relist_pack(StoreState& state, Index& index, const PackRow& row) {
 
 Result<RebuildReport> rebuild_index(Store& store) {
   StoreState& state = store.state();
-  const std::lock_guard writer_guard(state.writer_mutex);
-  CAIRN_TRY(const WriterLock lock, WriterLock::take(state.directory, "rebuild-index"));
+  const auto no_writer_begins = state.writer.lock();
+  CAIRN_TRY(const WriterLock lock, WriterLock::take(state.places, "rebuild-index"));
   CAIRN_CHECK(state.backend->settle("packs/"));  // the index is to name what will still be there
   // Built beside the old one and then exchanged: whoever reads meanwhile keeps what it has open.
-  const std::filesystem::path fresh = state.directory / "index.new";
+  const std::filesystem::path fresh = state.places.new_index_folder;
   std::error_code problem;
   std::filesystem::remove_all(fresh, problem);
   const RemoveAtEnd cleaner{fresh};
@@ -112,7 +112,7 @@ Result<RebuildReport> rebuild_index(Store& store) {
     if (::rename(fresh.c_str(), index.c_str()) != 0) return fail_errno(errno, "replace index", index);
   }
   // Before the old one's file is removed.
-  CAIRN_CHECK(sync_folder(state.directory));
+  CAIRN_CHECK(sync_folder(state.places.index_folder.parent_path()));
   return report;
 }
 

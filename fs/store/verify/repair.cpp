@@ -65,10 +65,10 @@ class Repair {
       // A collection must not meet packs that go meanwhile.
       CAIRN_TRY(const auto turn, core->collecting.take("a repair", "repair", store_.path().string()));
       CAIRN_TRY(index_, store_.index().get());
-      CAIRN_TRY(report_.document_repaired, repair_store_documents(backend_, store_.state().directory, keys_.keys));
-      CAIRN_CHECK(repair_points());
-      CAIRN_CHECK(repair_newest());
-      for (const DamagedPack& pack : report_.after.damage.packs) CAIRN_CHECK(repair_pack(pack));
+      CAIRN_TRY(report_.document_mended, mend_store_documents(backend_, store_.path(), keys_.keys));
+      CAIRN_CHECK(mend_points());
+      CAIRN_CHECK(mend_newest());
+      for (const DamagedPack& pack : report_.after.damage.packs) CAIRN_CHECK(mend_pack(pack));
       CAIRN_CHECK(forget_cleared());
       store_.state().packs.clear();
       CAIRN_CHECK(find_lost());
@@ -157,7 +157,7 @@ class Repair {
   // Only what the points in the store say can be written again; what the record knew of others is lost.
   Result<void> repair_newest() {
     StoreState& state = store_.state();
-    const std::lock_guard lock(state.marks_mutex);
+    const auto changes = state.point_changes.lock();
     const MarkFiles marks = state.points.marks();
     CAIRN_TRY(const auto machines, marks.machines_with_newest());
     for (const std::string& machine : machines) {

@@ -56,7 +56,7 @@ class Verify {
  private:
   void check_documents() {
     StoreState& state = store_.state();
-    const DocumentPairState pair = check_store_documents(*state.backend, state.directory, state.keys);
+    const DocumentPairState pair = check_store_documents(*state.backend, state.places.objects.path, state.keys);
     for (const auto& error : {pair.document, pair.copy}) {
       if (!error) continue;
       // A store of before there was a copy: the next backup makes it.
@@ -329,7 +329,7 @@ class Verify {
     if (whole_again_.empty()) return {};
     CAIRN_TRY(const auto core, writer_core_of(state, "verify"));
     // A repair that this is a part of holds it already; a collection does not want packs to change numbers.
-    const auto turn = core->collecting.take("a verification", "verify", state.directory.string());
+    const auto turn = core->collecting.take("a verification", "verify", state.places.name());
     if (!turn) return {};
     for (const PackNumber number : whole_again_)
       CAIRN_CHECK(relist_pack(state, *index_, *std::ranges::find(rows_, number, &PackRow::number)));
@@ -348,7 +348,7 @@ class Verify {
       // Change tracking takes names over without asking whether they can still be read: now it asks once.
       CAIRN_CHECK(index_->renew_epoch());
       for (const PackNumber number : to_retire_)
-        log_event(LogLevel::error, "pack-damaged", state.directory.string(),
+        log_event(LogLevel::error, "pack-damaged", state.places.name(),
                   {{"pack", std::ranges::find(rows_, number, &PackRow::number)->name},
                    {"effect", "its chunks will be stored anew"}});
     }

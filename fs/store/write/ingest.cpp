@@ -5,10 +5,10 @@
 #include <condition_variable>
 #include <deque>
 #include <map>
-#include <mutex>
 #include <thread>
 
 #include "config/base/exception_door.h"
+#include "config/base/guarded.h"
 #include "config/base/units.h"
 #include "fs/store/map/disk_map.h"
 #include "fs/store/write/carry_over.h"
@@ -60,38 +60,49 @@ class Ingest {
         workers_(options.workers != 0 ? options.workers
                                       : std::clamp(std::thread::hardware_concurrency(), 1U, kMaxWorkers)),
         readers_(workers_ == 1 ? 1 : kReaders) {
-    free_buffers_.resize((workers_ + readers_) * kBuffersPerThread);
+    work_.lock()->free_buffers.resize((workers_ + readers_) * kBuffersPerThread);
   }
 
   Result<IngestReport> run() {
     {
       std::vector<std::jthread> workers;
       if (auto outcome = read_with(workers); !outcome) set_failure(std::move(outcome).error());
-      const std::lock_guard lock(mutex_);
-      reading_done_ = true;
+      work_.lock()->reading_done = true;
       block_ready_.notify_all();
     }
-    if (failure_) return pass_on(*failure_);
-    if (current_leaf_) CAIRN_CHECK(leave(std::exchange(current_leaf_, nullptr), 0));
+    if (const auto work = work_.lock(); work->failure) return pass_on(*work->failure);
+    if (const auto leaf = std::exchange(plan_.lock()->leaf, nullptr)) CAIRN_CHECK(leave(leaf, 0));
     CAIRN_CHECK(count_carried());
     CAIRN_CHECK(store_upper_levels());
-    return report_;
+    return work_.lock()->report;
   }
 
  private:
-  [[nodiscard]] bool stopped() {
-    const std::lock_guard lock(mutex_);
-    return failure_.has_value();
-  }
+  [[nodiscard]] bool stopped() { return work_.lock()->failure.has_value(); }
   void set_failure(Error error) {
-    const std::lock_guard lock(mutex_);
-    if (!failure_) failure_ = std::move(error);
+    const auto work = work_.lock();
+    if (!work->failure) work->failure = std::move(error);
     block_ready_.notify_all();
     buffer_freed_.notify_all();
   }
   void advance(std::uint64_t bytes) const {
     if (options_.progress) options_.progress(bytes);
   }
+
+  // How the disk is shared out among the readers.
+  struct Plan {
+    std::uint64_t offset = 0;  // so far; a multiple of the chunk size, or the end
+    std::shared_ptr<Leaf> leaf;
+  };
+  // What readers and workers hand to each other, and what has come of it.
+  struct Work {
+    std::deque<Block> queue;
+    std::vector<BulkBuffer> free_buffers;
+    bool reading_done = false;
+    std::optional<Error> failure;
+    IngestReport report;
+    std::map<std::uint64_t, ChunkName> leaf_names;  // those that are not zero
+  };
 
   // --- the readers' side; this thread is one of them
   // The door where this thread's exceptions end: the workers must hear that reading is done.
@@ -112,8 +123,8 @@ class Ingest {
   }
   Result<void> read_image();
   Result<std::optional<Block>> next_block();
-  Result<void> enter_leaf(std::uint64_t index);
-  Result<void> carry(std::uint64_t offset, std::uint64_t end);
+  Result<void> enter_leaf(Plan& plan, std::uint64_t index);
+  Result<void> carry(Plan& plan, std::uint64_t offset, std::uint64_t end);
   Result<void> count_carried();
 
   // --- the workers' side
@@ -124,9 +135,9 @@ class Ingest {
   Result<ChunkName> store_node(const MapNode& node, unsigned lane);
   Result<void> store_upper_levels();
   void count(const SinkCount& more) {
-    const std::lock_guard lock(mutex_);
-    report_.new_bytes += more.new_bytes;
-    report_.stored_bytes += more.stored_bytes;
+    const auto work = work_.lock();
+    work->report.new_bytes += more.new_bytes;
+    work->report.stored_bytes += more.stored_bytes;
   }
   [[nodiscard]] bool is_ciphertext(std::uint64_t offset, std::uint64_t size) const;
 
@@ -140,38 +151,29 @@ class Ingest {
   unsigned workers_;
   unsigned readers_;
 
-  std::mutex plan_mutex_;     // guards what follows; taken before mutex_
-  std::uint64_t offset_ = 0;  // how far the disk has been shared out; a multiple of the chunk size, or the end
-  std::shared_ptr<Leaf> current_leaf_;
-
-  std::mutex mutex_;                      // guards what follows
+  Guarded<Plan> plan_;  // locked before `work_`
+  Guarded<Work> work_;
   std::condition_variable block_ready_;   // or reading done, or failed: for the workers
   std::condition_variable buffer_freed_;  // or failed: for the readers
-  std::deque<Block> queue_;
-  std::vector<BulkBuffer> free_buffers_;
-  bool reading_done_ = false;
-  std::optional<Error> failure_;
-  IngestReport report_;
-  std::map<std::uint64_t, ChunkName> leaf_names_;  // those that are not zero
 };
 
-Result<void> Ingest::enter_leaf(std::uint64_t index) {
-  if (current_leaf_ && current_leaf_->index == index) return {};
-  if (current_leaf_) CAIRN_CHECK(leave(std::exchange(current_leaf_, nullptr), 0));
-  current_leaf_ = std::make_shared<Leaf>();
-  current_leaf_->index = index;
-  current_leaf_->names.resize(geometry_.name_count(0, index));
+Result<void> Ingest::enter_leaf(Plan& plan, std::uint64_t index) {
+  if (plan.leaf && plan.leaf->index == index) return {};
+  if (plan.leaf) CAIRN_CHECK(leave(std::exchange(plan.leaf, nullptr), 0));
+  plan.leaf = std::make_shared<Leaf>();
+  plan.leaf->index = index;
+  plan.leaf->names.resize(geometry_.name_count(0, index));
   return {};
 }
 
 // Takes chunks over from the earlier point.
-Result<void> Ingest::carry(std::uint64_t offset, std::uint64_t end) {
+Result<void> Ingest::carry(Plan& plan, std::uint64_t offset, std::uint64_t end) {
   advance(end - offset);
   return carry_over_->carry(
       offset, end, [&](std::uint64_t leaf, std::size_t first, std::span<const ChunkName> names) -> Result<void> {
-        CAIRN_CHECK(enter_leaf(leaf));
+        CAIRN_CHECK(enter_leaf(plan, leaf));
         // Workers fill in other chunks of this leaf meanwhile.
-        std::copy(names.begin(), names.end(), current_leaf_->names.begin() + static_cast<std::ptrdiff_t>(first));
+        std::copy(names.begin(), names.end(), plan.leaf->names.begin() + static_cast<std::ptrdiff_t>(first));
         return {};
       });
 }
@@ -179,53 +181,54 @@ Result<void> Ingest::carry(std::uint64_t offset, std::uint64_t end) {
 Result<void> Ingest::count_carried() {
   if (carry_over_ == nullptr) return {};
   CAIRN_TRY(const std::uint64_t data_bytes, carry_over_->data_bytes());
-  report_.map.data_bytes += data_bytes;
-  report_.carried_bytes = carry_over_->carried_bytes();
+  const auto work = work_.lock();
+  work->report.map.data_bytes += data_bytes;
+  work->report.carried_bytes = carry_over_->carried_bytes();
   return {};
 }
 
 // The next pieces of the disk that must be read; nothing at its end. Passes over holes and what is as before. The plan
 // is held while extents are asked for and nodes of the earlier point are read: nobody can go on before that is known.
 Result<std::optional<Block>> Ingest::next_block() {
-  const std::lock_guard plan(plan_mutex_);
+  const auto plan = plan_.lock();
   const std::uint64_t size = geometry_.size();
   const std::uint64_t chunk = geometry_.chunk_size();
   std::optional<Block> block;
-  while (offset_ < size) {
+  while (plan->offset < size) {
     if (options_.stop.stop_requested()) return fail(ErrorCode::cancelled, "back up", "the disk", "it was cancelled");
-    CAIRN_TRY(const ImageExtent extent, image_.extent_at(offset_));
+    CAIRN_TRY(const ImageExtent extent, image_.extent_at(plan->offset));
     const std::uint64_t extent_end = extent.offset + extent.size;
-    CAIRN_ASSERT(extent.offset <= offset_ && extent_end > offset_);
+    CAIRN_ASSERT(extent.offset <= plan->offset && extent_end > plan->offset);
     if (extent.kind == ExtentKind::as_before) {
       CAIRN_ASSERT(carry_over_ != nullptr);
-      if (const std::uint64_t end = carry_over_->end_of(offset_, extent_end); end > offset_) {
-        CAIRN_CHECK(carry(offset_, end));
-        offset_ = end;
+      if (const std::uint64_t end = carry_over_->end_of(plan->offset, extent_end); end > plan->offset) {
+        CAIRN_CHECK(carry(*plan, plan->offset, end));
+        plan->offset = end;
         continue;
       }
     }
     if (extent.kind == ExtentKind::hole) {
       const std::uint64_t end = extent_end >= size ? size : extent_end / chunk * chunk;
-      if (end > offset_) {
-        advance(end - offset_);
-        offset_ = end;
+      if (end > plan->offset) {
+        advance(end - plan->offset);
+        plan->offset = end;
         continue;
       }
     }
     // A chunk that is partly a hole, or partly as before, is read whole.
     const std::uint64_t data_end = std::min(size, (extent_end + chunk - 1) / chunk * chunk);
-    const std::uint64_t leaf = offset_ / chunk / kNodeNames;
+    const std::uint64_t leaf = plan->offset / chunk / kNodeNames;
     if (block && leaf != block->leaf->index) break;
     if (!block) {
-      CAIRN_CHECK(enter_leaf(leaf));
-      block.emplace().leaf = current_leaf_;
+      CAIRN_CHECK(enter_leaf(*plan, leaf));
+      block.emplace().leaf = plan->leaf;
       block->leaf->open_parts.fetch_add(1);
     }
-    const std::uint64_t end =
-        std::min({data_end, (offset_ / block_bytes_ + 1) * block_bytes_, offset_ + block_bytes_ - block->size});
-    block->pieces.push_back({offset_, static_cast<std::size_t>(end - offset_)});
-    block->size += end - offset_;
-    offset_ = end;
+    const std::uint64_t end = std::min(
+        {data_end, (plan->offset / block_bytes_ + 1) * block_bytes_, plan->offset + block_bytes_ - block->size});
+    block->pieces.push_back({plan->offset, static_cast<std::size_t>(end - plan->offset)});
+    block->size += end - plan->offset;
+    plan->offset = end;
     if (block->size == block_bytes_) break;
   }
   return block;
@@ -235,11 +238,11 @@ Result<void> Ingest::read_image() {
   for (;;) {
     BulkBuffer buffer;
     {
-      std::unique_lock lock(mutex_);
-      buffer_freed_.wait(lock, [&] { return failure_ || !free_buffers_.empty(); });
-      if (failure_) return pass_on(*failure_);
-      buffer = std::move(free_buffers_.back());
-      free_buffers_.pop_back();
+      auto work = work_.lock();
+      buffer_freed_.wait(work.held(), [&] { return work->failure || !work->free_buffers.empty(); });
+      if (work->failure) return pass_on(*work->failure);
+      buffer = std::move(work->free_buffers.back());
+      work->free_buffers.pop_back();
     }
     CAIRN_TRY(std::optional<Block> block, next_block());
     if (!block) return {};
@@ -250,26 +253,26 @@ Result<void> Ingest::read_image() {
       CAIRN_CHECK(image_.read(piece.offset, room.first(piece.size)));
       room = room.subspan(piece.size);
     }
-    const std::lock_guard lock(mutex_);
-    report_.read_bytes += block->size;
-    queue_.push_back(*std::move(block));
+    const auto work = work_.lock();
+    work->report.read_bytes += block->size;
+    work->queue.push_back(*std::move(block));
     block_ready_.notify_one();
   }
 }
 
 void Ingest::work(unsigned worker) {
-  std::unique_lock lock(mutex_);
+  auto work = work_.lock();
   for (;;) {
-    block_ready_.wait(lock, [&] { return failure_ || reading_done_ || !queue_.empty(); });
-    if (failure_ || queue_.empty()) return;
-    Block block = std::move(queue_.front());
-    queue_.pop_front();
-    lock.unlock();
+    block_ready_.wait(work.held(), [&] { return work->failure || work->reading_done || !work->queue.empty(); });
+    if (work->failure || work->queue.empty()) return;
+    Block block = std::move(work->queue.front());
+    work->queue.pop_front();
+    work.held().unlock();
     auto outcome = process_safely(block, worker);
     if (!outcome) set_failure(std::move(outcome).error());
     advance(block.size);
-    lock.lock();
-    free_buffers_.push_back(std::move(block.buffer));
+    work.held().lock();
+    work->free_buffers.push_back(std::move(block.buffer));
     buffer_freed_.notify_one();
   }
 }
@@ -303,8 +306,7 @@ Result<void> Ingest::process(Block& block, unsigned worker) {
   }
   CAIRN_TRY(const SinkCount stored, sink_.store(records, worker));
   count(stored);
-  const std::lock_guard lock(mutex_);
-  report_.map.data_bytes += data_bytes;
+  work_.lock()->report.map.data_bytes += data_bytes;
   return {};
 }
 
@@ -314,8 +316,7 @@ Result<void> Ingest::leave(const std::shared_ptr<Leaf>& leaf, unsigned worker) {
   const MapNode node{0, std::move(leaf->names)};
   if (node.is_zero()) return {};
   CAIRN_TRY(const ChunkName name, store_node(node, worker));
-  const std::lock_guard lock(mutex_);
-  leaf_names_[leaf->index] = name;
+  work_.lock()->leaf_names[leaf->index] = name;
   return {};
 }
 
@@ -328,8 +329,12 @@ Result<ChunkName> Ingest::store_node(const MapNode& node, unsigned lane) {
 }
 
 Result<void> Ingest::store_upper_levels() {
-  report_.map.size = geometry_.size();
-  std::map<std::uint64_t, ChunkName> below = std::move(leaf_names_);
+  std::map<std::uint64_t, ChunkName> below;
+  {
+    const auto work = work_.lock();
+    work->report.map.size = geometry_.size();
+    below = std::move(work->leaf_names);
+  }
   if (carry_over_ != nullptr) below.insert(carry_over_->nodes(0).begin(), carry_over_->nodes(0).end());
   for (unsigned level = 1; level <= geometry_.root_level(); ++level) {
     std::map<std::uint64_t, ChunkName> here;
@@ -343,7 +348,7 @@ Result<void> Ingest::store_upper_levels() {
     }
     below = std::move(here);
   }
-  if (!below.empty()) report_.map.root = below.begin()->second;
+  if (!below.empty()) work_.lock()->report.map.root = below.begin()->second;
   return {};
 }
 

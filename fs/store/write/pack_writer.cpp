@@ -20,75 +20,77 @@ PackWriter::~PackWriter() {
 }
 
 void PackWriter::fail(Error error) {
-  const std::lock_guard lock(mutex_);
-  if (!failure_) failure_ = std::move(error);
+  const auto state = state_.lock();
+  if (!state->failure) state->failure = std::move(error);
   changed_.notify_all();
 }
 
 Result<void> PackWriter::status() const {
-  const std::lock_guard lock(mutex_);
-  if (failure_) return pass_on(*failure_);
+  const auto state = state_.lock();
+  if (state->failure) return pass_on(*state->failure);
   return {};
 }
 
 Result<void> PackWriter::write(FinishedPack pack) {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return failure_ || queue_.size() < kQueuedPacks; });
-  if (failure_) return pass_on(*failure_);
-  queue_.push_back(std::move(pack));
-  ++queued_;
+  auto state = state_.lock();
+  changed_.wait(state.held(), [&] { return state->failure || state->queue.size() < kQueuedPacks; });
+  if (state->failure) return pass_on(*state->failure);
+  state->queue.push_back(std::move(pack));
+  ++state->queued;
   changed_.notify_all();
   return {};
 }
 
 Result<void> PackWriter::flush() {
-  std::unique_lock lock(mutex_);
-  const std::uint64_t wanted = queued_;
-  index_wanted_ = std::max(index_wanted_, wanted);
+  auto state = state_.lock();
+  const std::uint64_t wanted = state->queued;
+  state->index_wanted = std::max(state->index_wanted, wanted);
   changed_.notify_all();
-  changed_.wait(lock, [&] { return failure_ || indexed_up_to_ >= wanted; });
-  if (failure_) return pass_on(*failure_);
+  changed_.wait(state.held(), [&] { return state->failure || state->indexed_up_to >= wanted; });
+  if (state->failure) return pass_on(*state->failure);
   return {};
 }
 
 BulkBuffer PackWriter::take_spare() {
-  const std::lock_guard lock(mutex_);
-  if (spare_.empty()) return {};
-  BulkBuffer room = std::move(spare_.back());
-  spare_.pop_back();
+  const auto state = state_.lock();
+  if (state->spare.empty()) return {};
+  BulkBuffer room = std::move(state->spare.back());
+  state->spare.pop_back();
   return room;
 }
 
 void PackWriter::run(const std::stop_token& stop) {
-  std::unique_lock lock(mutex_);
-  const auto has_work = [&] { return !failure_ && (!queue_.empty() || indexed_up_to_ < index_wanted_); };
-  while (changed_.wait(lock, stop, has_work)) {
-    if (auto outcome = step(lock); !outcome && !failure_) failure_ = std::move(outcome).error();
+  auto state = state_.lock();
+  const auto has_work = [&] {
+    return !state->failure && (!state->queue.empty() || state->indexed_up_to < state->index_wanted);
+  };
+  while (changed_.wait(state.held(), stop, has_work)) {
+    if (auto outcome = step(state); !outcome && !state->failure) state->failure = std::move(outcome).error();
     changed_.notify_all();
   }
 }
 
-// One pack published, or published packs added to the index. The lock is not held meanwhile. The door where this
-// thread's exceptions end.
-Result<void> PackWriter::step(std::unique_lock<std::mutex>& lock) {
+// One pack published, or the index told. The lock is not held meanwhile. The door where this thread's exceptions end.
+Result<void> PackWriter::step(Guarded<State>::Locked<State>& state) {
   // A flush does not wait for packs that were queued after it.
-  const bool publish_first = !queue_.empty() && (published_ < index_wanted_ || indexed_up_to_ >= index_wanted_);
+  const bool publish_first =
+      !state->queue.empty() && (state->published < state->index_wanted || state->indexed_up_to >= state->index_wanted);
   std::optional<FinishedPack> pack;
   if (publish_first) {
-    pack = std::move(queue_.front());
-    queue_.pop_front();
+    pack = std::move(state->queue.front());
+    state->queue.pop_front();
     changed_.notify_all();
   }
-  lock.unlock();
+  state.held().unlock();
   auto outcome =
       without_exceptions("write packs of", backend_.location(), [&] { return pack ? publish(*pack) : add_to_index(); });
-  lock.lock();
+  state.held().lock();
   if (!outcome) return outcome;
   if (pack) {
-    ++published_;
-    if (spare_.size() <= kQueuedPacks) spare_.push_back(std::move(pack->bytes));
+    ++state->published;
+    if (state->spare.size() <= kQueuedPacks) state->spare.push_back(std::move(pack->bytes));
   }
-  if (batch_.empty()) indexed_up_to_ = published_;
+  if (batch_.empty()) state->indexed_up_to = state->published;
   return {};
 }
 

@@ -7,10 +7,10 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
-#include <mutex>
 #include <optional>
 #include <thread>
 
+#include "config/base/guarded.h"
 #include "config/base/result.h"
 #include "fs/io/backend.h"
 #include "fs/store/index/index.h"
@@ -46,8 +46,17 @@ class PackWriter {
 
  private:
   static constexpr std::size_t kQueuedPacks = 2;
+  struct State {
+    std::deque<FinishedPack> queue;
+    std::optional<Error> failure;
+    std::uint64_t queued = 0;         // packs ever queued
+    std::uint64_t published = 0;      // packs ever published
+    std::uint64_t indexed_up_to = 0;  // of those, how many the index has
+    std::uint64_t index_wanted = 0;   // a flush waits for this many
+    std::vector<BulkBuffer> spare;
+  };
   void run(const std::stop_token& stop);
-  Result<void> step(std::unique_lock<std::mutex>& lock);
+  Result<void> step(Guarded<State>::Locked<State>& state);
   Result<void> publish(FinishedPack& pack);
   Result<void> check_space(std::uint64_t bytes);
   Result<void> add_to_index();
@@ -58,16 +67,8 @@ class PackWriter {
   // Of the thread alone:
   std::vector<IndexedPack> batch_;
   std::size_t batch_records_ = 0;
-  // Guarded by mutex_:
-  mutable std::mutex mutex_;
+  Guarded<State> state_;
   std::condition_variable_any changed_;
-  std::deque<FinishedPack> queue_;
-  std::optional<Error> failure_;
-  std::uint64_t queued_ = 0;         // packs ever queued
-  std::uint64_t published_ = 0;      // packs ever published
-  std::uint64_t indexed_up_to_ = 0;  // of those, how many the index has
-  std::uint64_t index_wanted_ = 0;   // a flush waits for this many
-  std::vector<BulkBuffer> spare_;
   std::jthread thread_;  // last: it uses all of the above
 };
 

@@ -28,7 +28,7 @@ bool is_other(const std::string& hash, const std::string& of) {
   return !hash.empty() && !of.empty() && hash != of;
 }
 
-// --- all with store.marks_mutex held
+// --- all with store.point_changes locked
 
 // What a tombstone of the point would say, from its file. Of a damaged one as much as can be known.
 // Errors: point_missing, io_error.
@@ -70,7 +70,7 @@ Result<void> check_removable(StoreState& store, const char* doing, const PointNa
 }
 
 // Removes tombstones that explain nothing any more; see point_marks.h.
-Result<void> fold_tombstones(StoreState& store, const std::string& machine) {
+Result<void> fold_tombstones(StoreState& store, StoreState::PointChanges& changes, const std::string& machine) {
   const MarkFiles marks = store.points.marks();
   CAIRN_TRY(const auto purged, marks.names_in(kPurgedPrefix));
   std::map<std::string, Tombstone> tombstones;  // names of one machine sort by time
@@ -96,8 +96,8 @@ Result<void> fold_tombstones(StoreState& store, const std::string& machine) {
   std::optional<PointName> newest_unknown;  // of the points that cannot be read
   for (const PointName& name : stored) {
     if (name.machine != machine) continue;
-    auto known = store.previous_names.find(name);
-    if (known == store.previous_names.end()) {
+    auto known = changes.previous_names.find(name);
+    if (known == changes.previous_names.end()) {
       const auto bytes = store.points.read_file(name);
       if (!bytes && bytes.error().code != ErrorCode::point_damaged) return pass_on(bytes.error());
       const auto point = bytes ? open_point(*bytes, name, store.keys, store.document.id, point_object(name))
@@ -106,7 +106,7 @@ Result<void> fold_tombstones(StoreState& store, const std::string& machine) {
         newest_unknown = std::max(newest_unknown, std::optional(name));
         continue;
       }
-      known = store.previous_names.emplace(name, point->previous_name).first;
+      known = changes.previous_names.emplace(name, point->previous_name).first;
     }
     named.insert(known->second);
   }
@@ -144,7 +144,7 @@ Result<void> fold_tombstones(StoreState& store, const std::string& machine) {
 
 // The point's file is gone: makes a tombstone of its deletion, if that is all there is, and removes its other state.
 // False: nothing is recorded about it.
-Result<bool> finish_purge(StoreState& store, const PointName& name) {
+Result<bool> finish_purge(StoreState& store, StoreState::PointChanges& changes, const PointName& name) {
   const MarkFiles marks = store.points.marks();
   CAIRN_TRY(const auto purged, marks.names_in(kPurgedPrefix));
   bool recorded = std::ranges::binary_search(purged, name);
@@ -156,7 +156,7 @@ Result<bool> finish_purge(StoreState& store, const PointName& name) {
   }
   CAIRN_CHECK(marks.remove(deletion_object(name)));
   CAIRN_CHECK(marks.remove(protection_object(name)));
-  if (recorded) CAIRN_CHECK(fold_tombstones(store, name.machine));
+  if (recorded) CAIRN_CHECK(fold_tombstones(store, changes, name.machine));
   return recorded;
 }
 
@@ -166,11 +166,11 @@ Result<void> delete_point(StoreWriter& writer, const Deletion& deletion, UtcTime
   StoreState& store = writer.core().store;
   constexpr const char* kDoing = "delete recovery point";
   const PointName& name = deletion.point;
-  const std::lock_guard lock(store.marks_mutex);
+  const auto changes = store.point_changes.lock();
   const MarkFiles marks = store.points.marks();
   auto facts = facts_of(store, name);
   if (!facts && facts.error().code == ErrorCode::point_missing) {
-    CAIRN_CHECK(finish_purge(store, name));
+    CAIRN_CHECK(finish_purge(store, *changes, name));
     return missing(kDoing, name);
   }
   if (!facts) return pass_on(std::move(facts).error());
@@ -185,13 +185,13 @@ Result<void> delete_point(StoreWriter& writer, const Deletion& deletion, UtcTime
 Result<void> undelete_point(StoreWriter& writer, const PointName& name) {
   StoreState& store = writer.core().store;
   constexpr const char* kDoing = "bring back recovery point";
-  const std::lock_guard lock(store.marks_mutex);
+  const auto changes = store.point_changes.lock();
   const MarkFiles marks = store.points.marks();
   CAIRN_TRY(const auto deleted, marks.names_in(kDeletedPrefix));
   if (!std::ranges::binary_search(deleted, name)) return fail(ErrorCode::point_not_deleted, kDoing, name.text());
   CAIRN_TRY(const auto stored, marks.names_in(kPointsPrefix));
   if (!std::ranges::binary_search(stored, name)) {
-    CAIRN_CHECK(finish_purge(store, name));
+    CAIRN_CHECK(finish_purge(store, *changes, name));
     return missing(kDoing, name);
   }
   return marks.remove(deletion_object(name));
@@ -201,7 +201,7 @@ Result<void> protect_point(StoreWriter& writer, const Protection& protection) {
   StoreState& store = writer.core().store;
   constexpr const char* kDoing = "protect recovery point";
   const PointName& name = protection.point;
-  const std::lock_guard lock(store.marks_mutex);
+  const auto changes = store.point_changes.lock();
   const MarkFiles marks = store.points.marks();
   CAIRN_TRY(const auto deleted, marks.names_in(kDeletedPrefix));
   CAIRN_TRY(const auto stored, marks.names_in(kPointsPrefix));
@@ -212,7 +212,7 @@ Result<void> protect_point(StoreWriter& writer, const Protection& protection) {
 
 Result<void> unprotect_point(StoreWriter& writer, const PointName& name) {
   StoreState& store = writer.core().store;
-  const std::lock_guard lock(store.marks_mutex);
+  const auto changes = store.point_changes.lock();
   return store.points.marks().remove(protection_object(name));
 }
 
@@ -220,11 +220,11 @@ Result<void> purge_point(StoreWriter& writer, const PointName& name, const std::
                          UtcTime trusted) {
   StoreState& store = writer.core().store;
   constexpr const char* kDoing = "remove recovery point";
-  const std::lock_guard lock(store.marks_mutex);
+  const auto changes = store.point_changes.lock();
   const MarkFiles marks = store.points.marks();
   auto facts = facts_of(store, name);
   if (!facts && facts.error().code == ErrorCode::point_missing) {
-    CAIRN_TRY(const bool recorded, finish_purge(store, name));
+    CAIRN_TRY(const bool recorded, finish_purge(store, *changes, name));
     return recorded ? Result<void>() : Result<void>(missing(kDoing, name));
   }
   if (!facts) return pass_on(std::move(facts).error());
@@ -243,8 +243,8 @@ Result<void> purge_point(StoreWriter& writer, const PointName& name, const std::
     CAIRN_CHECK(marks.remove(tombstone_object(name)));
     return fail(ErrorCode::point_in_use, kDoing, name.text());
   }
-  store.previous_names.erase(name);
-  auto finished = finish_purge(store, name);
+  changes->previous_names.erase(name);
+  auto finished = finish_purge(store, *changes, name);
   // The point is gone and that is recorded; the rest is the next call's, when there is space.
   if (!finished && finished.error().code != ErrorCode::no_space) return pass_on(std::move(finished).error());
   return {};
@@ -252,7 +252,7 @@ Result<void> purge_point(StoreWriter& writer, const PointName& name, const std::
 
 Result<void> settle_marks(StoreWriter& writer) {
   StoreState& store = writer.core().store;
-  const std::lock_guard lock(store.marks_mutex);
+  const auto changes = store.point_changes.lock();
   const MarkFiles marks = store.points.marks();
   CAIRN_TRY(const auto stored, marks.names_in(kPointsPrefix));
   CAIRN_TRY(const auto deleted, marks.names_in(kDeletedPrefix));
@@ -261,19 +261,19 @@ Result<void> settle_marks(StoreWriter& writer) {
   std::set<PointName> gone;
   std::ranges::set_difference(deleted, stored, std::inserter(gone, gone.end()));
   std::ranges::set_difference(kept, stored, std::inserter(gone, gone.end()));
-  for (const PointName& name : gone) CAIRN_CHECK(finish_purge(store, name));
+  for (const PointName& name : gone) CAIRN_CHECK(finish_purge(store, *changes, name));
   std::vector<PointName> back;
   std::ranges::set_intersection(purged, stored, std::back_inserter(back));
   for (const PointName& name : back) CAIRN_CHECK(marks.remove(tombstone_object(name)));
   std::set<std::string> machines;
   for (const PointName& name : purged) machines.insert(name.machine);
-  for (const std::string& machine : machines) CAIRN_CHECK(fold_tombstones(store, machine));
+  for (const std::string& machine : machines) CAIRN_CHECK(fold_tombstones(store, *changes, machine));
   return {};
 }
 
 Result<void> keep_clock(StoreWriter& writer, const ClockRecord& record) {
   StoreState& store = writer.core().store;
-  const std::lock_guard lock(store.marks_mutex);
+  const auto changes = store.point_changes.lock();
   return store.points.marks().write(record);
 }
 

@@ -42,16 +42,12 @@ RecordSink::RecordSink(Backend& backend, Index& index, const KeyRing& keys, Seal
       algorithm_(algorithm),
       store_(store),
       writer_(backend, index, [this](const IndexedPack& pack) {
-        for (const PackRecord& record : pack.records) {
-          ClaimShard& shard = shard_of(record.name);
-          const std::lock_guard lock(shard.mutex);
-          shard.names.erase(record.name);
-        }
+        for (const PackRecord& record : pack.records) shard_of(record.name).lock()->erase(record.name);
       }) {
   for (unsigned i = 0; i < lanes; ++i) {
-    lanes_.push_back(std::make_unique<Lane>());
+    lanes_.push_back(std::make_unique<Guarded<Lane>>());
     // Lanes fill at the same pace: without this all would hand the pack writer a pack at the same time, and then none.
-    lanes_.back()->pack_bytes = kPackTargetBytes / lanes * (i + 1);
+    lanes_.back()->lock()->pack_bytes = kPackTargetBytes / lanes * (i + 1);
   }
 }
 
@@ -59,14 +55,10 @@ RecordSink::RecordSink(Backend& backend, Index& index, const KeyRing& keys, Seal
 // into the index, and out of the claims, between the first look-up and the claim.
 Result<bool> RecordSink::is_new(const ChunkName& name) {
   ClaimShard& shard = shard_of(name);
-  {
-    const std::lock_guard lock(shard.mutex);
-    if (!shard.names.insert(name).second) return false;
-  }
+  if (!shard.lock()->insert(name).second) return false;
   CAIRN_TRY(const auto entry, index_.find(name));
   if (!entry) return true;
-  const std::lock_guard lock(shard.mutex);
-  shard.names.erase(name);
+  shard.lock()->erase(name);
   return false;
 }
 
@@ -119,15 +111,15 @@ Result<SinkCount> RecordSink::store_new(std::span<const NewRecord> records, unsi
   for (const NewRecord& record : records) names.push_back(record.name);
   const std::span<bool> found(found_in.get(), records.size());
   CAIRN_CHECK(index_.contains(names, found));
-  Lane& lane = *lanes_[lane_number % lanes_.size()];
+  Guarded<Lane>& its_lane = *lanes_[lane_number % lanes_.size()];
   for (std::size_t i = 0; i < records.size(); ++i) {
     if (found[i]) continue;
-    const std::lock_guard lock(lane.mutex);
+    const auto lane = its_lane.lock();
     CAIRN_TRY(const bool new_here, is_new(records[i].name));
     if (!new_here) continue;
-    count.stored_bytes += add(lane, records[i]);
+    count.stored_bytes += add(*lane, records[i]);
     count.new_bytes += records[i].bytes.size();
-    if (lane.pack->size() >= lane.pack_bytes) CAIRN_CHECK(close_pack(lane));
+    if (lane->pack->size() >= lane->pack_bytes) CAIRN_CHECK(close_pack(*lane));
   }
   return count;
 }
@@ -143,10 +135,7 @@ Result<void> RecordSink::close_pack(Lane& lane) {
 Result<void> RecordSink::flush() {
   return or_fail_for_all([&]() -> Result<void> {
     CAIRN_CHECK(writer_.status());
-    for (const auto& lane : lanes_) {
-      const std::lock_guard lock(lane->mutex);
-      CAIRN_CHECK(close_pack(*lane));
-    }
+    for (const auto& lane : lanes_) CAIRN_CHECK(close_pack(*lane->lock()));
     return writer_.flush();
   });
 }

@@ -6,12 +6,12 @@
 #include <array>
 #include <atomic>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <unordered_set>
 #include <vector>
 
+#include "config/base/guarded.h"
 #include "config/base/result.h"
 #include "fs/store/write/pack_writer.h"
 
@@ -51,16 +51,12 @@ class RecordSink {
 
  private:
   struct Lane {
-    std::mutex mutex;
-    std::optional<PackBuilder> pack;  // guarded by mutex
-    Buffer compressed;                // guarded by mutex
-    std::size_t pack_bytes = 0;       // when the pack is closed; guarded by mutex
+    std::optional<PackBuilder> pack;
+    Buffer compressed;
+    std::size_t pack_bytes = 0;  // when the pack is closed
   };
   // Names that are on their way into the index.
-  struct ClaimShard {
-    std::mutex mutex;
-    std::unordered_set<ChunkName, ChunkNameHash> names;  // guarded by mutex
-  };
+  using ClaimShard = Guarded<std::unordered_set<ChunkName, ChunkNameHash>>;
   static constexpr std::size_t kClaimShards = 64;
 
   [[nodiscard]] ClaimShard& shard_of(const ChunkName& name) { return claims_[name.bytes[8] % kClaimShards]; }
@@ -76,7 +72,7 @@ class RecordSink {
   const KeyRing& keys_;
   SealAlgorithm algorithm_;
   const StoreId& store_;
-  std::vector<std::unique_ptr<Lane>> lanes_;
+  std::vector<std::unique_ptr<Guarded<Lane>>> lanes_;
   std::array<ClaimShard, kClaimShards> claims_;
   PackWriter writer_;  // last: its thread uses the claims
 };

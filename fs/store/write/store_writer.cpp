@@ -50,8 +50,7 @@ StoreWriter::~StoreWriter() {
 
 Result<void> StoreWriter::hold_point(const PointName& name) {
   CAIRN_TRY(auto hold, core_->store.points.hold(name));
-  const std::lock_guard lock(mutex_);
-  held_.push_back(std::move(hold));
+  held_.lock()->push_back(std::move(hold));
   return {};
 }
 
@@ -66,9 +65,9 @@ Result<std::string> StoreWriter::epoch() {
 Result<void> StoreWriter::commit(RecoveryPoint& point) {
   CAIRN_CHECK(core_->sink.flush());
   StoreState& store = core_->store;
-  // Held from the look for the predecessor until the point is published: a purge in between would leave a tombstone
-  // that no point names yet, and so remove it.
-  const std::lock_guard lock(store.marks_mutex);
+  // Held while it looks for the predecessor and publishes: a purge in between would leave a tombstone that nobody seems
+  // to need, and remove it.
+  const auto changes = store.point_changes.lock();
   const MarkFiles marks = store.points.marks();
   // An earlier point of that name may have been deleted: the record of that must not hide this one.
   CAIRN_CHECK(marks.remove(deletion_object(point.name)));

@@ -5,10 +5,10 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
+#include "config/base/guarded.h"
 #include "config/base/result.h"
 #include "fs/io/backend.h"
 #include "fs/store/point/recovery_point.h"
@@ -46,8 +46,7 @@ class StoreWriter {
   Store& store_;
   std::shared_ptr<WriterCore> core_;
   std::uint64_t session_;
-  std::mutex mutex_;
-  std::vector<std::unique_ptr<ObjectHold>> held_;  // guarded by mutex_
+  Guarded<std::vector<std::unique_ptr<ObjectHold>>> held_;
 };
 
 // Takes the writer lock (or shares it with another writer of this very Store object), removes what an interrupted

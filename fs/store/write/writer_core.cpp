@@ -63,7 +63,7 @@ Result<void> reconcile(StoreState& store, Index& index) {
   // New points must not build on what is not there any more.
   std::vector<std::string> names;
   for (const auto& entry : gone) {
-    log_event(LogLevel::error, "pack-missing", store.directory.string(),
+    log_event(LogLevel::error, "pack-missing", store.places.name(),
               {{"pack", entry.first}, {"effect", "its chunks will be stored anew"}});
     names.push_back(entry.first);
   }
@@ -74,15 +74,14 @@ Result<void> reconcile(StoreState& store, Index& index) {
 
 CollectingLock::Held::~Held() {
   if (of_ == nullptr) return;
-  const std::lock_guard lock(of_->mutex_);
-  of_->holder_.clear();
+  of_->holder_.lock()->clear();
 }
 
 Result<CollectingLock::Held> CollectingLock::take(const char* holder, const char* doing, const std::string& store) {
-  const std::lock_guard lock(mutex_);
-  if (!holder_.empty())
-    return fail(ErrorCode::job_conflict, doing, store, holder_ + " is under way", "try again when it has ended");
-  holder_ = holder;
+  const auto who = holder_.lock();
+  if (!who->empty())
+    return fail(ErrorCode::job_conflict, doing, store, *who + " is under way", "try again when it has ended");
+  *who = holder;
   return Held(this);
 }
 
@@ -100,35 +99,35 @@ WriterCore::~WriterCore() {
 
 Result<std::shared_ptr<WriterCore>> writer_core_of(StoreState& state, const std::string& purpose) {
   if (state.index.is_private())
-    return fail(ErrorCode::permission_denied, "write to store", state.directory.string(),
+    return fail(ErrorCode::permission_denied, "write to store", state.places.name(),
                 "it was opened to be read, through an index elsewhere");
-  std::unique_lock guard(state.writer_mutex);
+  auto writer = state.writer.lock();
   for (;;) {
-    if (auto core = state.writer.lock()) return core;
-    if (!state.writer_alive) break;
-    state.writer_gone.wait(guard);  // one that is just ending still has the lock
+    if (auto core = writer->core.lock()) return core;
+    if (!writer->alive) break;
+    state.writer_gone.wait(writer.held());  // one that is just ending still has the lock
   }
-  CAIRN_TRY(WriterLock lock, WriterLock::take(state.directory, purpose));
+  CAIRN_TRY(WriterLock lock, WriterLock::take(state.places, purpose));
   CAIRN_CHECK(state.backend->remove_leftovers());
   // Whoever was killed in the last step of an init, or of a change of points or their state, has not seen to it that it
   // stays; nor that a folder of packs does, into which others are put now.
   CAIRN_CHECK(state.backend->settle(""));
   std::error_code ignored;
-  std::filesystem::remove_all(state.directory / "index.new", ignored);  // of an interrupted rebuild
-  if (auto renewed = renew_document_copy(*state.backend, state.directory, state.keys); !renewed)
-    log_error("store-document-copy", state.directory.string(), renewed.error());  // no reason to take no backup
-  state.index.forget();                                                           // another process may have rebuilt it
+  std::filesystem::remove_all(state.places.new_index_folder, ignored);  // of an interrupted rebuild
+  if (auto renewed = renew_document_copy(*state.backend, state.places.objects.path, state.keys); !renewed)
+    log_error("store-document-copy", state.places.name(), renewed.error());  // no reason to take no backup
+  state.index.forget();                                                      // another process may have rebuilt it
   CAIRN_TRY(auto opened, state.index.get());
   CAIRN_CHECK(reconcile(state, *opened));
   const auto end_core = [&state](WriterCore* core) {
     delete core;
-    const std::lock_guard lock_state(state.writer_mutex);
-    state.writer_alive = false;
+    const auto writer_place = state.writer.lock();  // held while it is told: the store may go right after
+    writer_place->alive = false;
     state.writer_gone.notify_all();
   };
   std::shared_ptr<WriterCore> core(new WriterCore(state, std::move(lock), std::move(opened)), end_core);
-  state.writer = core;
-  state.writer_alive = true;
+  writer->core = core;
+  writer->alive = true;
   return core;
 }
 

@@ -4,9 +4,9 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <string>
 
+#include "config/base/guarded.h"
 #include "fs/store/store_state.h"
 #include "fs/store/write/record_sink.h"
 #include "fs/store/write/writer_sessions.h"
@@ -34,8 +34,7 @@ class CollectingLock {
   Result<Held> take(const char* holder, const char* doing, const std::string& store);
 
  private:
-  std::mutex mutex_;
-  std::string holder_;  // guarded by mutex_; empty: it is free
+  Guarded<std::string> holder_;  // empty: it is free
 };
 
 struct WriterCore {

@@ -15,6 +15,7 @@
 #include "fs/store/verify/verify_points.h"
 #include "fs/store/write/point_lifecycle.h"
 #include "fs/store/write/store_writer.h"
+#include "tests/fs/store/point/point_marks_fixture.h"
 #include "tests/fs/store/stored_disk.h"
 #include "tests/support/memory_backend.h"
 #include "tests/support/temporary_store.h"
@@ -28,89 +29,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
-
-// Every put from the first on fails as on a full disk, until an object is removed.
-class FullBackend final : public Backend {
- public:
-  explicit FullBackend(std::shared_ptr<Backend> inner) : inner_(std::move(inner)) {}
-  int room = 0;  // so many puts succeed
-  int room_by_removing = 0;
-  [[nodiscard]] std::string location() const override { return inner_->location(); }
-  using Backend::put;
-  Result<void> put(std::string_view name, std::span<const ByteView> parts, IfExists if_exists) override {
-    if (room-- <= 0) return fail_errno(ENOSPC, "write", std::string(name));
-    return inner_->put(name, parts, if_exists);
-  }
-  Result<std::unique_ptr<ObjectReader>> open(std::string_view name) override { return inner_->open(name); }
-  Result<std::vector<std::string>> list(std::string_view prefix) override { return inner_->list(prefix); }
-  Result<void> remove(std::string_view name) override {
-    room = std::max(room, 0) + room_by_removing;
-    return inner_->remove(name);
-  }
-  Result<std::optional<std::uint64_t>> change_token(std::string_view prefix) override {
-    return inner_->change_token(prefix);
-  }
-
- private:
-  std::shared_ptr<Backend> inner_;
-};
-
-PointName vm(int day) {
-  return {"vm", test_time() + days(day)};
-}
-const UtcTime kNow = test_time() + days(100);
-
-class PointMarks : public testing::Test {
- protected:
-  void SetUp() override { redirect_log(&log_); }
-  void TearDown() override { redirect_log(nullptr); }
-
-  static void commit(Store& store, const PointName& name, std::optional<UtcTime> immutable_until = {}) {
-    const auto writer = value_of(begin_writing(store, "test"));
-    RecoveryPoint point;
-    point.name = name;
-    point.immutable_until = immutable_until;
-    expect_ok(writer->commit(point));
-  }
-  static void commit_days(Store& store, int count) {
-    for (int day = 0; day < count; ++day) commit(store, vm(day));
-  }
-  static Deletion deletion(const PointName& name) { return {name, kNow, kNow + days(14), "by hand"}; }
-  static Result<void> remove(Store& store, const PointName& name) {
-    return delete_point(*value_of(begin_writing(store, "test")), deletion(name), kNow);
-  }
-  static Result<void> purge(Store& store, const PointName& name) {
-    return purge_point(*value_of(begin_writing(store, "test")), name, "test", kNow, kNow);
-  }
-  // From the newest point back: each predecessor is there, or a tombstone with the hash that is named stands for it.
-  // Empty: explained.
-  static std::string gap_in(Store& store) {
-    std::map<std::string, Tombstone> tombstones;
-    for (const Tombstone& tombstone : value_of(store.points().tombstones()))
-      tombstones[tombstone.point.text()] = tombstone;
-    std::set<std::string> there;
-    for (const PointName& name : value_of(store.points().list_stored())) there.insert(name.text());
-    for (const std::string& start : there) {
-      const RecoveryPoint point = value_of(store.points().load(*PointName::parse(start)));
-      std::string name = point.previous_name;
-      std::string hash = point.previous;
-      while (!name.empty() && !there.contains(name)) {
-        const auto tombstone = tombstones.find(name);
-        if (tombstone == tombstones.end()) return start + " needs " + name;
-        if (tombstone->second.hash != hash) return start + " finds another " + name;
-        hash = tombstone->second.previous;
-        name = tombstone->second.previous_name;
-      }
-      if (!name.empty() && value_of(store.points().hash_of(*PointName::parse(name))) != hash)
-        return start + " finds another " + name;
-    }
-    const PointsFound found = value_of(look_at_points(store, {}, false));
-    return found.gaps.empty() ? "" : found.gaps[0].after + " misses " + found.gaps[0].missing;
-  }
-
-  std::string log_;
-  TemporaryStore place_;
-};
 
 TEST_F(PointMarks, ADeletedPointIsHiddenAndComesBack) {
   const auto store = place_.open();
@@ -351,90 +269,6 @@ TEST_F(PointMarks, RemovingFirstGivesTheTombstoneItsRoom) {
   EXPECT_TRUE(std::filesystem::exists(place_.path() / "purged" / vm(1).text()));
   EXPECT_FALSE(std::filesystem::exists(place_.path() / "deleted" / vm(1).text()));
   EXPECT_EQ(gap_in(*store), "");
-}
-
-TEST_F(PointMarks, TheNewestPointIsRecordedAndItsPredecessorAgainWhenItGoes) {
-  const auto store = place_.open();
-  commit_days(*store, 3);
-  const auto newest = [&]() -> std::string {
-    const auto found = value_of(store->points().marks().newest("vm"));
-    if (!found) return "none";
-    std::string text;
-    for (const NewestPoints::Entry& entry : found->points) {
-      text += (text.empty() ? "" : " ") + entry.point;
-      if (entry.hash != value_of(store->points().hash_of(*PointName::parse(entry.point)))) text += " with another hash";
-    }
-    return text;
-  };
-  EXPECT_EQ(newest(), vm(2).text());
-  expect_ok(remove(*store, vm(2)));
-  EXPECT_EQ(newest(), vm(2).text()) << "hidden, it is still there";
-  expect_ok(purge(*store, vm(2)));
-  EXPECT_EQ(newest(), vm(1).text());
-  EXPECT_THAT(value_of(store->points().tombstones()), IsEmpty()) << "nobody needs it any more";
-  expect_ok(purge(*store, vm(0)));
-  EXPECT_EQ(newest(), vm(1).text());
-  expect_ok(purge(*store, vm(1)));
-  EXPECT_EQ(newest(), "none");
-  EXPECT_THAT(value_of(store->points().marks().machines_with_newest()), IsEmpty());
-}
-
-TEST_F(PointMarks, APointThatAClockPutBeforeAnotherIsRecordedBesideIt) {
-  const auto store = place_.open();
-  commit(*store, vm(1));
-  commit(*store, vm(5));
-  commit(*store, vm(3));
-  std::filesystem::remove(place_.path() / "points" / vm(3).text());
-  std::filesystem::remove(place_.path() / "points" / vm(5).text());
-  const PointsFound found = value_of(look_at_points(*store, {}, false));
-  ASSERT_THAT(found.gaps, SizeIs(2));
-  EXPECT_EQ(found.gaps[0].missing, vm(5).text());
-  EXPECT_EQ(found.gaps[1].missing, vm(3).text());
-}
-
-TEST_F(PointMarks, TheLossOfTheNewestPointShowsBeforeAndAfterTheNextBackup) {
-  const auto store = place_.open();
-  commit_days(*store, 3);
-  const std::string hash = value_of(store->points().hash_of(vm(2)));
-  std::filesystem::remove(place_.path() / "points" / vm(2).text());
-  const auto gaps = [&] { return value_of(look_at_points(*store, {}, false)).gaps; };
-  EXPECT_THAT(gaps(), ElementsAre(PointGap{"newest/vm", vm(2).text(), hash, kPointFileMissing}));
-  commit(*store, vm(3));
-  EXPECT_THAT(gaps(), ElementsAre(PointGap{vm(3).text(), vm(2).text(), hash, kPointFileMissing}));
-  // Who accepted it while it was the newest does not hear of it again.
-  Damage known;
-  known.accepted_gaps = {{"newest/vm", vm(2).text(), hash, kPointFileMissing}};
-  EXPECT_THAT(value_of(look_at_points(*store, known, false)).gaps, IsEmpty());
-}
-
-TEST_F(PointMarks, ARecordOfTheNewestPointThatIsDamagedIsNamedAndTheNextBackupMendsIt) {
-  const auto store = place_.open();
-  commit_days(*store, 2);
-  flip_byte(place_.path() / "newest" / "vm", 70);
-  EXPECT_THAT(value_of(look_at_points(*store, {}, false)).documents, ElementsAre(HasSubstr("newest/vm")));
-  // Meanwhile no tombstone goes: it may be the one that is recorded.
-  expect_ok(purge(*store, vm(1)));
-  EXPECT_THAT(value_of(store->points().tombstones()), SizeIs(1));
-  commit(*store, vm(2));
-  EXPECT_THAT(value_of(look_at_points(*store, {}, false)).documents, IsEmpty());
-  EXPECT_THAT(value_of(look_at_points(*store, {}, false)).gaps, IsEmpty());
-}
-
-TEST_F(PointMarks, ARecordThatCannotBeWrittenDoesNotFailTheBackup) {
-  const auto full = std::make_shared<FullBackend>(std::make_shared<LocalBackend>(place_.path()));
-  {
-    const auto store = place_.open();
-    commit_days(*store, 1);
-  }
-  const auto store = value_of(Store::open(place_.path(), full, TemporaryStore::key()));
-  full->room = 1;
-  commit(*store, vm(1));
-  EXPECT_THAT(log_, HasSubstr("newest-points-not-recorded"));
-  EXPECT_THAT(value_of(look_at_points(*store, {}, false)).gaps, IsEmpty()) << "it says what was true before";
-  full->room = 2;
-  commit(*store, vm(2));
-  std::filesystem::remove(place_.path() / "points" / vm(2).text());
-  EXPECT_THAT(value_of(look_at_points(*store, {}, false)).gaps, SizeIs(1));
 }
 
 // Each call of a whole life of points, with the power cut there.
