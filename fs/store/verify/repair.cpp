@@ -65,10 +65,10 @@ class Repair {
       // A collection must not meet packs that go meanwhile.
       CAIRN_TRY(const auto turn, core->collecting.take("a repair", "repair", store_.path().string()));
       CAIRN_TRY(index_, store_.index().get());
-      CAIRN_TRY(report_.document_mended, mend_store_documents(backend_, store_.path(), keys_.keys));
-      CAIRN_CHECK(mend_points());
-      CAIRN_CHECK(mend_newest());
-      for (const DamagedPack& pack : report_.after.damage.packs) CAIRN_CHECK(mend_pack(pack));
+      CAIRN_TRY(report_.document_repaired, repair_store_documents(backend_, store_.path(), keys_.keys));
+      CAIRN_CHECK(repair_points());
+      CAIRN_CHECK(repair_newest());
+      for (const DamagedPack& pack : report_.after.damage.packs) CAIRN_CHECK(repair_pack(pack));
       CAIRN_CHECK(forget_cleared());
       store_.state().packs.clear();
       CAIRN_CHECK(find_lost());

@@ -30,13 +30,6 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-Buffer read_all(Store& store, const MapRecord& map) {
-  Buffer bytes(map.size);
-  const auto reader = store.open_disk(map, "test");
-  EXPECT_EQ(value_of(reader->read(0, bytes)), map.size);
-  return bytes;
-}
-
 TEST(Store, RebuildsTheIndexFromThePacksAlone) {
   const TemporaryStore place;
   MemoryImage image(20 * kMiB);
@@ -44,7 +37,7 @@ TEST(Store, RebuildsTheIndexFromThePacksAlone) {
   const auto store = place.open();
   const RecoveryPoint point = value_of(take_backup(*store, image, "vm", test_time()));
   const auto reader_that_goes_on = place.open();
-  EXPECT_EQ(read_all(*reader_that_goes_on, point.disks[0].map), image.content(0, image.size()));
+  EXPECT_EQ(read_disk(*reader_that_goes_on, point.disks[0].map), image.content(0, image.size()));
 
   std::filesystem::remove_all(place.path() / "index");
   const auto fresh = place.open();
@@ -56,14 +49,14 @@ TEST(Store, RebuildsTheIndexFromThePacksAlone) {
   const RebuildReport report = value_of(rebuild_index(*fresh));
   EXPECT_EQ(report.packs, files_in(place.path() / "packs").size());
   EXPECT_THAT(report.damaged_packs, IsEmpty());
-  EXPECT_EQ(read_all(*fresh, point.disks[0].map), image.content(0, image.size()));
-  EXPECT_EQ(read_all(*reader_that_goes_on, point.disks[0].map), image.content(0, image.size()));
+  EXPECT_EQ(read_disk(*fresh, point.disks[0].map), image.content(0, image.size()));
+  EXPECT_EQ(read_disk(*reader_that_goes_on, point.disks[0].map), image.content(0, image.size()));
 
   // A new point of another process shows to a reader that had the old index open.
   MemoryImage other(kMiB);
   other.fill_random(0, kMiB, 5);
   const RecoveryPoint later = value_of(take_backup(*fresh, other, "vm", test_time(1)));
-  EXPECT_EQ(read_all(*reader_that_goes_on, later.disks[0].map), other.content(0, other.size()));
+  EXPECT_EQ(read_disk(*reader_that_goes_on, later.disks[0].map), other.content(0, other.size()));
 }
 
 TEST(Store, AGarbledOrShortenedIndexIsDamagedAndCanBeRebuilt) {

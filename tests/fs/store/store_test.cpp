@@ -29,13 +29,6 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-Buffer read_all(Store& store, const MapRecord& map) {
-  Buffer bytes(map.size);
-  const auto reader = store.open_disk(map, "test");
-  EXPECT_EQ(value_of(reader->read(0, bytes)), map.size);
-  return bytes;
-}
-
 TEST(Store, GivesBackWhatWasStored) {
   const TemporaryStore place;
   const auto store = place.open();
@@ -44,11 +37,11 @@ TEST(Store, GivesBackWhatWasStored) {
   image.fill_random(5 * kMiB - 7, 2 * kMiB, 2);
   image.fill_random(10 * kMiB + 12000, 345, 3);
   const RecoveryPoint point = value_of(take_backup(*store, image, "vm", test_time()));
-  EXPECT_EQ(read_all(*store, point.disks[0].map), image.content(0, image.size()));
+  EXPECT_EQ(read_disk(*store, point.disks[0].map), image.content(0, image.size()));
 
   const auto again = place.open();
   const RecoveryPoint loaded = value_of(again->points().load(point.name));
-  EXPECT_EQ(read_all(*again, loaded.disks[0].map), image.content(0, image.size()));
+  EXPECT_EQ(read_disk(*again, loaded.disks[0].map), image.content(0, image.size()));
 }
 
 TEST(Store, StoresEqualChunksOnceAcrossMachines) {
@@ -129,7 +122,7 @@ TEST(Store, CompressesPlainDataButNotCiphertext) {
   text.write(0, words);
   const RecoveryPoint point = value_of(take_backup(*store, text, "text", test_time()));
   EXPECT_LT(point.stored_bytes, kMiB / 2);
-  EXPECT_EQ(read_all(*store, point.disks[0].map), words);
+  EXPECT_EQ(read_disk(*store, point.disks[0].map), words);
 
   const auto writer = value_of(begin_writing(*store, "test"));
   MemoryImage same(kMiB);
@@ -165,7 +158,7 @@ TEST(Store, ReusesWhatACancelledBackupStored) {
   const RecoveryPoint point = value_of(take_backup(*store, image, "vm", test_time()));
   // At most what is on its way at once is stored anew: two buffers of 1 MiB for each of two workers and six readers.
   EXPECT_LE(point.new_bytes, (20 + 16) * kMiB);
-  EXPECT_EQ(read_all(*store, point.disks[0].map), image.content(0, image.size()));
+  EXPECT_EQ(read_disk(*store, point.disks[0].map), image.content(0, image.size()));
 }
 
 TEST(Store, TakesPacksThatTheIndexMissedIntoIt) {
@@ -202,7 +195,7 @@ TEST(Store, NewPointsDoNotBuildOnAPackThatIsGone) {
   redirect_log(nullptr);
   EXPECT_THAT(log, HasSubstr("pack-missing"));
   EXPECT_EQ(point.new_bytes, 4 * kMiB);
-  EXPECT_EQ(read_all(*store, point.disks[0].map), image.content(0, image.size()));
+  EXPECT_EQ(read_disk(*store, point.disks[0].map), image.content(0, image.size()));
 }
 
 TEST(Store, EachPointNamesThePreviousOneByItsHash) {
@@ -390,7 +383,7 @@ TEST(Store, PassesOverFilesThatAreNotItsOwn) {
   EXPECT_THAT(value_of(again->points().list()), SizeIs(2));  // the damaged one is named, not hidden
   EXPECT_EQ(again->points().load({"a..b", *parse_compact_time("20261121T020000Z")}).error().code,
             ErrorCode::point_damaged);
-  EXPECT_EQ(read_all(*again, value_of(again->points().load(point.name)).disks[0].map), image.content(0, kMiB));
+  EXPECT_EQ(read_disk(*again, value_of(again->points().load(point.name)).disks[0].map), image.content(0, kMiB));
 }
 
 TEST(Store, ReadersFollowPacksThatCameAndWent) {
@@ -399,7 +392,7 @@ TEST(Store, ReadersFollowPacksThatCameAndWent) {
   MemoryImage first(kMiB);
   first.fill_random(0, kMiB, 1);
   const auto point = value_of(take_backup(*store, first, "vm", test_time()));
-  EXPECT_EQ(read_all(*store, point.disks[0].map), first.content(0, kMiB));
+  EXPECT_EQ(read_disk(*store, point.disks[0].map), first.content(0, kMiB));
   for (const auto& pack : files_in(place.path() / "packs")) std::filesystem::remove(pack);
   std::string log;
   redirect_log(&log);
@@ -407,7 +400,7 @@ TEST(Store, ReadersFollowPacksThatCameAndWent) {
   second.fill_random(0, kMiB, 2);
   const auto later = value_of(take_backup(*store, second, "vm", test_time(1)));  // forgets the pack, adds another
   redirect_log(nullptr);
-  EXPECT_EQ(read_all(*store, later.disks[0].map), second.content(0, kMiB));
+  EXPECT_EQ(read_disk(*store, later.disks[0].map), second.content(0, kMiB));
 }
 
 TEST(Store, WorksWithEveryChunkSize) {
@@ -418,7 +411,7 @@ TEST(Store, WorksWithEveryChunkSize) {
     image.fill_random(kMiB + 1, 3 * kMiB, 1);
     image.fill_random(9 * kMiB, 1, 2);
     const auto point = value_of(take_backup(*store, image, "vm", test_time()));
-    EXPECT_EQ(read_all(*store, point.disks[0].map), image.content(0, image.size())) << chunk_size;
+    EXPECT_EQ(read_disk(*store, point.disks[0].map), image.content(0, image.size())) << chunk_size;
   }
 }
 
