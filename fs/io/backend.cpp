@@ -5,9 +5,9 @@
 
 namespace cairn {
 
-Result<ByteView> ObjectReader::read_run(std::uint64_t offset, std::size_t bytes, BulkBuffer& buffer) const {
-  const MutableBytes room = room_in(buffer, bytes);
-  CAIRN_CHECK(read(offset, room));
+Result<ByteView> ObjectReader::read_run(ByteOffset offset, ByteCount size, BulkBuffer& buffer) const {
+  const MutableBytes room = room_in(buffer, size.in_memory());
+  CAIRN_CHECK(read(offset.from_start(), room));
   return ByteView(room);
 }
 

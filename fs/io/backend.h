@@ -14,6 +14,7 @@
 
 #include "config/base/bytes.h"
 #include "config/base/result.h"
+#include "config/base/units.h"
 
 namespace cairn {
 
@@ -28,9 +29,9 @@ class ObjectReader {
   [[nodiscard]] virtual bool is_removed() const { return false; }
   // Fills all of `to` from `offset`. Errors: io_error; object_missing when the object is shorter than that.
   virtual Result<void> read(std::uint64_t offset, MutableBytes to) const = 0;
-  // `bytes` bytes from `offset`, somewhere in `buffer`: good until that is used again. For large runs that are wanted
+  // `size` bytes from `offset`, somewhere in `buffer`: good until that is used again. For large runs that are wanted
   // once: they go past the page cache where the system lets them. Errors: as read().
-  virtual Result<ByteView> read_run(std::uint64_t offset, std::size_t bytes, BulkBuffer& buffer) const;
+  virtual Result<ByteView> read_run(ByteOffset offset, ByteCount size, BulkBuffer& buffer) const;
 };
 
 // Keeps an object from being removed by remove_unless_held(), in any process of this host, as long as it lives.

@@ -45,9 +45,10 @@ class FileReader final : public ObjectReader {
     return {};
   }
 
-  Result<ByteView> read_run(std::uint64_t offset, std::size_t bytes, BulkBuffer& buffer) const override {
-    const std::uint64_t from = direct_floor(offset);
-    const auto before = static_cast<std::size_t>(offset - from);
+  Result<ByteView> read_run(ByteOffset offset, ByteCount size, BulkBuffer& buffer) const override {
+    const std::size_t bytes = size.in_memory();
+    const std::uint64_t from = direct_floor(offset.from_start());
+    const auto before = static_cast<std::size_t>(offset.from_start() - from);
     const MutableBytes room = room_in(buffer, direct_ceiling(before + bytes));
     // Opened for each run: it costs little beside the run, and only half as many descriptors stay open.
     DirectReads file(file_.get());
@@ -58,7 +59,7 @@ class FileReader final : public ObjectReader {
     // A short answer: by a signal, or at the end of the file. Going on need not be aligned any more.
     const MutableBytes wanted = room.subspan(before, bytes);
     const std::size_t have = static_cast<std::size_t>(got) > before ? static_cast<std::size_t>(got) - before : 0;
-    if (have < bytes) CAIRN_CHECK(read(offset + have, wanted.subspan(have)));
+    if (have < bytes) CAIRN_CHECK(read(offset.from_start() + have, wanted.subspan(have)));
     return ByteView(wanted);
   }
 

@@ -43,25 +43,26 @@ void ReadPieces::clear() {
   failure.reset();
 }
 
-void gather(DiskReader& disk, std::uint64_t offset, std::uint64_t size, ReadPieces& answer) {
+void gather(DiskReader& disk, ByteOffset from, ByteCount wanted, ReadPieces& answer) {
   answer.clear();
+  std::uint64_t offset = from.from_start();
   const std::uint64_t disk_size = disk.size();
   if (offset >= disk_size) return;
-  size = std::min(size, disk_size - offset);
+  std::uint64_t left = std::min(wanted.bytes(), disk_size - offset);
   const std::uint64_t chunk_size = disk.chunk_size();
   const std::uint64_t first = offset / chunk_size;
   thread_local std::vector<Result<SharedBuffer>> chunks;  // so that it is allocated once a thread
-  const std::uint64_t last = (offset + size - 1) / chunk_size;
+  const std::uint64_t last = (offset + left - 1) / chunk_size;
   if (first == last)
     chunks.assign(1, disk.chunk(first));
   else
     disk.chunks(first, last - first + 1, chunks);
-  while (size > 0) {
+  while (left > 0) {
     const std::uint64_t index = offset / chunk_size;
     const std::uint64_t start = offset % chunk_size;
-    std::uint64_t wanted = std::min(size, chunk_size - start);
+    std::uint64_t bytes = std::min(left, chunk_size - start);
     Result<SharedBuffer>& chunk = chunks[static_cast<std::size_t>(index - first)];
-    if (chunk && *chunk && (*chunk)->size() < start + wanted)
+    if (chunk && *chunk && (*chunk)->size() < start + bytes)
       chunk = fail(ErrorCode::chunk_damaged, "read disk", disk.object(), "a chunk is shorter than it must be");
     if (!chunk) {
       answer.failure = std::move(chunk).error();
@@ -69,19 +70,19 @@ void gather(DiskReader& disk, std::uint64_t offset, std::uint64_t size, ReadPiec
       answer.failed_offset = offset;
       break;
     }
-    offset += wanted;
-    size -= wanted;
-    answer.size += wanted;
+    offset += bytes;
+    left -= bytes;
+    answer.size += bytes;
     if (*chunk) {
       // iovec has no const; nobody writes through it.
-      answer.pieces.push_back({const_cast<std::uint8_t*>((*chunk)->data() + start), wanted});
+      answer.pieces.push_back({const_cast<std::uint8_t*>((*chunk)->data() + start), bytes});
       answer.held.push_back(*std::move(chunk));
       continue;
     }
-    while (wanted > 0) {
-      const std::uint64_t some = std::min<std::uint64_t>(wanted, kZeroBytes);
+    while (bytes > 0) {
+      const std::uint64_t some = std::min<std::uint64_t>(bytes, kZeroBytes);
       answer.pieces.push_back({zeros, some});
-      wanted -= some;
+      bytes -= some;
     }
   }
   chunks.clear();  // what is held is the answer's to let go

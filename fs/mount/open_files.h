@@ -12,6 +12,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "config/base/units.h"
 #include "fs/io/backend.h"
 #include "fs/mount/point_tree.h"
 #include "fs/mount/read_ahead.h"
@@ -66,7 +67,7 @@ struct ReadPieces {
   void clear();
 };
 
-// Fills `answer` with `size` bytes from `offset`, fewer where the disk ends or a chunk cannot be read.
-void gather(DiskReader& disk, std::uint64_t offset, std::uint64_t size, ReadPieces& answer);
+// Fills `answer` with `wanted` bytes from `from`, fewer where the disk ends or a chunk cannot be read.
+void gather(DiskReader& disk, ByteOffset from, ByteCount wanted, ReadPieces& answer);
 
 }  // namespace cairn

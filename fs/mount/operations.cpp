@@ -219,10 +219,10 @@ constexpr std::uint64_t kMaxPartBytes = 32 * kKiB;
 constexpr std::uint64_t kPartShare = 4;  // and at most one part in so many of a chunk
 
 // False: nothing was answered; the read is to be done in the usual way, which also says what is wrong.
-bool answer_part(fuse_req_t request, DiskReader& disk, std::uint64_t offset, std::size_t size) {
-  if (size > kMaxPartBytes || size > disk.chunk_size() / kPartShare) return false;
+bool answer_part(fuse_req_t request, DiskReader& disk, ByteOffset offset, ByteCount size) {
+  if (size.bytes() > kMaxPartBytes || size.bytes() > disk.chunk_size() / kPartShare) return false;
   thread_local std::array<std::uint8_t, kMaxPartBytes> bytes;
-  const auto got = disk.read_part(offset, MutableBytes(bytes).first(size));
+  const auto got = disk.read_part(offset.from_start(), MutableBytes(bytes).first(size.in_memory()));
   if (!got) return false;
   fuse_reply_buf(request, reinterpret_cast<const char*>(bytes.data()), *got);
   return true;
@@ -231,10 +231,12 @@ bool answer_part(fuse_req_t request, DiskReader& disk, std::uint64_t offset, std
 void on_read(fuse_req_t request, fuse_ino_t, std::size_t size, off_t offset, fuse_file_info* info) {
   answer(request, "read", [&](Served& served) {
     OpenFile& file = *reinterpret_cast<OpenFile*>(info->fh);
-    const auto from = static_cast<std::uint64_t>(offset);
+    const ByteOffset from(static_cast<std::uint64_t>(offset));
+    const ByteCount count(size);
     if (!file.disk) {
       const std::string_view text = file.content.text;
-      const std::string_view part = from < text.size() ? text.substr(from, size) : std::string_view{};
+      const std::string_view part =
+          from < end_of(ByteCount(text.size())) ? text.substr(from.from_start(), size) : std::string_view{};
       fuse_reply_buf(request, part.data(), part.size());
       return;
     }
@@ -242,14 +244,14 @@ void on_read(fuse_req_t request, fuse_ino_t, std::size_t size, off_t offset, fus
     bool in_sequence = false;
     {
       const auto sequence = file.sequence.lock();
-      ahead = sequence->on_read(from, size);
+      ahead = sequence->on_read(from, count);
       in_sequence = sequence->is_in_sequence();
     }
-    if (!in_sequence && answer_part(request, *file.disk->reader, from, size)) return;
+    if (!in_sequence && answer_part(request, *file.disk->reader, from, count)) return;
     if (ahead) ask_ahead(served, file, *ahead);
 
     thread_local ReadPieces pieces;  // so that the vectors are allocated once a thread
-    gather(*file.disk->reader, from, size, pieces);
+    gather(*file.disk->reader, from, count, pieces);
     if (pieces.failure) {
       // Never the good part alone: the kernel takes a short answer for the end of the file and cuts its idea of the
       // size. It asks again page by page, so a reader gets all that is good up to the damage, and EIO there.

@@ -19,7 +19,9 @@ constexpr std::uint64_t kMinRun = 64 * kKiB;  // a reader is sequential after th
 
 }  // namespace
 
-std::optional<ByteSpan> SequenceDetector::on_read(std::uint64_t offset, std::uint64_t size) {
+std::optional<ByteSpan> SequenceDetector::on_read(ByteOffset from, ByteCount count) {
+  const std::uint64_t offset = from.from_start();
+  const std::uint64_t size = count.bytes();
   in_sequence_ = false;
   if (size == 0) return {};
   ++reads_;
@@ -40,12 +42,12 @@ std::optional<ByteSpan> SequenceDetector::on_read(std::uint64_t offset, std::uin
   if (stream->run < kMinRun || max_window_ == 0) return {};
   // The window grows with what has been read: who reads a little costs a little.
   const std::uint64_t window = std::min(stream->run, max_window_);
-  const std::uint64_t from = std::max(stream->asked_to, stream->next);
-  const std::uint64_t to = stream->next + window;
+  const std::uint64_t begin = std::max(stream->asked_to, stream->next);
+  const std::uint64_t end = stream->next + window;
   // Half a window at a time, so that reads in small steps do not each ask for a little.
-  if (to < from + window / 2 || to <= from) return {};
-  stream->asked_to = to;
-  return ByteSpan{from, to - from};
+  if (end < begin + window / 2 || end <= begin) return {};
+  stream->asked_to = end;
+  return ByteSpan{begin, end - begin};
 }
 
 ReadAhead::ReadAhead(unsigned threads, std::size_t max_queued) : max_queued_(max_queued) {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "config/base/guarded.h"
+#include "config/base/units.h"
 
 namespace cairn {
 
@@ -29,7 +30,7 @@ class SequenceDetector {
   // `max_window`: bytes to have ready in front of a reader, at most. 0: never.
   explicit SequenceDetector(std::uint64_t max_window) : max_window_(max_window) {}
   // Tells of a read; what to open ahead, if anything. A range is given once, however many reads lead up to it.
-  std::optional<ByteSpan> on_read(std::uint64_t offset, std::uint64_t size);
+  std::optional<ByteSpan> on_read(ByteOffset from, ByteCount count);
   // Whether that read went on where an earlier one had ended, or near it.
   [[nodiscard]] bool is_in_sequence() const { return in_sequence_; }
 

@@ -328,7 +328,7 @@ void PackReader::read_run(std::span<const WantedRecord> run, ChunkReceiver& to) 
   // Each thread keeps one buffer for the sealed bytes of runs.
   thread_local BulkBuffer buffer;
   Result<ByteView> sealed = ByteView();
-  if (from < end) sealed = object_->read_run(from, static_cast<std::size_t>(end - from), buffer);
+  if (from < end) sealed = object_->read_run(ByteOffset(from), ByteCount(end - from), buffer);
   for (const WantedRecord& record : run) {
     const RecordPlace& place = record.place;
     auto outcome = check_place(record);

@@ -23,19 +23,20 @@ class PackInMemory final : public ObjectReader {
   explicit PackInMemory(ByteView bytes) : bytes_(bytes) {}
   [[nodiscard]] std::uint64_t size() const override { return bytes_.size(); }
   Result<void> read(std::uint64_t offset, MutableBytes to) const override {
-    CAIRN_TRY(const ByteView from, part(offset, to.size()));
+    CAIRN_TRY(const ByteView from, part(ByteOffset(offset), ByteCount(to.size())));
     std::ranges::copy(from, to.begin());
     return {};
   }
-  Result<ByteView> read_run(std::uint64_t offset, std::size_t bytes, BulkBuffer& /*buffer*/) const override {
-    return part(offset, bytes);
+  Result<ByteView> read_run(ByteOffset offset, ByteCount size, BulkBuffer& /*buffer*/) const override {
+    return part(offset, size);
   }
 
  private:
-  [[nodiscard]] Result<ByteView> part(std::uint64_t offset, std::size_t bytes) const {
-    if (offset > bytes_.size() || bytes > bytes_.size() - offset)
+  [[nodiscard]] Result<ByteView> part(ByteOffset offset, ByteCount size) const {
+    const std::uint64_t from = offset.from_start();
+    if (from > bytes_.size() || size.bytes() > bytes_.size() - from)
       return fail(ErrorCode::object_missing, "read", "pack", "it is shorter");
-    return bytes_.subspan(offset, bytes);
+    return bytes_.subspan(from, size.in_memory());
   }
   ByteView bytes_;
 };
@@ -76,7 +77,7 @@ Result<std::string> hash_of(const ObjectReader& object, BulkBuffer& buffer) {
   Blake3 hash;
   for (std::uint64_t at = 0; at < object.size();) {
     const auto bytes = static_cast<std::size_t>(std::min<std::uint64_t>(kHashRun, object.size() - at));
-    CAIRN_TRY(const ByteView run, object.read_run(at, bytes, buffer));
+    CAIRN_TRY(const ByteView run, object.read_run(ByteOffset(at), ByteCount(bytes), buffer));
     hash.update(run);
     at += bytes;
   }
@@ -162,7 +163,7 @@ PackVerdict check_pack(Backend& backend, const std::string& pack_name, const Pac
     if (!hashed) return failed_verdict(hashed.error());
     name = *std::move(hashed);
   } else {
-    const auto run = (*object)->read_run(0, static_cast<std::size_t>(size), buffer);
+    const auto run = (*object)->read_run(ByteOffset(0), ByteCount(size), buffer);
     if (!run) return failed_verdict(run.error());
     // It lies in our buffer, wherever the reader put it: at its start, since the run begins with the file.
     CAIRN_ASSERT(run->empty() || run->data() == buffer.data());

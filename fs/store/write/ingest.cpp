@@ -139,7 +139,7 @@ class Ingest {
     work->report.new_bytes += more.new_bytes;
     work->report.stored_bytes += more.stored_bytes;
   }
-  [[nodiscard]] bool is_ciphertext(std::uint64_t offset, std::uint64_t size) const;
+  [[nodiscard]] bool is_ciphertext(ByteOffset offset, ByteCount size) const;
 
   RecordSink& sink_;
   const ChunkNamer& namer_;
@@ -299,7 +299,8 @@ Result<void> Ingest::process(Block& block, unsigned worker) {
       const ChunkName name = namer_.name(RecordKind::chunk, content);
       block.leaf->names[offset / chunk % kNodeNames] = name;
       data_bytes += content.size();
-      const Compress compress = is_ciphertext(offset, content.size()) ? Compress::never : Compress::try_it;
+      const Compress compress =
+          is_ciphertext(ByteOffset(offset), ByteCount(content.size())) ? Compress::never : Compress::try_it;
       records.push_back({name, RecordKind::chunk, compress, content});
     }
     bytes = bytes.subspan(piece.size);
@@ -352,12 +353,12 @@ Result<void> Ingest::store_upper_levels() {
   return {};
 }
 
-bool Ingest::is_ciphertext(std::uint64_t offset, std::uint64_t size) const {
-  const auto after = std::upper_bound(options_.ciphertext.begin(), options_.ciphertext.end(), offset,
+bool Ingest::is_ciphertext(ByteOffset offset, ByteCount size) const {
+  const auto after = std::upper_bound(options_.ciphertext.begin(), options_.ciphertext.end(), offset.from_start(),
                                       [](std::uint64_t at, const ByteRange& range) { return at < range.offset; });
   if (after == options_.ciphertext.begin()) return false;
   const ByteRange& range = *std::prev(after);
-  return offset + size <= range.offset + range.size;
+  return offset + size <= ByteOffset(range.offset) + ByteCount(range.size);
 }
 
 }  // namespace

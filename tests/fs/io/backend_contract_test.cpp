@@ -157,14 +157,14 @@ TEST_P(BackendContract, ReadsRunsFromAnywhereAndNoFurther) {
   BulkBuffer buffer;
   for (const auto& [offset, size] : std::vector<std::pair<std::size_t, std::size_t>>{
            {0, 20'000}, {5, 9000}, {4096, 4096}, {4095, 2}, {16'384, 3616}, {19'999, 1}, {0, 0}}) {
-    const auto run = (*object)->read_run(offset, size, buffer);
+    const auto run = (*object)->read_run(ByteOffset(offset), ByteCount(size), buffer);
     ASSERT_TRUE(run) << offset << " " << size;
     EXPECT_TRUE(std::ranges::equal(*run, ByteView(content).subspan(offset, size))) << offset << " " << size;
   }
-  EXPECT_EQ((*object)->read_run(19'000, 1001, buffer).error().code, ErrorCode::object_missing);
-  EXPECT_EQ((*object)->read_run(40'000, 1, buffer).error().code, ErrorCode::object_missing);
+  EXPECT_EQ((*object)->read_run(ByteOffset(19'000), ByteCount(1001), buffer).error().code, ErrorCode::object_missing);
+  EXPECT_EQ((*object)->read_run(ByteOffset(40'000), ByteCount(1), buffer).error().code, ErrorCode::object_missing);
   ASSERT_TRUE(backend_->remove("packs/ab/abcd"));
-  const auto run = (*object)->read_run(10'000, 100, buffer);
+  const auto run = (*object)->read_run(ByteOffset(10'000), ByteCount(100), buffer);
   ASSERT_TRUE(run) << "an open object outlives its removal";
   EXPECT_EQ((*run)[0], content[10'000]);
 }
@@ -247,7 +247,7 @@ TEST_P(LocalBackendFiles, ReadsRunsWhereThePageCacheMustNotBePassedBy) {
   ASSERT_TRUE(object);
   BulkBuffer buffer;
   for (int i = 0; i < 2; ++i) {
-    const auto run = (*object)->read_run(100, 9900, buffer);
+    const auto run = (*object)->read_run(ByteOffset(100), ByteCount(9900), buffer);
     ASSERT_TRUE(run);
     EXPECT_TRUE(std::ranges::equal(*run, Buffer(9900, 'x')));
   }

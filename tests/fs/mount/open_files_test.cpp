@@ -46,7 +46,7 @@ TEST(Gather, AnswersAcrossChunksZerosAndTheEnd) {
   for (const std::uint64_t offset :
        {0UL, 1UL, 65535UL, 65536UL, 100000UL, 262143UL, 262144UL, 263143UL, 263144UL, 1UL << 44})
     for (const std::uint64_t size : {1UL, 4096UL, 65536UL, 300000UL}) {
-      gather(*reader, offset, size, answer);
+      gather(*reader, ByteOffset(offset), ByteCount(size), answer);
       ASSERT_FALSE(answer.failure);
       const std::string expected = offset < whole.size() ? whole.substr(offset, size) : "";
       EXPECT_EQ(answer.size, expected.size());
@@ -58,7 +58,7 @@ TEST(Gather, CopiesNothing) {
   Disk disk;
   const auto reader = disk.open();
   ReadPieces answer;
-  gather(*reader, 100, 4096, answer);
+  gather(*reader, ByteOffset(100), ByteCount(4096), answer);
   ASSERT_EQ(answer.pieces.size(), 1U);
   ASSERT_EQ(answer.held.size(), 1U);
   EXPECT_EQ(answer.pieces[0].iov_base, answer.held[0]->data() + 100);
@@ -69,16 +69,16 @@ TEST(Gather, GivesTheGoodPartBeforeADamagedChunk) {
   disk.chunks.damage(FakeChunks::name(3));
   const auto reader = disk.open();
   ReadPieces answer;
-  gather(*reader, 2 * kChunk + 10, 2 * kChunk, answer);
+  gather(*reader, ByteOffset(2 * kChunk + 10), ByteCount(2 * kChunk), answer);
   EXPECT_EQ(answer.size, kChunk - 10);
   ASSERT_TRUE(answer.failure);
   EXPECT_EQ(answer.failed_chunk, 3U);
   EXPECT_EQ(answer.failed_offset, 3 * kChunk);
-  gather(*reader, 3 * kChunk + 5, 10, answer);
+  gather(*reader, ByteOffset(3 * kChunk + 5), ByteCount(10), answer);
   EXPECT_EQ(answer.size, 0U);
   ASSERT_TRUE(answer.failure);
   EXPECT_EQ(answer.failed_offset, 3 * kChunk + 5);
-  gather(*reader, 4 * kChunk, 1000, answer);
+  gather(*reader, ByteOffset(4 * kChunk), ByteCount(1000), answer);
   EXPECT_FALSE(answer.failure);
   EXPECT_EQ(answer.size, 1000U);
 }

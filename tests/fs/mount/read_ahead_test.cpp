@@ -19,7 +19,7 @@ TEST(SequenceDetector, ReadsAheadOfASequentialReaderAndAsksForEachByteOnce) {
   std::uint64_t asked_to = 0;
   std::uint64_t asked = 0;
   for (std::uint64_t at = 0; at < 64 * kMiB; at += 128 * kKiB) {
-    const auto ahead = detector.on_read(at, 128 * kKiB);
+    const auto ahead = detector.on_read(ByteOffset(at), ByteCount(128 * kKiB));
     if (!ahead) continue;
     EXPECT_GE(ahead->offset, asked_to);
     EXPECT_GE(ahead->offset, at + 128 * kKiB);
@@ -37,7 +37,7 @@ TEST(SequenceDetector, LeavesRandomReadersAlone) {
   int asked = 0;
   int in_sequence = 0;
   for (int i = 0; i < 10000; ++i) {
-    if (detector.on_read(random() % (4 * kGiB / 4096) * 4096, 4096)) ++asked;
+    if (detector.on_read(ByteOffset(random() % (4 * kGiB / 4096) * 4096), ByteCount(4096))) ++asked;
     if (detector.is_in_sequence()) ++in_sequence;
   }
   EXPECT_EQ(asked, 0);
@@ -46,7 +46,7 @@ TEST(SequenceDetector, LeavesRandomReadersAlone) {
 
 TEST(SequenceDetector, AsksForNothingAfterOneRead) {
   SequenceDetector detector(kWindow);
-  EXPECT_FALSE(detector.on_read(0, kMiB));
+  EXPECT_FALSE(detector.on_read(ByteOffset(0), ByteCount(kMiB)));
 }
 
 TEST(SequenceDetector, FollowsSeveralReadersOfOneFile) {
@@ -54,7 +54,7 @@ TEST(SequenceDetector, FollowsSeveralReadersOfOneFile) {
   std::array<std::uint64_t, 4> asked{};
   for (std::uint64_t at = 0; at < 8 * kMiB; at += 64 * kKiB)
     for (std::uint64_t reader = 0; reader < 4; ++reader)
-      if (const auto ahead = detector.on_read(reader * kGiB + at, 64 * kKiB)) {
+      if (const auto ahead = detector.on_read(ByteOffset(reader * kGiB + at), ByteCount(64 * kKiB))) {
         EXPECT_EQ(ahead->offset / kGiB, reader);
         asked[reader] += ahead->size;
       }
@@ -66,7 +66,8 @@ TEST(SequenceDetector, BearsRequestsThatOvertakeEachOther) {
   std::uint64_t asked = 0;
   for (std::uint64_t at = 0; at < 16 * kMiB; at += 512 * kKiB)
     for (const std::uint64_t part : {1, 0, 3, 2})
-      if (const auto ahead = detector.on_read(at + part * 128 * kKiB, 128 * kKiB)) asked += ahead->size;
+      if (const auto ahead = detector.on_read(ByteOffset(at + part * 128 * kKiB), ByteCount(128 * kKiB)))
+        asked += ahead->size;
   EXPECT_GT(asked, 12 * kMiB);
   EXPECT_LE(asked, 16 * kMiB + kWindow);
 }
@@ -74,7 +75,7 @@ TEST(SequenceDetector, BearsRequestsThatOvertakeEachOther) {
 TEST(SequenceDetector, WithoutAWindowNothingIsReadAhead) {
   SequenceDetector detector(0);
   for (std::uint64_t at = 0; at < kMiB; at += 4096) {
-    EXPECT_FALSE(detector.on_read(at, 4096));
+    EXPECT_FALSE(detector.on_read(ByteOffset(at), ByteCount(4096)));
     EXPECT_EQ(detector.is_in_sequence(), at != 0) << "a sequence it is all the same";
   }
 }

@@ -91,19 +91,19 @@ class WatchedBackend final : public Backend {
     [[nodiscard]] std::uint64_t size() const override { return inner_->size(); }
     Result<void> read(std::uint64_t offset, MutableBytes to) const override {
       ++owner_.reads;
-      CAIRN_CHECK(check(offset, to.size()));
+      CAIRN_CHECK(check(ByteOffset(offset), ByteCount(to.size())));
       return inner_->read(offset, to);
     }
-    Result<ByteView> read_run(std::uint64_t offset, std::size_t bytes, BulkBuffer& buffer) const override {
+    Result<ByteView> read_run(ByteOffset offset, ByteCount size, BulkBuffer& buffer) const override {
       ++owner_.runs;
-      CAIRN_CHECK(check(offset, bytes));
-      return inner_->read_run(offset, bytes, buffer);
+      CAIRN_CHECK(check(offset, size));
+      return inner_->read_run(offset, size, buffer);
     }
 
    private:
-    [[nodiscard]] Result<void> check(std::uint64_t offset, std::size_t bytes) const {
-      if (bad_ && owner_.bad_offset >= offset && owner_.bad_offset < offset + bytes)
-        return fail_errno(EIO, "read", "a bad sector");
+    [[nodiscard]] Result<void> check(ByteOffset offset, ByteCount size) const {
+      const ByteOffset bad(owner_.bad_offset);
+      if (bad_ && bad >= offset && bad < offset + size) return fail_errno(EIO, "read", "a bad sector");
       return {};
     }
     WatchedBackend& owner_;
