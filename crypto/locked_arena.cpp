@@ -20,7 +20,7 @@ LockedArena::LockedArena(std::size_t bytes) {
     bytes_ = nullptr;
   }
   if (bytes_ != nullptr) units_ = size / kUnit;
-  taken_.resize(units_);
+  blocks_.lock()->taken.resize(units_);
 }
 
 LockedArena::~LockedArena() {
@@ -35,18 +35,18 @@ std::size_t LockedArena::unit_of(const void* memory) const {
 void* LockedArena::take(std::size_t size) {
   if (size > units_ * kUnit) return nullptr;
   const std::size_t wanted = std::max<std::size_t>(1, (size + kUnit - 1) / kUnit);
-  const std::lock_guard lock(mutex_);
+  const auto blocks = blocks_.lock();
   std::size_t free = 0;  // units before `unit` that are free
   for (std::size_t unit = 0; unit < units_;) {
-    if (taken_[unit] != 0) {
-      unit += taken_[unit];
+    if (blocks->taken[unit] != 0) {
+      unit += blocks->taken[unit];
       free = 0;
       continue;
     }
     ++unit;
     if (++free < wanted) continue;
-    taken_[unit - wanted] = static_cast<std::uint32_t>(wanted);
-    used_units_ += wanted;
+    blocks->taken[unit - wanted] = static_cast<std::uint32_t>(wanted);
+    blocks->used_units += wanted;
     return bytes_ + (unit - wanted) * kUnit;
   }
   return nullptr;
@@ -54,17 +54,17 @@ void* LockedArena::take(std::size_t size) {
 
 void LockedArena::give_back(void* memory) {
   const std::size_t unit = unit_of(memory);
-  const std::lock_guard lock(mutex_);
-  CAIRN_ASSERT(taken_[unit] != 0);
-  sodium_memzero(memory, taken_[unit] * kUnit);
-  used_units_ -= taken_[unit];
-  taken_[unit] = 0;
+  const auto blocks = blocks_.lock();
+  CAIRN_ASSERT(blocks->taken[unit] != 0);
+  sodium_memzero(memory, blocks->taken[unit] * kUnit);
+  blocks->used_units -= blocks->taken[unit];
+  blocks->taken[unit] = 0;
 }
 
 std::size_t LockedArena::room_of(const void* memory) {
   const std::size_t unit = unit_of(memory);
-  const std::lock_guard lock(mutex_);
-  return taken_[unit] * kUnit;
+  const auto blocks = blocks_.lock();
+  return blocks->taken[unit] * kUnit;
 }
 
 bool LockedArena::holds(const void* memory) const {
@@ -73,8 +73,8 @@ bool LockedArena::holds(const void* memory) const {
 }
 
 std::size_t LockedArena::used_bytes() {
-  const std::lock_guard lock(mutex_);
-  return used_units_ * kUnit;
+  const auto blocks = blocks_.lock();
+  return blocks->used_units * kUnit;
 }
 
 }  // namespace cairn

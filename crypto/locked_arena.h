@@ -5,8 +5,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
 #include <vector>
+
+#include "config/base/guarded.h"
 
 namespace cairn {
 
@@ -33,9 +34,11 @@ class LockedArena {
 
   std::uint8_t* bytes_ = nullptr;  // constant after construction
   std::size_t units_ = 0;          // constant after construction
-  std::mutex mutex_;
-  std::vector<std::uint32_t> taken_;  // guarded by mutex_: units of the block that starts here; 0: none starts here
-  std::size_t used_units_ = 0;        // guarded by mutex_
+  struct Blocks {
+    std::vector<std::uint32_t> taken;  // for each unit: those of the block that starts there; 0: none starts there
+    std::size_t used_units = 0;
+  };
+  Guarded<Blocks> blocks_;
 };
 
 }  // namespace cairn

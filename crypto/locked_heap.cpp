@@ -10,9 +10,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
-#include <mutex>
 #include <optional>
 
+#include "config/base/guarded.h"
 #include "config/base/result.h"
 #include "crypto/locked_arena.h"
 
@@ -27,8 +27,7 @@ constexpr std::size_t kPrivateKeyBytes = std::size_t{128} * 1024;
 
 // Fixed slots in one region. Never destroyed: threads may end after everything else.
 struct Region {
-  std::mutex mutex;
-  std::bitset<kSlots> taken;  // guarded by mutex
+  Guarded<std::bitset<kSlots>> slots;  // true: taken
   std::uint8_t* bytes = nullptr;
 
   Region() : bytes(static_cast<std::uint8_t*>(sodium_malloc(kSlotBytes * kSlots))) {
@@ -41,10 +40,10 @@ struct Region {
 
   void* take(std::size_t size) {
     if (bytes == nullptr || size > kSlotBytes) return nullptr;
-    const std::lock_guard lock(mutex);
+    const auto taken = slots.lock();
     for (std::size_t i = 0; i < kSlots; ++i) {
-      if (taken.test(i)) continue;
-      taken.set(i);
+      if (taken->test(i)) continue;
+      taken->set(i);
       return bytes + i * kSlotBytes;
     }
     return nullptr;
@@ -57,8 +56,7 @@ struct Region {
 
   void give_back(void* memory) {
     sodium_memzero(memory, kSlotBytes);
-    const std::lock_guard lock(mutex);
-    taken.reset(static_cast<std::size_t>(static_cast<std::uint8_t*>(memory) - bytes) / kSlotBytes);
+    slots.lock()->reset(static_cast<std::size_t>(static_cast<std::uint8_t*>(memory) - bytes) / kSlotBytes);
   }
 };
 
@@ -166,8 +164,7 @@ unsigned LockedScope::served() const {
 std::size_t used_bytes(Room room) {
   if (room == Room::private_keys) return arena().used_bytes();
   Region& here = region();
-  const std::lock_guard lock(here.mutex);
-  return here.taken.count() * kSlotBytes;
+  return here.slots.lock()->count() * kSlotBytes;
 }
 
 }  // namespace cairn::locked_heap

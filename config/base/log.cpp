@@ -7,13 +7,13 @@
 #include <spdlog/spdlog.h>
 
 #include <atomic>
-#include <mutex>
+
+#include "config/base/guarded.h"
 
 namespace cairn {
 namespace {
 
-std::mutex g_sink_mutex;
-std::string* g_sink = nullptr;  // guarded by g_sink_mutex
+Guarded<std::string*> g_sink;
 std::atomic<bool> g_for_journald = false;
 
 spdlog::logger& logger() {
@@ -106,9 +106,9 @@ void log_event(LogLevel level, std::string_view verb, std::string_view object, s
     append_value(line, field.value);
   }
   {
-    const std::lock_guard lock(g_sink_mutex);
-    if (g_sink != nullptr) {
-      *g_sink += line + '\n';
+    const auto sink = g_sink.lock();
+    if (*sink != nullptr) {
+      **sink += line + '\n';
       return;
     }
   }
@@ -120,8 +120,7 @@ void log_error(std::string_view verb, std::string_view object, const Error& erro
 }
 
 void redirect_log(std::string* sink) {
-  const std::lock_guard lock(g_sink_mutex);
-  g_sink = sink;
+  *g_sink.lock() = sink;
 }
 
 }  // namespace cairn

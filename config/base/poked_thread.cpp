@@ -25,10 +25,7 @@ void PokedThread::start(milliseconds first_wait) {
 }
 
 void PokedThread::poke() {
-  {
-    const std::lock_guard lock(mutex_);
-    poked_ = true;
-  }
+  *poked_.lock() = true;
   wake_.notify_all();
 }
 
@@ -41,14 +38,14 @@ void PokedThread::run(std::optional<milliseconds> wait, const std::stop_token& s
   for (;;) {
     Why why = Why::due;
     {
-      std::unique_lock lock(mutex_);
-      const auto poked = [this] { return poked_; };
+      auto poked = poked_.lock();
+      const auto is_poked = [&poked] { return *poked; };
       if (wait)
-        (void)wake_.wait_for(lock, stop, *wait, poked);
+        (void)wake_.wait_for(poked.held(), stop, *wait, is_poked);
       else
-        (void)wake_.wait(lock, stop, poked);
+        (void)wake_.wait(poked.held(), stop, is_poked);
       if (stop.stop_requested()) return;
-      if (std::exchange(poked_, false)) why = Why::poked;
+      if (std::exchange(*poked, false)) why = Why::poked;
     }
     wait = work_once(why, stop);
   }

@@ -7,11 +7,12 @@
 #include <chrono>
 #include <condition_variable>
 #include <functional>
-#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <string>
 #include <thread>
+
+#include "config/base/guarded.h"
 
 namespace cairn {
 
@@ -43,9 +44,8 @@ class PokedThread {
   const std::string failure_;
   const std::string object_;
   const Work work_;
-  std::mutex mutex_;
   std::condition_variable_any wake_;
-  bool poked_ = false;   // guarded by mutex_
+  Guarded<bool> poked_;
   std::jthread thread_;  // last: it uses all the others
 };
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "config/base/guarded.h"
 #include "config/base/text.h"
 #include "crypto/vault/local/open_local_vault.h"
 #include "crypto/vault/local/vault_entries.h"
@@ -282,10 +283,10 @@ class OpenLocalVault final : public LocalVault {
   template <class Work>
   auto call(const Subject& subject, Work work, std::size_t keep_log_lines = 0)
       -> decltype(work(std::declval<Step&>())) {
-    std::unique_lock alone(mutex_, std::defer_lock);
-    if (!alone.try_lock_for(access_.system.lock_wait()))
+    const auto memory = audit_memory_.lock_within(access_.system.lock_wait());
+    if (!memory)
       return fail(ErrorCode::vault_locked, "use key vault", access_.path.string(), "this process is using it");
-    CAIRN_TRY(const auto session, VaultSession::begin(access_, keep_log_lines));
+    CAIRN_TRY(const auto session, VaultSession::begin(access_, **memory, keep_log_lines));
     AuditEntry entry;
     entry.principal = principal_;
     entry.operation = to_string(subject.right);
@@ -350,8 +351,9 @@ class OpenLocalVault final : public LocalVault {
 
   const std::string name_;
   const std::string principal_;
-  std::timed_mutex mutex_;  // before the lock of the directory; flock(2) would do, but this one wakes its waiters
-  VaultAccess access_;      // memory: guarded by mutex_
+  VaultAccess access_;
+  // Its lock comes before that of the directory; flock(2) would do, but this one wakes its waiters.
+  Guarded<AuditLog::Memory, std::timed_mutex> audit_memory_;
 };
 
 }  // namespace

@@ -138,7 +138,7 @@ Result<std::unique_ptr<LocalVault>> LocalVault::open(std::string name, const std
     }
     return pass_on(std::move(error));
   }
-  VaultAccess access{path, header.id, VaultKeys(*master_key), clock, system, {}};
+  VaultAccess access{path, header.id, VaultKeys(*master_key), clock, system};
   CAIRN_CHECK(open_vault_file(*file, access.keys, object));
   return make_open_local_vault(std::move(name), std::move(principal), std::move(access));
 }

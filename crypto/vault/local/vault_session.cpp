@@ -16,14 +16,15 @@ Result<VaultNow> read_vault(const VaultDirectory& directory, const VaultAccess& 
   return now;
 }
 
-Result<std::unique_ptr<VaultSession>> VaultSession::begin(VaultAccess& access, std::size_t keep) {
+Result<std::unique_ptr<VaultSession>> VaultSession::begin(const VaultAccess& access, AuditLog::Memory& memory,
+                                                          std::size_t keep) {
   CAIRN_TRY(VaultDirectory directory, VaultDirectory::open(access.path, access.system));
   std::unique_ptr<VaultSession> session(new VaultSession(access, std::move(directory)));
   CAIRN_TRY(session->lock_, session->directory_.lock());
   CAIRN_TRY(session->now_, read_vault(session->directory_, access));
   CAIRN_TRY(session->log_,
-            AuditLog::open(session->directory_, access.system, access.keys.audit, session->now_.contents.audit,
-                           access.memory, access.clock, keep > 0, keep, keep > 0 ? &session->kept_ : nullptr));
+            AuditLog::open(session->directory_, access.system, access.keys.audit, session->now_.contents.audit, memory,
+                           access.clock, keep > 0, keep, keep > 0 ? &session->kept_ : nullptr));
   return session;
 }
 

@@ -23,7 +23,6 @@ struct VaultAccess {
   VaultKeys keys;
   const Clock& clock;
   VaultSystem& system;
-  AuditLog::Memory memory{};
 };
 
 // What is in the file now, without any lock: it is replaced whole. Errors: those of open_key_vault.
@@ -35,9 +34,11 @@ Result<VaultNow> read_vault(const VaultDirectory& directory, const VaultAccess& 
 
 class VaultSession {
  public:
-  // `access` must outlive this. `keep`: how many of the audit log's last lines to keep; the log is then checked from
-  // its first. Errors: those that any call of a KeyVault may have.
-  static Result<std::unique_ptr<VaultSession>> begin(VaultAccess& access, std::size_t keep = 0);
+  // `access` and `memory`, what is known of the audit log from call to call, must outlive this. `keep`: how many of the
+  // audit log's last lines to keep; the log is then checked from its first. Errors: those that any call of a KeyVault
+  // may have.
+  static Result<std::unique_ptr<VaultSession>> begin(const VaultAccess& access, AuditLog::Memory& memory,
+                                                     std::size_t keep = 0);
 
   [[nodiscard]] const VaultHeader& header() const { return now_.header; }
   [[nodiscard]] VaultContents& contents() { return now_.contents; }
@@ -49,9 +50,10 @@ class VaultSession {
   Result<void> commit(const AuditEntry& entry);
 
  private:
-  VaultSession(VaultAccess& access, VaultDirectory directory) : access_(access), directory_(std::move(directory)) {}
+  VaultSession(const VaultAccess& access, VaultDirectory directory)
+      : access_(access), directory_(std::move(directory)) {}
 
-  VaultAccess& access_;
+  const VaultAccess& access_;
   VaultDirectory directory_;
   std::optional<VaultLock> lock_;
   VaultNow now_;

@@ -6,9 +6,9 @@
 
 #include <algorithm>
 #include <array>
-#include <mutex>
 #include <utility>
 
+#include "config/base/guarded.h"
 #include "config/base/text.h"
 #include "crypto/vault/pkcs11/pkcs11_keys.h"
 #include "crypto/vault/pkcs11/pkcs11_session.h"
@@ -81,7 +81,7 @@ class Pkcs11Vault final : public KeyVault {
 
   // Errors: those of open_pkcs11_vault.
   Result<void> log_in() {
-    CAIRN_TRY(session_, TokenSession::open(settings_));
+    CAIRN_TRY(*session_.lock(), TokenSession::open(settings_));
     return {};
   }
 
@@ -196,14 +196,15 @@ class Pkcs11Vault final : public KeyVault {
   auto on_token(const std::string& doing, const std::string& object, const Use& use)
       -> decltype(use(std::declval<TokenSession&>())) {
     // Held while the HSM works: a session does one thing at a time.
-    const std::lock_guard<std::mutex> lock(mutex_);
-    const bool was_open = session_ != nullptr;
+    const auto locked = session_.lock();
+    std::unique_ptr<TokenSession>& session = *locked;
+    const bool was_open = session != nullptr;
     for (bool again = was_open;; again = false) {
-      if (!session_) CAIRN_CHECK(log_in());
-      session_->begin(doing, object);
-      auto result = use(*session_);
-      const bool lost = session_->lost();
-      if (lost) session_.reset();
+      if (!session) CAIRN_TRY(session, TokenSession::open(settings_));
+      session->begin(doing, object);
+      auto result = use(*session);
+      const bool lost = session->lost();
+      if (lost) session.reset();
       if (!lost || !again) return result;
     }
   }
@@ -298,8 +299,7 @@ class Pkcs11Vault final : public KeyVault {
 
   const std::unique_ptr<LocalVault> beside_;
   const TokenSettings settings_;
-  std::mutex mutex_;
-  std::unique_ptr<TokenSession> session_;  // guarded by mutex_; none: it was lost
+  Guarded<std::unique_ptr<TokenSession>> session_;  // none: it was lost
 };
 
 }  // namespace

@@ -159,8 +159,8 @@ class Verify {
     options.rate = &rate_;
     options.stop = options_.stop;
     auto last_record = steady_clock::now();
-    return check_packs(*state.backend, packs, options, [&](const PackToCheck& pack, PackVerdict verdict) {
-      take(pack, std::move(verdict));
+    return check_packs(*state.backend, packs, options, [&](const PackToCheck& pack, const PackVerdict& verdict) {
+      take(pack, verdict);
       if (options_.progress) options_.progress(report_.bytes_read, std::max(total_, report_.bytes_read));
       if (steady_clock::now() - last_record > kRecordEvery) {
         last_record = steady_clock::now();
@@ -275,9 +275,9 @@ class Verify {
       const std::size_t bad_before = bad_.size();
       const PackToCheck pack{row->name, static_cast<std::uint32_t>(row->records),
                              static_cast<std::size_t>(row - rows_.begin())};
-      PackVerdict verdict = check_pack(*state.backend, pack.name, &*keys_, pack.records, buffer);
+      const PackVerdict verdict = check_pack(*state.backend, pack.name, &*keys_, pack.records, buffer);
       if (verdict.state == PackState::whole) ++report_.wrong_entries;
-      take(pack, std::move(verdict));
+      take(pack, verdict);
       news = news || bad_.size() != bad_before;
     }
     return news;
