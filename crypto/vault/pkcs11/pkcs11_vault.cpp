@@ -200,7 +200,9 @@ class Pkcs11Vault final : public KeyVault {
     std::unique_ptr<TokenSession>& session = *locked;
     const bool was_open = session != nullptr;
     for (bool again = was_open;; again = false) {
-      if (!session) CAIRN_TRY(session, TokenSession::open(settings_));
+      if (!session) {
+        CAIRN_TRY(session, TokenSession::open(settings_));
+      }
       session->begin(doing, object);
       auto result = use(*session);
       const bool lost = session->lost();
