@@ -6,13 +6,11 @@
 
 #include <algorithm>
 #include <condition_variable>
-#include <new>
 #include <nlohmann/json.hpp>
 #include <system_error>
 #include <thread>
 #include <utility>
 
-#include "config/base/bytes.h"
 #include "config/base/exception_door.h"
 #include "config/base/guarded.h"
 #include "config/base/json.h"

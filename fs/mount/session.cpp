@@ -3,8 +3,6 @@
 // the store, and those of read-ahead. How they start and end, and in which order: fs/mount/MOUNT.md.
 #include "fs/mount/session.h"
 
-#include "config/base/exception_door.h"
-#include "config/base/guarded.h"
 #include "fs/mount/fuse_api.h"
 
 #include <fcntl.h>
@@ -20,6 +18,8 @@
 #include <mutex>
 #include <thread>
 
+#include "config/base/exception_door.h"
+#include "config/base/guarded.h"
 #include "config/base/log.h"
 #include "config/base/unique_fd.h"
 #include "config/base/units.h"

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/faults/interpose_state.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <unistd.h>
 

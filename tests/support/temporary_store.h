@@ -66,13 +66,6 @@ class TemporaryStore {
   TemporaryDirectory directory_;
 };
 
-// All bytes of a stored disk.
-inline Buffer read_disk(Store& store, const MapRecord& map) {
-  Buffer bytes(map.size);
-  EXPECT_EQ(value_of(store.open_disk(map, "test")->read(0, bytes)), map.size);
-  return bytes;
-}
-
 // Stores `image` as the disk "root" of `machine` and commits the point.
 inline Result<RecoveryPoint> take_backup(Store& store, ImageReader& image, const std::string& machine, UtcTime time) {
   CAIRN_TRY(const auto writer, begin_writing(store, "test"));

@@ -5,7 +5,6 @@
 #include <sodium.h>
 
 #include <algorithm>
-#include <unordered_set>
 
 #include "fs/store/index/index_state.h"
 

@@ -28,6 +28,12 @@ std::uint32_t MapGeometry::name_count(unsigned level, std::uint64_t index) const
   const std::uint64_t per_name = level == 0 ? 1 : span(level - 1);
   return static_cast<std::uint32_t>((chunks + per_name - 1) / per_name);
 }
+ByteRange MapGeometry::bytes_below(unsigned level, std::uint64_t index) const {
+  const std::uint64_t first = index * span(level);
+  const std::uint64_t end = std::min(first + span(level), chunks_);
+  const std::uint64_t offset = first * chunk_size_;
+  return {offset, std::min(end * chunk_size_, size_) - offset};
+}
 
 bool MapNode::is_zero() const {
   return std::all_of(names.begin(), names.end(), [](const ChunkName& name) { return name.is_zero(); });

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "config/base/bytes.h"
 #include "config/base/result.h"
 #include "crypto/chunk_name.h"
 
@@ -34,6 +35,8 @@ class MapGeometry {
   [[nodiscard]] static std::uint64_t span(unsigned level);
   // How many names node `index` of this level has.
   [[nodiscard]] std::uint32_t name_count(unsigned level, std::uint64_t index) const;
+  // The part of the disk that node `index` of this level stands for.
+  [[nodiscard]] ByteRange bytes_below(unsigned level, std::uint64_t index) const;
   [[nodiscard]] std::uint64_t node_count(unsigned level) const { return (chunks_ + span(level) - 1) / span(level); }
 
  private:

@@ -4,16 +4,16 @@
 #include <algorithm>
 
 #include "config/base/error.h"
-#include "fs/store/map/map_reader.h"
+#include "fs/store/map/disk_map_reader.h"
 
 namespace cairn {
 namespace {
 constexpr std::size_t kCachedNodes = 64;
-using SharedNode = MapReader::SharedNode;
+using SharedNode = DiskMapReader::SharedNode;
 }  // namespace
 
 struct DiskReader::State {
-  MapReader map;
+  DiskMapReader map;
 
   State(ChunkSource& from, const MapRecord& record, std::uint32_t chunk_size, std::string name)
       : map(from, record, chunk_size, std::move(name), kCachedNodes) {}
@@ -39,9 +39,9 @@ DiskReader::State::Chunks DiskReader::State::chunks_of(unsigned level, std::uint
 
 // What node `index` of `level` covers, from `from_chunk` on.
 ByteRange DiskReader::State::below(unsigned level, std::uint64_t index, std::uint64_t from_chunk) const {
-  const auto [first, end] = chunks_of(level, index);
-  const std::uint64_t offset = std::max(first, from_chunk) * geometry().chunk_size();
-  return {offset, std::min(end * geometry().chunk_size(), geometry().size()) - offset};
+  const ByteRange all = geometry().bytes_below(level, index);
+  const std::uint64_t offset = std::max(all.offset, from_chunk * geometry().chunk_size());
+  return {offset, all.offset + all.size - offset};
 }
 
 // The first chunk at or after `from_chunk`, below the subtree `name` (node `index` of `level`), that holds data (or

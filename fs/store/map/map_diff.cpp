@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "fs/store/map/map_reader.h"
+#include "fs/store/map/disk_map_reader.h"
 
 namespace cairn {
 namespace {
@@ -51,8 +51,8 @@ class Walk {
     return {};
   }
 
-  MapReader one_;
-  MapReader other_;
+  DiskMapReader one_;
+  DiskMapReader other_;
   const std::function<Result<void>(ByteRange)>& visit_;
   std::uint64_t chunks_ = 0;
 };

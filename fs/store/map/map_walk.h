@@ -35,7 +35,7 @@ class MapVisitor {
                                   const Error& error) = 0;
 
   // For who needs more; by default they do nothing.
-  // The bytes of a node as they were read: whether they may be believed. Errors: why not; unreadable() is then told.
+  // The bytes of a node as they were read: whether they may be believed. Errors: why not; unreadable() is then called.
   virtual Result<void> check([[maybe_unused]] const MapPlace& place, [[maybe_unused]] const ChunkName& name,
                              [[maybe_unused]] ByteView bytes) {
     return {};

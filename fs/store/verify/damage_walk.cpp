@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "fs/store/verify/damage_walk.h"
-#include "config/base/error.h"
-#include "config/base/ranges.h"
 
 #include <algorithm>
+
+#include "config/base/error.h"
+#include "config/base/ranges.h"
 
 namespace cairn {
 
@@ -148,11 +149,7 @@ class DamageWalk::Visit final : public MapVisitor {
   }
 
   // A node and all below it.
-  void lose(const MapPlace& place) {
-    const std::uint64_t span = MapGeometry::span(place.level) * walk_.chunk_size_;
-    const std::uint64_t offset = place.index * span;
-    ranges_.push_back({offset, std::min(span, geometry_.size() - offset)});
-  }
+  void lose(const MapPlace& place) { ranges_.push_back(geometry_.bytes_below(place.level, place.index)); }
 
   DamageWalk& walk_;
   const MapGeometry geometry_;

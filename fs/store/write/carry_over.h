@@ -11,7 +11,7 @@
 #include <span>
 #include <vector>
 
-#include "fs/store/map/map_reader.h"
+#include "fs/store/map/disk_map_reader.h"
 
 namespace cairn {
 
@@ -44,7 +44,7 @@ class CarryOver {
   [[nodiscard]] std::optional<unsigned> whole_node_at(std::uint64_t chunk, std::uint64_t end) const;
   Result<void> not_carried(std::uint64_t end_chunk);
 
-  MapReader base_;
+  DiskMapReader base_;
   MapGeometry geometry_;
   unsigned top_level_;        // the highest that both maps have
   std::uint64_t common_end_;  // bytes; chunks before it are as long in both

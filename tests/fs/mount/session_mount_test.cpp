@@ -2,7 +2,6 @@
 // Who may look inside a mount, what is in its place before it, and how it ends.
 #include "fs/mount/session.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <signal.h>
@@ -10,23 +9,14 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <fstream>
 #include <functional>
-#include <nlohmann/json.hpp>
-#include <random>
-#include <set>
-#include <thread>
 
-#include "config/base/log.h"
 #include "config/base/unique_fd.h"
 #include "config/base/units.h"
 #include "fs/mount/mount_point.h"
-#include "fs/store/write/ingest.h"
-#include "fs/store/write/point_lifecycle.h"
-#include "fs/store/write/store_writer.h"
 #include "tests/fs/mount/session_fixture.h"
 #include "tests/support/memory_image.h"
 #include "tests/support/sandbox.h"
@@ -34,10 +24,6 @@
 
 namespace cairn {
 namespace {
-
-using ::testing::Contains;
-using ::testing::HasSubstr;
-using ::testing::Not;
 
 TEST_F(Session, OthersMayLookInsideOnlyWhenAllowed) {
   if (!testing::have_program("setpriv")) GTEST_SKIP() << "setpriv is not installed";

@@ -5,17 +5,14 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <gmock/gmock.h>
-#include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include <fstream>
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <random>
 #include <set>
 #include <thread>
@@ -23,7 +20,6 @@
 #include "config/base/log.h"
 #include "config/base/unique_fd.h"
 #include "config/base/units.h"
-#include "fs/mount/mount_point.h"
 #include "fs/store/write/ingest.h"
 #include "fs/store/write/point_lifecycle.h"
 #include "fs/store/write/store_writer.h"

@@ -11,6 +11,7 @@
 #include "fs/store/create_store.h"
 #include "fs/store/index/index.h"
 #include "fs/store/verify/rebuild_index.h"
+#include "tests/fs/store/stored_disk.h"
 #include "tests/support/memory_image.h"
 #include "tests/support/temporary_store.h"
 
@@ -89,9 +90,7 @@ TEST_P(Golden, StillOpensAndReadsTheSame) {
   const RecoveryPoint point = value_of(store->points().load({"golden", test_time()}));
   ASSERT_EQ(point.disks.size(), 1U);
   const MemoryImage image = golden_image(GetParam().version);
-  Buffer bytes(image.size());
-  EXPECT_EQ(value_of(store->open_disk(point.disks[0].map, "golden")->read(0, bytes)), image.size());
-  EXPECT_EQ(bytes, image.content(0, image.size()));
+  EXPECT_EQ(read_disk(*store, point.disks[0].map), image.content(0, image.size()));
 }
 
 // The same bytes get the same name for ever, or nothing would be shared with older points.

@@ -1,22 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // A store of which something is damaged or lost: the index, a chunk, a point.
-#include "fs/store/create_store.h"
 #include "fs/store/store.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <fstream>
-#include <thread>
-
-#include "config/base/log.h"
 #include "config/base/units.h"
-#include "fs/io/local_backend.h"
-#include "fs/store/index/index.h"
 #include "fs/store/verify/rebuild_index.h"
-#include "fs/store/write/ingest.h"
-#include "fs/store/write/point_lifecycle.h"
 #include "fs/store/write/store_writer.h"
 #include "tests/fs/store/stored_disk.h"
 #include "tests/support/memory_image.h"
@@ -25,10 +15,8 @@
 namespace cairn {
 namespace {
 
-using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-using testing::SizeIs;
 
 TEST(Store, RebuildsTheIndexFromThePacksAlone) {
   const TemporaryStore place;

@@ -14,14 +14,19 @@
 
 namespace cairn {
 
+// All bytes of a stored disk.
+inline Buffer read_disk(Store& store, const MapRecord& map) {
+  Buffer bytes(map.size);
+  EXPECT_EQ(value_of(store.open_disk(map, "test")->read(0, bytes)), map.size);
+  return bytes;
+}
+
 // The first disk of the point equals the image, byte for byte.
 inline void expect_same(Store& store, const PointName& name, const MemoryImage& image) {
   const RecoveryPoint point = value_of(store.points().load(name));
-  Buffer bytes(image.size());
-  const auto got = store.open_disk(point.disks.at(0).map, name.text())->read(0, bytes);
-  ASSERT_TRUE(got) << got.error().message();
-  EXPECT_EQ(*got, image.size());
-  EXPECT_TRUE(bytes == image.content(0, image.size())) << name.text();
+  const MapRecord& map = point.disks.at(0).map;
+  ASSERT_EQ(map.size, image.size());
+  EXPECT_TRUE(read_disk(store, map) == image.content(0, image.size())) << name.text();
 }
 
 inline std::vector<std::filesystem::path> files_in(const std::filesystem::path& folder) {

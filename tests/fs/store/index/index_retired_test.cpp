@@ -4,19 +4,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <lmdb.h>
-#include <sched.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <atomic>
-#include <fstream>
-#include <map>
-#include <random>
 #include <thread>
 
-#include "fs/store/index/index_runs.h"
 #include "tests/fs/store/index/index_fixture.h"
 #include "tests/support/temporary_store.h"
 

@@ -6,17 +6,12 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <set>
 
 #include "config/base/log.h"
 #include "fs/io/local_backend.h"
-#include "fs/store/point/mark_files.h"
-#include "fs/store/store_state.h"
-#include "fs/store/verify/verify_points.h"
 #include "fs/store/write/point_lifecycle.h"
 #include "fs/store/write/store_writer.h"
 #include "tests/fs/store/point/point_marks_fixture.h"
-#include "tests/fs/store/stored_disk.h"
 #include "tests/support/memory_backend.h"
 #include "tests/support/temporary_store.h"
 

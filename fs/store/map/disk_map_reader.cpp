@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "fs/store/map/map_reader.h"
+#include "fs/store/map/disk_map_reader.h"
 
 #include <algorithm>
 
@@ -8,8 +8,8 @@ namespace {
 constexpr std::size_t kNodesInOrder = 8;  // a path from the root, and the end of the one before
 }
 
-MapReader::MapReader(ChunkSource& source, const MapRecord& map, std::uint32_t chunk_size, std::string object,
-                     std::size_t nodes)
+DiskMapReader::DiskMapReader(ChunkSource& source, const MapRecord& map, std::uint32_t chunk_size, std::string object,
+                             std::size_t nodes)
     : source_(source),
       map_(map),
       geometry_(map.size, chunk_size),
@@ -17,17 +17,17 @@ MapReader::MapReader(ChunkSource& source, const MapRecord& map, std::uint32_t ch
       object_(std::move(object)),
       kept_(Lru<std::uint64_t, SharedNode>({.entries = nodes})) {}
 
-MapReader::MapReader(ChunkSource& source, const MapRecord& map, std::uint32_t chunk_size)
-    : MapReader(source, map, chunk_size, map.root.hex().substr(0, 16), kNodesInOrder) {}
+DiskMapReader::DiskMapReader(ChunkSource& source, const MapRecord& map, std::uint32_t chunk_size)
+    : DiskMapReader(source, map, chunk_size, map.root.hex().substr(0, 16), kNodesInOrder) {}
 
-Result<ChunkName> MapReader::node_name(unsigned level, std::uint64_t index) {
+Result<ChunkName> DiskMapReader::node_name(unsigned level, std::uint64_t index) {
   CAIRN_ASSERT(level <= root_level_ && index < geometry_.node_count(level));
   if (level == root_level_) return map_.root;
   CAIRN_TRY(const SharedNode parent, node(level + 1, index / kNodeNames));
   return parent ? parent->names[index % kNodeNames] : ChunkName{};
 }
 
-Result<MapReader::SharedNode> MapReader::node(unsigned level, std::uint64_t index) {
+Result<DiskMapReader::SharedNode> DiskMapReader::node(unsigned level, std::uint64_t index) {
   const std::uint64_t key = index * 8 + level;
   {
     const auto kept = kept_.lock();
@@ -42,14 +42,14 @@ Result<MapReader::SharedNode> MapReader::node(unsigned level, std::uint64_t inde
   return SharedNode(shared);
 }
 
-Result<std::uint64_t> MapReader::data_bytes_in(std::uint64_t first_chunk, std::uint64_t end_chunk) {
+Result<std::uint64_t> DiskMapReader::data_bytes_in(std::uint64_t first_chunk, std::uint64_t end_chunk) {
   end_chunk = std::min(end_chunk, geometry_.chunk_count());
   if (first_chunk >= end_chunk) return std::uint64_t{0};
   return data_bytes_below(root_level_, 0, first_chunk, end_chunk);
 }
 
-Result<std::uint64_t> MapReader::data_bytes_below(unsigned level, std::uint64_t index, std::uint64_t first,
-                                                  std::uint64_t end) {
+Result<std::uint64_t> DiskMapReader::data_bytes_below(unsigned level, std::uint64_t index, std::uint64_t first,
+                                                      std::uint64_t end) {
   CAIRN_TRY(const auto here, node(level, index));
   std::uint64_t bytes = 0;
   if (!here) return bytes;

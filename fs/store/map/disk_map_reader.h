@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// MapReader: the nodes of one stored disk map, by level and index; the most recently used stay in memory, 32 KiB each.
-// For a walk over all of a map see map_walk.h. Internal to fs/store. Any thread.
+// DiskMapReader: the nodes of one stored disk map, by level and index; the most recently used stay in memory, 32 KiB
+// each. For a walk over all of a map see map_walk.h. Internal to fs/store. Any thread.
 #pragma once
 
 #include <cstdint>
@@ -16,14 +16,15 @@
 
 namespace cairn {
 
-class MapReader {
+class DiskMapReader {
  public:
   using SharedNode = std::shared_ptr<const MapNode>;
 
   // `source` must outlive this. `object` names the disk in errors; `nodes` bounds how many nodes are kept.
-  MapReader(ChunkSource& source, const MapRecord& map, std::uint32_t chunk_size, std::string object, std::size_t nodes);
+  DiskMapReader(ChunkSource& source, const MapRecord& map, std::uint32_t chunk_size, std::string object,
+                std::size_t nodes);
   // For who reads a map front to back, as the base of a new one: keeps few nodes. Errors name the map's root.
-  MapReader(ChunkSource& source, const MapRecord& map, std::uint32_t chunk_size);
+  DiskMapReader(ChunkSource& source, const MapRecord& map, std::uint32_t chunk_size);
 
   [[nodiscard]] ChunkSource& source() const { return source_; }
   [[nodiscard]] const MapGeometry& geometry() const { return geometry_; }
