@@ -7,6 +7,7 @@
 #include <fmt/core.h>
 #include <poll.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -28,6 +29,7 @@
 #include "daemon/process/service_manager.h"
 #include "daemon/process/state_lock.h"
 #include "daemon/queue/job_queue.h"
+#include "daemon/queue/job_record.h"
 #include "daemon/service/local_service.h"
 #include "daemon/upkeep/key_watch.h"
 #include "daemon/upkeep/mount_keeper.h"
@@ -80,6 +82,28 @@ std::string needs_restart(const Settings& now, const Settings& wanted) {
   return changed;
 }
 
+// Which file of which time it was: says whether it is still the one that was read.
+struct FileMark {
+  dev_t device = 0;
+  ino_t inode = 0;
+  std::int64_t changed_ns = 0;
+  bool operator==(const FileMark&) const = default;
+};
+// Nothing: it cannot be looked at.
+std::optional<FileMark> mark_of(const std::filesystem::path& file) {
+  struct stat facts{};
+  if (::stat(file.c_str(), &facts) != 0) return std::nullopt;
+  return FileMark{facts.st_dev, facts.st_ino, facts.st_mtim.tv_sec * 1'000'000'000 + facts.st_mtim.tv_nsec};
+}
+
+// The settings in force, for the status.
+struct SettingsInForce {
+  std::optional<FileMark> mark = {};       // of the file when it was read
+  std::optional<UtcTime> reloaded = {};    // when it was read again
+  std::optional<Error> reload_error = {};  // why the last reading changed nothing
+  std::string needs_restart = {};          // what the file says otherwise, and only a restart changes
+};
+
 class Daemon {
  public:
   explicit Daemon(std::filesystem::path settings_file) : settings_file_(std::move(settings_file)) {}
@@ -95,6 +119,8 @@ class Daemon {
   Daemon& operator=(const Daemon&) = delete;
 
   Result<void> run() {
+    // Looked at before it is read: a change in between shows as one.
+    in_force_.lock()->mark = mark_of(settings_file_);
     CAIRN_TRY(Settings settings, load_settings(settings_file_));
     (void)signal(SIGPIPE, SIG_IGN);  // a client that goes away is not our end
     CAIRN_TRY(signals_, take_signals({SIGTERM, SIGINT, SIGHUP}));
@@ -202,9 +228,11 @@ class Daemon {
 
   void reload() {
     manager_.reloading();
+    const auto mark = mark_of(settings_file_);
     auto wanted = load_settings(settings_file_);
     if (!wanted) {
       log_error("reload-failed", settings_file_.string(), wanted.error());
+      in_force_.lock()->reload_error = wanted.error();
     } else {
       const auto now = engine_->settings();
       const std::string restart = needs_restart(*now, *wanted);
@@ -217,7 +245,7 @@ class Daemon {
       wanted->socket = now->socket;
       wanted->mount = now->mount;
       engine_->replace_settings(*std::move(wanted));
-      *reloaded_.lock() = engine_->clock().now();
+      *in_force_.lock() = {mark, engine_->clock().now(), std::nullopt, restart};
       log_event(LogLevel::info, "reloaded", settings_file_.string(),
                 {{"machines", engine_->settings()->machines.size()}});
       scheduler_->poke();
@@ -273,12 +301,25 @@ class Daemon {
   }
 
   nlohmann::json daemon_status() {
-    const std::optional<UtcTime> reloaded = *reloaded_.lock();
-    return {{"running", true},
-            {"pid", getpid()},
-            {"started", iso_time(started_)},
-            {"settings", settings_file_.string()},
-            {"reloaded", reloaded ? nlohmann::json(iso_time(*reloaded)) : nlohmann::json(nullptr)}};
+    const SettingsInForce in_force = *in_force_.lock();
+    const auto mark = mark_of(settings_file_);
+    nlohmann::json status{{"running", true},
+                          {"pid", getpid()},
+                          {"started", iso_time(started_)},
+                          {"settings", settings_file_.string()},
+                          {"settings_time", nullptr},
+                          {"settings_changed", nullptr},
+                          {"reloaded", nullptr},
+                          {"reload_error", nullptr},
+                          {"needs_restart", nullptr}};
+    if (in_force.mark) {
+      status["settings_time"] = iso_time(UtcTime(seconds(in_force.mark->changed_ns / 1'000'000'000)));
+      status["settings_changed"] = mark != in_force.mark;
+    }
+    if (in_force.reloaded) status["reloaded"] = iso_time(*in_force.reloaded);
+    if (in_force.reload_error) status["reload_error"] = to_json(*in_force.reload_error);
+    if (!in_force.needs_restart.empty()) status["needs_restart"] = in_force.needs_restart;
+    return status;
   }
 
   // Destroyed from the last to the first.
@@ -296,7 +337,7 @@ class Daemon {
   std::atomic<steady_clock::rep> heartbeat_ = 0;
   std::atomic<bool> stopping_ = false;
   UtcTime started_;
-  Guarded<std::optional<UtcTime>> reloaded_;
+  Guarded<SettingsInForce> in_force_;
   std::string reported_;
   ServiceManager manager_;  // its watchdog looks at all the others
 };

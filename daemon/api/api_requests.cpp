@@ -5,6 +5,8 @@
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <nlohmann/json.hpp>
 #include <vector>
@@ -181,6 +183,53 @@ Result<std::uint64_t> parse_number(const std::string& name, std::string_view tex
   if (problem != std::errc() || end != text.data() + text.size() || number > at_most)
     return bad(fmt::format("parameter \"{}\" must be a whole number from 0 to {}, not \"{}\"", name, at_most, text));
   return number;
+}
+
+std::string percent_encode(std::string_view text) {
+  std::string encoded;
+  for (const char c : text) {
+    if (std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '.' || c == '_' || c == '~')
+      encoded += c;
+    else
+      encoded += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  }
+  return encoded;
+}
+
+std::string query_of(const JobFilter& filter) {
+  std::string query = fmt::format("limit={}", std::min<std::uint64_t>(filter.limit, kMaxJobsListed));
+  if (filter.machine) query += "&machine=" + percent_encode(*filter.machine);
+  if (filter.kind) query.append("&kind=").append(to_string(*filter.kind));
+  if (filter.state) query.append("&state=").append(to_string(*filter.state));
+  if (filter.since) query += "&since=" + percent_encode(iso_time(*filter.since));
+  if (!filter.empty_prunes) query += "&empty_prunes=false";
+  return query;
+}
+
+Result<JobFilter> job_filter_of(const std::function<std::optional<std::string>(const std::string& name)>& parameter) {
+  JobFilter filter;
+  filter.limit = kDefaultJobsListed;
+  if (const auto limit = parameter("limit")) {
+    CAIRN_TRY(filter.limit, parse_number("limit", *limit, kMaxJobsListed));
+  }
+  filter.machine = parameter("machine");
+  if (const auto kind = parameter("kind")) {
+    filter.kind = parse_job_kind(*kind);
+    if (!filter.kind) return bad(fmt::format("parameter \"kind\" is no kind of job: \"{}\"", *kind));
+  }
+  if (const auto state = parameter("state")) {
+    filter.state = parse_job_state(*state);
+    if (!filter.state) return bad(fmt::format("parameter \"state\" is no state of a job: \"{}\"", *state));
+  }
+  if (const auto since = parameter("since")) {
+    filter.since = parse_iso_time(*since);
+    if (!filter.since)
+      return bad(fmt::format("parameter \"since\" is no time like 2026-11-21T02:00:00Z: \"{}\"", *since));
+  }
+  if (const auto empty = parameter("empty_prunes")) {
+    CAIRN_TRY(filter.empty_prunes, parse_flag("empty_prunes", *empty));
+  }
+  return filter;
 }
 
 }  // namespace cairn

@@ -5,11 +5,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "config/base/result.h"
+#include "daemon/queue/job_filter.h"
 #include "daemon/service/requests.h"
 
 namespace cairn {
@@ -26,6 +29,13 @@ Result<Request> parse_request(std::string_view body);
 // The body that parse_request() reads; what is as the struct has it anyway is left out.
 template <class Request>
 nlohmann::json body_of(const Request& request);
+// RFC 3986: everything but unreserved characters, so that a name can hold anything.
+std::string percent_encode(std::string_view text);
+
+// The query parameters of GET /v1/jobs, and the filter that they say. Errors: used_wrongly.
+std::string query_of(const JobFilter& filter);
+Result<JobFilter> job_filter_of(const std::function<std::optional<std::string>(const std::string& name)>& parameter);
+
 // Nothing, or an object without members.
 Result<void> parse_empty_request(std::string_view body);
 

@@ -143,7 +143,7 @@ struct ControlApi::State {
         {{"v1", "points", "*", "undelete"}, post, {}, &State::post_undelete},
         {{"v1", "points", "*", "protect"}, post, {}, &State::post_protect},
         {{"v1", "prunes"}, post, {}, &State::post_prunes},
-        {{"v1", "jobs"}, get, {"limit"}, &State::get_jobs},
+        {{"v1", "jobs"}, get, {"limit", "machine", "kind", "state", "since", "empty_prunes"}, &State::get_jobs},
         {{"v1", "jobs", "*"}, get, {"seen", "wait_ms"}, &State::get_job},
         {{"v1", "jobs", "*", "cancel"}, post, {}, &State::post_cancel},
         {{"v1", "backups"}, post, {}, &State::post_backups},
@@ -189,8 +189,11 @@ struct ControlApi::State {
     answer_result(response, service.point(parts[2]));
   }
   void get_jobs(const httplib::Request& request, const Parts&, httplib::Response& response) {
-    auto limit = number_in(request, "limit", kDefaultJobsListed, kMaxJobsListed);
-    answer_result(response, limit ? service.jobs(*limit) : Result<json>(pass_on(limit.error())));
+    const auto filter = job_filter_of([&](const std::string& name) -> std::optional<std::string> {
+      if (!request.has_param(name)) return std::nullopt;
+      return request.get_param_value(name);
+    });
+    answer_result(response, filter ? service.jobs(*filter) : Result<json>(pass_on(filter.error())));
   }
   void get_job(const httplib::Request& request, const Parts& parts, httplib::Response& response) {
     const auto seen = number_in(request, "seen", 0, std::numeric_limits<std::uint64_t>::max());

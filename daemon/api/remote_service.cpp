@@ -25,18 +25,6 @@ using std::chrono::seconds;
 constexpr seconds kAnswerWithin{300};  // listing many points for the first time reads each of them
 constexpr seconds kSlack{30};
 
-// RFC 3986: everything but unreserved characters, so that a name can hold anything.
-std::string percent_encode(std::string_view text) {
-  std::string encoded;
-  for (const char c : text) {
-    if (std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '.' || c == '_' || c == '~')
-      encoded += c;
-    else
-      encoded += fmt::format("%{:02X}", static_cast<unsigned char>(c));
-  }
-  return encoded;
-}
-
 class RemoteService : public Service {
  public:
   explicit RemoteService(std::string path) : path_(std::move(path)) {}
@@ -49,9 +37,7 @@ class RemoteService : public Service {
   }
   Result<json> point(const std::string& name) override { return get("/v1/points/" + percent_encode(name)); }
   Result<json> status() override { return get("/v1/status"); }
-  Result<json> jobs(std::size_t limit) override {
-    return get(fmt::format("/v1/jobs?limit={}", std::min<std::uint64_t>(limit, kMaxJobsListed)));
-  }
+  Result<json> jobs(const JobFilter& filter) override { return get("/v1/jobs?" + query_of(filter)); }
   Result<json> job(const std::string& id) override { return get("/v1/jobs/" + percent_encode(id)); }
   Result<json> start_backup(const BackupRequest& request) override {
     return post(BackupRequest::kPath, body_of(request));

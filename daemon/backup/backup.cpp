@@ -184,7 +184,6 @@ class Backup {
     CAIRN_TRY(const std::set<UtcTime> taken, times_of_points(inputs_.store, machine_.name));
     const UtcTime time = free_time(taken, machine_.name, now, job_);
     point_.name = PointName{machine_.name, time};
-    job_.set_point(point_.name.text());
     std::uint64_t total = 0;
     for (const OpenDisk& disk : disks) total += disk.image->size();
     job_.set_total(total);
@@ -339,6 +338,7 @@ class Backup {
     point_.duration_ms = static_cast<std::uint64_t>(
         std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - began).count());
     CAIRN_CHECK(writer_->commit(point_));
+    job_.set_point(point_.name.text());  // not before: a name of what is not there would be looked for
     return json{{"machine", machine_.name},
                 {"point", point_.name.stamp()},
                 {"name", point_.name.text()},

@@ -2,6 +2,8 @@
 // The command line from its words to its exit code.
 #include "daemon/cli/run.h"
 
+#include <unistd.h>
+
 #include <cstdlib>
 #include <exception>
 #include <new>
@@ -10,6 +12,7 @@
 #include "crypto/secret_bytes.h"
 #include "daemon/cli/commands/registry.h"
 #include "daemon/cli/grammar/parser.h"
+#include "daemon/cli/text/screen.h"
 #include "daemon/cli/work/context.h"
 
 namespace cairn::cli {
@@ -17,6 +20,7 @@ ExitCode run_command_line(const std::vector<std::string>& words) {
   // What matters to the user is in the answer. Only a mount, which goes on when it has answered, logs.
   static std::string discarded;
   redirect_log(&discarded);
+  use_screen(screen_of(STDOUT_FILENO));
   Output early(asks_for_json(words) ? Format::json : Format::text);
   try {
     const auto parsed = parse_words(all_commands(), words, std::getenv("CAIRN_CONFIG"));

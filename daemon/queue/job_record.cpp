@@ -83,6 +83,9 @@ std::string_view to_string(JobKind kind) {
 std::string_view to_string(JobState state) {
   return word_of(kStates, state);
 }
+std::optional<JobKind> parse_job_kind(std::string_view text) {
+  return value_of_word(kKinds, text);
+}
 std::optional<JobState> parse_job_state(std::string_view text) {
   return value_of_word(kStates, text);
 }

@@ -25,6 +25,7 @@ enum class JobTrigger { on_demand, schedule, catch_up };
 std::string_view to_string(JobKind kind);        // "backup", "restore"
 std::string_view to_string(JobState state);      // "Queued", "InProgress", "Completed", "CompletedWithWarnings", ...
 std::string_view to_string(JobTrigger trigger);  // "on-demand", "schedule", "catch-up"
+std::optional<JobKind> parse_job_kind(std::string_view text);
 std::optional<JobState> parse_job_state(std::string_view text);
 inline bool has_ended(JobState state) {
   return state != JobState::queued && state != JobState::in_progress;

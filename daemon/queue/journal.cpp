@@ -274,27 +274,40 @@ Result<std::optional<JobRecord>> Journal::last_job(JobKind kind, const std::stri
   return std::optional<JobRecord>(std::move(records.front()));
 }
 
+namespace {
+// Jobs that have not ended and whose process `wanted` takes; oldest first.
+Result<std::vector<JobRecord>> jobs_not_ended(const Connection& connection,
+                                              const std::function<bool(const ProcessMark&)>& wanted) {
+  constexpr const char* kDoing = "read journal";
+  std::vector<JobRecord> found;
+  CAIRN_TRY(const Statement statement,
+            connection.prepare("SELECT document, pid, start_ticks FROM jobs WHERE ended = 0 ORDER BY number", kDoing));
+  int code = SQLITE_OK;
+  while ((code = sqlite3_step(statement.get())) == SQLITE_ROW) {
+    const ProcessMark owner{sqlite3_column_int64(statement.get(), 1),
+                            static_cast<std::uint64_t>(sqlite3_column_int64(statement.get(), 2))};
+    if (!wanted(owner)) continue;
+    const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement.get(), 0));
+    auto record = job_from_json(parse_json(text != nullptr ? text : "").value_or(nullptr));
+    if (!record) return fail(ErrorCode::journal_damaged, kDoing, connection.file, record.error().because);
+    found.push_back(*std::move(record));
+  }
+  if (code != SQLITE_DONE) return connection.failed(code, kDoing);
+  return found;
+}
+}  // namespace
+
+Result<std::vector<JobRecord>> Journal::running_elsewhere(const std::function<bool(const ProcessMark&)>& alive) {
+  const auto connection = state_->connection.lock();
+  return jobs_not_ended(*connection,
+                        [&](const ProcessMark& owner) { return !(owner == state_->process) && alive(owner); });
+}
+
 Result<std::vector<JobRecord>> Journal::end_interrupted(UtcTime now,
                                                         const std::function<bool(const ProcessMark&)>& alive) {
-  constexpr const char* kDoing = "read journal";
   const auto connection = state_->connection.lock();
-  std::vector<JobRecord> interrupted;
-  {
-    CAIRN_TRY(
-        const Statement statement,
-        connection->prepare("SELECT document, pid, start_ticks FROM jobs WHERE ended = 0 ORDER BY number", kDoing));
-    int code = SQLITE_OK;
-    while ((code = sqlite3_step(statement.get())) == SQLITE_ROW) {
-      const ProcessMark owner{sqlite3_column_int64(statement.get(), 1),
-                              static_cast<std::uint64_t>(sqlite3_column_int64(statement.get(), 2))};
-      if (alive(owner)) continue;
-      const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement.get(), 0));
-      auto record = job_from_json(parse_json(text != nullptr ? text : "").value_or(nullptr));
-      if (!record) return fail(ErrorCode::journal_damaged, kDoing, connection->file, record.error().because);
-      interrupted.push_back(*std::move(record));
-    }
-    if (code != SQLITE_DONE) return connection->failed(code, kDoing);
-  }
+  CAIRN_TRY(std::vector<JobRecord> interrupted,
+            jobs_not_ended(*connection, [&](const ProcessMark& owner) { return !alive(owner); }));
   for (JobRecord& record : interrupted) {
     record.state = JobState::failed;
     record.ended = now;

@@ -64,6 +64,8 @@ class Journal {
   Result<std::optional<JobRecord>> job(const std::string& id);
   // The newest of this kind and object.
   Result<std::optional<JobRecord>> last_job(JobKind kind, const std::string& object);
+  // Jobs that other processes, which are alive, run at this moment; oldest first.
+  Result<std::vector<JobRecord>> running_elsewhere(const std::function<bool(const ProcessMark&)>& alive = is_running);
   // Marks jobs that have not ended, and whose process `alive` says is gone, as Failed (interrupted); returns them.
   Result<std::vector<JobRecord>> end_interrupted(UtcTime now,
                                                  const std::function<bool(const ProcessMark&)>& alive = is_running);

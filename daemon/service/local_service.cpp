@@ -10,22 +10,29 @@
 #include "daemon/backup/backup_spec.h"
 #include "daemon/engine/engine.h"
 #include "daemon/queue/job.h"
+#include "daemon/queue/job_filter.h"
 #include "daemon/queue/job_queue.h"
 #include "daemon/queue/journal.h"
 #include "daemon/restore/restore.h"
 #include "daemon/restore/restore_header.h"
 #include "daemon/retention/verify_job.h"
 #include "daemon/upkeep/scrubber.h"
+#include "fs/store/collect/space.h"
 #include "fs/store/store.h"
 
 namespace cairn {
 
 using nlohmann::json;
 
+namespace {
+constexpr std::size_t kMostJobsLookedAt = 10'000;  // as many as the journal keeps
+}  // namespace
+
 LocalService::LocalService(Engine& engine)
     : engine_(engine),
       tracking_(tracking_place(engine.settings()->state_dir, engine.store().info().id)),
-      rows_(engine.store(), engine.clock()) {}
+      rows_(engine.store(), engine.clock()),
+      space_(engine.settings()->state_dir, engine.store().info().id) {}
 
 LocalService::~LocalService() {
   engine_.stop();
@@ -38,6 +45,11 @@ void LocalService::on_points_changed(std::function<void()> call) {
 void LocalService::points_changed() {
   const std::function<void()> call = *on_points_changed_.lock();
   if (call) call();
+}
+
+void LocalService::note_space() {
+  const auto space = free_space(engine_.store());
+  if (space && *space) space_.note({engine_.clock().now(), (*space)->free, (*space)->total});
 }
 
 void LocalService::set_daemon_view(DaemonView view) {
@@ -55,10 +67,10 @@ Result<json> LocalService::point(const std::string& name) {
 }
 
 Result<json> LocalService::status() {
-  return status_document({engine_, rows_, verify_status_, tracking_, *daemon_view_.lock()});
+  return status_document({engine_, rows_, verify_status_, tracking_, space_, *daemon_view_.lock()});
 }
 
-Result<json> LocalService::jobs(std::size_t limit) {
+Result<json> LocalService::jobs(const JobFilter& filter) {
   if (engine_.journal_error()) return pass_on(*engine_.journal_error());
   // The queue knows its own jobs better than the journal does; the journal knows older ones and those of other
   // processes.
@@ -66,13 +78,14 @@ Result<json> LocalService::jobs(std::size_t limit) {
   if (engine_.journal() != nullptr) {
     std::set<std::string> known;
     for (const JobRecord& record : records) known.insert(record.id);
-    CAIRN_TRY(std::vector<JobRecord> journalled, engine_.journal()->jobs(limit));
+    CAIRN_TRY(std::vector<JobRecord> journalled, engine_.journal()->jobs(kMostJobsLookedAt));
     for (JobRecord& record : journalled)
       if (!known.contains(record.id)) records.push_back(std::move(record));
   }
   std::stable_sort(records.begin(), records.end(),
                    [](const JobRecord& a, const JobRecord& b) { return a.queued > b.queued; });
-  if (records.size() > limit) records.resize(limit);
+  std::erase_if(records, [&](const JobRecord& record) { return !matches(record, filter); });
+  if (records.size() > filter.limit) records.resize(filter.limit);
   json rows = json::array();
   for (const JobRecord& record : records) rows.push_back(to_json(record));
   return rows;
@@ -96,9 +109,12 @@ Result<json> LocalService::job(const std::string& id) {
 }
 
 JobSpec LocalService::backup_of(const MachineSettings& machine, JobTrigger trigger, Reading reading) {
-  JobSpec spec = backup_spec(machine, trigger, reading,
-                             {engine_.store(), engine_.clock(), engine_.settings(), tracking_, engine_.journal_error(),
-                              [this] { points_changed(); }});
+  JobSpec spec =
+      backup_spec(machine, trigger, reading,
+                  {engine_.store(), engine_.clock(), engine_.settings(), tracking_, engine_.journal_error(), [this] {
+                     note_space();
+                     points_changed();
+                   }});
   spec.then = [this, machine = machine.name, trigger](const json&) { return prune_after_backup(machine, trigger); };
   return spec;
 }

@@ -14,6 +14,7 @@
 #include "daemon/queue/job_record.h"
 #include "daemon/service/point_rows.h"
 #include "daemon/service/service.h"
+#include "daemon/service/space_trend.h"
 #include "daemon/service/status.h"
 #include "daemon/service/verify_status.h"
 
@@ -46,7 +47,7 @@ class LocalService : public Service {
   Result<nlohmann::json> points(const std::optional<std::string>& machine, PointsListed listed) override;
   Result<nlohmann::json> point(const std::string& name) override;
   Result<nlohmann::json> status() override;
-  Result<nlohmann::json> jobs(std::size_t limit) override;
+  Result<nlohmann::json> jobs(const JobFilter& filter) override;
   Result<nlohmann::json> job(const std::string& id) override;
   Result<nlohmann::json> start_backup(const BackupRequest& request) override;
   Result<nlohmann::json> start_restore(const RestoreRequest& request) override;
@@ -72,6 +73,7 @@ class LocalService : public Service {
   JobSpec prune_spec(const PruneTask& task, JobTrigger trigger);
   JobSpec verify_spec(const VerifyTask& task, const std::string& object, JobTrigger trigger);
   void points_changed();
+  void note_space();
   // The queue's, or of an earlier time from the journal.
   Result<JobRecord> record_of(const std::string& id);
 
@@ -79,6 +81,7 @@ class LocalService : public Service {
   const TrackingPlace tracking_;
   PointRows rows_;
   VerifyStatus verify_status_;
+  SpaceHistory space_;
   Guarded<std::function<void()>> on_points_changed_;
   Guarded<DaemonView> daemon_view_;
 };

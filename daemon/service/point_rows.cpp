@@ -2,6 +2,7 @@
 #include "daemon/service/point_rows.h"
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
@@ -10,6 +11,7 @@
 #include "daemon/retention/known_machines.h"
 #include "daemon/retention/prune_plan.h"
 #include "fs/store/store.h"
+#include "fs/store/verify/damage.h"
 
 namespace cairn {
 namespace {
@@ -112,6 +114,12 @@ Result<json> PointRows::list(const std::optional<std::string>& machine, PointsLi
   CAIRN_TRY(std::vector<PointName> names,
             listed == PointsListed::deleted ? store_.points().list_deleted() : store_.points().list());
   CAIRN_TRY(const std::vector<PointName> kept, store_.points().list_protected());
+  // What verifying found and nothing has repaired yet. A record of it that cannot be read: not known.
+  std::map<PointName, std::uint64_t> damaged;
+  const auto damage = load_damage(store_);
+  if (damage)
+    for (const PointDamage& of : damage->points)
+      for (const DiskDamage& disk : of.disks) damaged[of.point] += disk.bytes;
   const std::set<PointName> present(stored.begin(), stored.end());
   std::erase_if(*rows_.lock(), [&](const auto& entry) { return !present.contains(entry.first); });
   if (machine) {
@@ -127,6 +135,8 @@ Result<json> PointRows::list(const std::optional<std::string>& machine, PointsLi
     // Removed since it was listed.
     if (const auto error = row.find("error"); error != row.end())
       if ((*error)["name"] == catalogue_entry(ErrorCode::point_missing).name) continue;
+    const auto of = damaged.find(name);
+    row["damaged_bytes"] = damage ? json(of == damaged.end() ? 0 : of->second) : json(nullptr);
     row.update(point_state(name, row, std::ranges::binary_search(kept, name), listed, settings));
     rows.push_back(std::move(row));
   }

@@ -41,7 +41,9 @@ json proof_status(const std::function<std::optional<json>()>& next_row, const Sc
     status["wanting"] = schedule != nullptr && (!time || now - *time > proof_may_be_old(*schedule, now));
     return status;
   }
-  status["wanting"] = status["needed"] == true && schedule != nullptr;
+  // Also before the first backup: whether its disks are encrypted is not known then.
+  if (status["newest"].is_null()) status["needed"] = nullptr;
+  status["wanting"] = status["needed"] != false && schedule != nullptr;
   return status;
 }
 

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "config/base/result.h"
+#include "daemon/queue/job_filter.h"
 #include "daemon/service/requests.h"
 
 namespace cairn {
@@ -28,8 +29,8 @@ class Service {
   virtual Result<nlohmann::json> point(const std::string& name) = 0;
   // Daemon, store, mount, machines with last point, next run and last job.
   virtual Result<nlohmann::json> status() = 0;
-  // Jobs, newest first, `limit` at most.
-  virtual Result<nlohmann::json> jobs(std::size_t limit) = 0;
+  // Jobs that the filter lets through, newest first.
+  virtual Result<nlohmann::json> jobs(const JobFilter& filter) = 0;
   // Errors: no_such_job.
   virtual Result<nlohmann::json> job(const std::string& id) = 0;
   // Queues one job a machine; {"jobs":[{job document}]}. Errors: no_such_machine, job_conflict (has a job already).

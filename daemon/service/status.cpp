@@ -11,8 +11,10 @@
 #include "daemon/queue/journal.h"
 #include "daemon/service/point_rows.h"
 #include "daemon/service/proof_status.h"
+#include "daemon/service/space_trend.h"
 #include "daemon/service/tracking_status.h"
 #include "daemon/service/verify_status.h"
+#include "daemon/upkeep/mount_keeper.h"
 #include "fs/store/collect/space.h"
 #include "fs/store/store.h"
 
@@ -79,6 +81,44 @@ json machine_row(const StatusSources& sources, const Settings& settings, const s
   return row;
 }
 
+// What the store takes and what its file system has left; what cannot be seen is null.
+json store_document(const StatusSources& sources, std::size_t points, const json& verify) {
+  Store& store = sources.engine.store();
+  const auto& trouble = store.document_trouble();
+  json document{{"path", store.path().string()},
+                {"id", store.info().id},
+                {"points", points},
+                {"stored_bytes", verify.contains("bytes") ? verify["bytes"] : json(nullptr)},
+                {"free_bytes", nullptr},
+                {"total_bytes", nullptr},
+                {"used_percent", nullptr},
+                {"days_left", nullptr},
+                {"error", trouble ? to_json(*trouble) : json(nullptr)}};
+  const auto space = free_space(store);
+  if (!space || !*space || (*space)->total == 0) return document;
+  const UtcTime now = sources.engine.clock().now();
+  std::vector<SpaceSample> samples = sources.space.samples();
+  samples.push_back({now, (*space)->free, (*space)->total});
+  document["free_bytes"] = (*space)->free;
+  document["total_bytes"] = (*space)->total;
+  document["used_percent"] = 100 - 100.0 * static_cast<double>((*space)->free) / static_cast<double>((*space)->total);
+  if (const auto left = days_left(samples, now)) document["days_left"] = *left;
+  return document;
+}
+
+// Jobs that run in this process, and those that other processes have written into the journal as running.
+json jobs_document(Engine& engine) {
+  const JobQueue::Counts counts = engine.queue().counts();
+  json document{{"queued", counts.queued}, {"running", counts.running}, {"elsewhere", nullptr}};
+  if (engine.journal() == nullptr) return document;
+  const auto others = engine.journal()->running_elsewhere();
+  if (!others) return document;
+  document["elsewhere"] = json::array();
+  for (const JobRecord& record : *others)
+    document["elsewhere"].push_back({{"id", record.id}, {"kind", to_string(record.kind)}, {"object", record.object}});
+  return document;
+}
+
 }  // namespace
 
 Result<json> status_document(const StatusSources& sources) {
@@ -92,22 +132,18 @@ Result<json> status_document(const StatusSources& sources) {
     machines.push_back(machine_row(sources, *settings, name, of));
     if (machines.back()["proof"]["wanting"] == true) ++without_proof;
   }
-  const JobQueue::Counts counts = engine.queue().counts();
   CAIRN_TRY(json space, kept_space(engine.store()));
   const auto& journal_error = engine.journal_error();
-  const auto& trouble = engine.store().document_trouble();
+  json verify = sources.verify.document(engine.store(), *settings, engine.clock().now());
+  json store = store_document(sources, points.size(), verify);
   return json{{"version", CAIRN_VERSION},
               {"daemon", view.daemon ? view.daemon() : json{{"running", false}}},
-              {"store",
-               {{"path", engine.store().path().string()},
-                {"id", engine.store().info().id},
-                {"points", points.size()},
-                {"error", trouble ? to_json(*trouble) : json(nullptr)}}},
-              {"verify", sources.verify.document(engine.store(), *settings, engine.clock().now())},
-              {"mount", view.mount ? view.mount() : json(nullptr)},
+              {"store", std::move(store)},
+              {"verify", std::move(verify)},
+              {"mount", view.mount ? view.mount() : mount_seen(settings->mount.path)},
               {"space", std::move(space)},
               {"journal", {{"error", journal_error ? to_json(*journal_error) : json(nullptr)}}},
-              {"jobs", {{"queued", counts.queued}, {"running", counts.running}}},
+              {"jobs", jobs_document(engine)},
               {"machines_without_recent_proof", without_proof},
               {"machines", std::move(machines)}};
 }

@@ -15,6 +15,7 @@ namespace cairn {
 
 class Engine;
 class PointRows;
+class SpaceHistory;
 class VerifyStatus;
 struct TrackingPlace;
 
@@ -33,6 +34,7 @@ struct StatusSources {
   PointRows& rows;
   VerifyStatus& verify;
   const TrackingPlace& tracking;
+  const SpaceHistory& space;
   DaemonView daemon;
 };
 

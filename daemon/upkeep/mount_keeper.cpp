@@ -11,10 +11,23 @@
 
 #include "config/base/log.h"
 #include "daemon/queue/job_record.h"
+#include "fs/mount/mount_point.h"
 #include "fs/mount/session.h"
 #include "fs/store/store.h"
 
 namespace cairn {
+
+nlohmann::json mount_seen(const std::filesystem::path& path) {
+  nlohmann::json seen{{"path", path.string()}, {"state", "unknown"}, {"error", nullptr}};
+  const auto top = mounted_at(settle_path(path));
+  if (!top)
+    seen["error"] = to_json(top.error());
+  else if (!*top)
+    seen["state"] = "not mounted";
+  else
+    seen["state"] = (*top)->type == kMountType ? "mounted" : "covered";
+  return seen;
+}
 
 MountKeeper::MountKeeper(Store& store, MountSettings settings) : store_(store), settings_(std::move(settings)) {}
 
@@ -70,13 +83,12 @@ void MountKeeper::refresh() {
 }
 
 nlohmann::json MountKeeper::status() {
-  const auto state = state_.lock();
-  const bool mounted = state->session && !state->session->ended();
-  return {{"path", settings_.path.string()},
-          {"state", mounted        ? "mounted"
-                    : state->error ? "failed"
-                                   : "not mounted"},
-          {"error", !mounted && state->error ? to_json(*state->error) : nlohmann::json(nullptr)}};
+  {
+    const auto state = state_.lock();
+    if ((!state->session || state->session->ended()) && state->error)
+      return {{"path", settings_.path.string()}, {"state", "failed"}, {"error", to_json(*state->error)}};
+  }
+  return mount_seen(settings_.path);
 }
 
 Result<void> MountKeeper::stop() {

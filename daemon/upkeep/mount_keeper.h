@@ -4,6 +4,7 @@
 // on. Any thread.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -16,6 +17,11 @@ namespace cairn {
 
 class MountSession;
 class Store;
+
+// What the kernel says is mounted at `path` (/proc/self/mountinfo), as the "mount" member of the status document:
+// "state" is "mounted" (recovery points, whoever serves them), "covered" (something else is mounted there) or
+// "not mounted"; "unknown" with the error when that cannot be read.
+nlohmann::json mount_seen(const std::filesystem::path& path);
 
 class MountKeeper {
  public:

@@ -57,7 +57,26 @@ sparse=$(find "$work/out" -name root.img)
 holds "restored files are sparse" "$(allocated "$sparse")" -lt $((8 * MiB))
 
 # A point's times are UTC whatever the caller's zone.
-contains "points shows UTC" "$(TZ=Asia/Tokyo "$CAIRN" --config "$config" points)" "${stamp:0:4}-${stamp:4:2}-${stamp:6:2}"
+contains "points shows UTC" "$(TZ=Asia/Tokyo "$CAIRN" --config "$config" points "web@$stamp")" \
+  "${stamp:0:4}-${stamp:4:2}-${stamp:6:2} ${stamp:9:2}:${stamp:11:2}:${stamp:13:2}Z"
+contains "jobs are filtered" "$("$CAIRN" --config "$config" jobs --machine web --kind backup)" "Completed"
+contains "and a list may be empty" "$("$CAIRN" --config "$config" jobs --machine web --state failed)" "no jobs like that"
+refuses_with 2 "a state that is none is refused" used-wrongly cairn jobs --state broken
+contains "points are filtered" "$("$CAIRN" --config "$config" points --since 2099-01-01)" "no recovery points since"
+equal "and limited" "$("$CAIRN" --config "$config" points --limit 1 --json | jq length)" 1
+# script(1) gives it a terminal: no line is longer than that is wide, and NO_COLOR is honoured.
+on_screen() {  # WIDTH COMMAND...: the widest line that it shows
+  script -qec "stty cols $1; $(printf '%q ' "$CAIRN" --config "$config" "${@:2}")" /dev/null | tr -d '\r' >"$work/screen"
+  sed 's/\x1b\[[0-9;]*m//g' "$work/screen" | LC_ALL=C.UTF-8 wc -L
+}
+for command in points jobs status; do
+  holds "$command fits 80 columns" "$(on_screen 80 "$command")" -le 80
+done
+TERM=xterm on_screen 80 status >/dev/null
+contains "colour on a terminal" "$(cat "$work/screen")" $'\x1b[33mwarning:'
+NO_COLOR=1 TERM=xterm on_screen 80 status >/dev/null
+holds "and none with NO_COLOR" "$(grep -c $'\x1b' "$work/screen")" -eq 0
+
 run cairn backup web
 holds "no progress on what is not a terminal" "$(grep -c $'\r' "$stderr")" -eq 0
 

@@ -8,6 +8,8 @@
 #include "daemon/cli/text/table.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/cli/work/finish_jobs.h"
+#include "daemon/cli/work/follow_jobs.h"
+#include "daemon/queue/job_filter.h"
 #include "daemon/service/service.h"
 
 namespace cairn::cli {
@@ -16,7 +18,36 @@ namespace {
 struct JobsCommand {
   std::string id;  // empty: list
   std::size_t limit = 20;
+  std::optional<std::string> machine;
+  std::optional<JobKind> kind;
+  std::optional<JobState> state;
+  std::optional<UtcTime> since;
+  bool all = false;
 };
+
+constexpr const char* kListing = "list jobs";
+
+// "failed" and "Failed", "completed-with-warnings" and "CompletedWithWarnings": as one would type it, and as it is
+// shown.
+Result<std::optional<JobState>> parse_state(const std::string& text) {
+  std::string words;
+  for (const JobState state : {JobState::queued, JobState::in_progress, JobState::completed,
+                               JobState::completed_with_warnings, JobState::failed, JobState::cancelled}) {
+    std::string typed;
+    for (const char c : to_string(state)) {
+      if (c >= 'A' && c <= 'Z' && !typed.empty()) typed += '-';
+      typed += static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+    }
+    if (text == typed || text == to_string(state)) return std::optional(state);
+    words += (words.empty() ? "" : ", ") + typed;
+  }
+  return misuse(kListing, "--state \"" + text + "\" is no state of a job", "it is one of " + words);
+}
+
+Result<std::optional<JobKind>> parse_kind(const std::string& text) {
+  if (const auto kind = parse_job_kind(text)) return kind;
+  return misuse(kListing, "--kind \"" + text + "\" is no kind of job", "it is one of backup, restore, prune, verify");
+}
 
 struct JobsCancelCommand {
   std::string id;
@@ -46,8 +77,11 @@ Result<ExitCode> run(Context& context, const JobsCommand& command) {
     CAIRN_CHECK(context.output().answer(job, render_job(job)));
     return ExitCode::done;
   }
-  CAIRN_TRY(const nlohmann::json rows, service->jobs(command.limit));
-  CAIRN_CHECK(context.output().answer(rows, render_jobs(rows)));
+  JobFilter filter{command.limit, command.machine, command.kind, command.state, command.since};
+  filter.empty_prunes = command.all || command.kind == JobKind::prune;
+  CAIRN_TRY(const nlohmann::json rows, service->jobs(filter));
+  const bool filtered = command.machine || command.kind || command.state || command.since;
+  CAIRN_CHECK(context.output().answer(rows, rows.empty() && filtered ? "no jobs like that\n" : render_jobs(rows)));
   return ExitCode::done;
 }
 
@@ -62,10 +96,21 @@ Result<ExitCode> run(Context& context, const JobsCancelCommand& command) {
 
 std::string render_jobs(const nlohmann::json& rows) {
   if (rows.empty()) return "no jobs yet\n";
-  Table table({{"JOB"}, {"KIND"}, {"OBJECT"}, {"STATE"}, {"STARTED"}, {"TOOK", Align::right}, {"TRIGGER"}, {"REMARK"}});
-  for (const auto& job : rows)
-    table.add({text_of(job, "id"), text_of(job, "kind"), text_of(job, "object"), text_of(job, "state"),
-               time_of(job, "started"), took_of(job), text_of(job, "trigger"), outcome_of(job)});
+  // When it was queued stands in its name, and how many warnings there are in the remark.
+  Table table({{"JOB"},
+               {"KIND"},
+               {"OBJECT", Align::left, Fit::shorten},
+               {"STATE"},
+               {"TOOK", Align::right, Fit::drop},
+               {"TRIGGER", Align::left, Fit::drop},
+               {"REMARK", Align::left, Fit::shorten}});
+  for (const auto& job : rows) {
+    const auto state = state_of(job);
+    table.add({text_of(job, "id"), text_of(job, "kind"), text_of(job, "object"),
+               state == JobState::completed_with_warnings ? std::string(to_string(JobState::completed))
+                                                          : text_of(job, "state"),
+               took_of(job), text_of(job, "trigger"), outcome_of(job)});
+  }
   return table.text();
 }
 
@@ -110,12 +155,25 @@ CommandSpec jobs_command() {
   CommandSpec spec;
   spec.words = "jobs";
   spec.summary = "List jobs, show one, or cancel one";
-  spec.examples = {"cairn jobs --limit 5", "cairn jobs 20261121T020000Z-3f9a1c",
-                   "cairn jobs cancel 20261121T020000Z-3f9a1c"};
+  spec.examples = {"cairn jobs --limit 5", "cairn jobs --machine web-01 --state failed --since 2026-11-01",
+                   "cairn jobs 20261121T020000Z-3f9a1c", "cairn jobs cancel 20261121T020000Z-3f9a1c"};
   spec.options = {
       value("job", "JOB-ID", "Show this job", &JobsCommand::id),
       parsed_value("--limit", "N", "How many are listed, newest first (default: 20, at most 1000)", &JobsCommand::limit,
-                   [](const std::string& text) { return parse_limit(text, kMaxJobsListed, "list jobs"); }),
+                   [](const std::string& text) { return parse_limit(text, kMaxJobsListed, kListing); }),
+      value("--machine", "MACHINE", "Only those of this machine, its points and its prunes", &JobsCommand::machine,
+            Completes::machines),
+      parsed_value("--kind", "KIND", "Only these: backup, restore, prune, verify", &JobsCommand::kind, parse_kind),
+      parsed_value("--state", "STATE",
+                   "Only these: queued, in-progress, completed, completed-with-warnings, failed, cancelled",
+                   &JobsCommand::state, parse_state),
+      parsed_value("--since", "TIME", "Only those queued since then: 2027-01-31 or 2027-01-31T12:00:00Z, UTC",
+                   &JobsCommand::since,
+                   [](const std::string& text) -> Result<std::optional<UtcTime>> {
+                     CAIRN_TRY(const UtcTime time, parse_time(text, "--since", kListing));
+                     return std::optional(time);
+                   }),
+      flag("--all", "Also prunes that had nothing to do", &JobsCommand::all),
   };
   set_action<JobsCommand>(spec, run);
   return spec;

@@ -4,6 +4,7 @@
 
 #include "daemon/cli/commands/render.h"
 #include "daemon/cli/grammar/command_spec.h"
+#include "daemon/cli/grammar/option_values.h"
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/table.h"
 #include "daemon/cli/work/context.h"
@@ -15,7 +16,12 @@ namespace {
 struct PointsCommand {
   std::string what;  // empty, a machine, or MACHINE@POINT
   bool deleted = false;
+  std::optional<UtcTime> since;
+  std::optional<std::size_t> limit;
 };
+
+constexpr const char* kListing = "list recovery points";
+constexpr std::size_t kMostListed = 100'000;
 
 std::uint64_t size_of_disks(const nlohmann::json& row) {
   std::uint64_t size = 0;
@@ -63,7 +69,21 @@ std::string volume_line(const nlohmann::json& volume) {
 Result<void> check(PointsCommand& command, const GlobalOptions&) {
   if (command.deleted && command.what.find('@') != std::string::npos)
     return misuse("list deleted recovery points", "a single point is named", "name its machine, or none");
+  if ((command.since || command.limit) && command.what.find('@') != std::string::npos)
+    return misuse(kListing, "a single point is named, and --since or --limit given", "name its machine, or none");
   return {};
+}
+
+// Those since --since, and of these the newest --limit; oldest first still.
+void narrow(nlohmann::json& rows, const PointsCommand& command) {
+  nlohmann::json kept = nlohmann::json::array();
+  for (auto& row : rows) {
+    const auto time = parse_iso_time(text_of(row, "time"));
+    if (!command.since || !time || *time >= *command.since) kept.push_back(std::move(row));
+  }
+  if (command.limit && kept.size() > *command.limit)
+    kept.erase(kept.begin(), kept.end() - static_cast<std::ptrdiff_t>(*command.limit));
+  rows = std::move(kept);
 }
 
 Result<ExitCode> run(Context& context, const PointsCommand& command) {
@@ -75,13 +95,17 @@ Result<ExitCode> run(Context& context, const PointsCommand& command) {
   }
   std::optional<std::string> machine;
   if (!command.what.empty()) machine = command.what;
-  CAIRN_TRY(const nlohmann::json rows,
+  CAIRN_TRY(nlohmann::json rows,
             service->points(machine, command.deleted ? PointsListed::deleted : PointsListed::present));
-  const std::string none = command.deleted ? "no recovery points are deleted\n"
-                                           : "no recovery points yet; \"cairn backup MACHINE\" makes one\n";
+  const bool any = !rows.empty();
+  narrow(rows, command);
+  std::string none = command.deleted ? "no recovery points are deleted\n"
+                                     : "no recovery points yet; \"cairn backup MACHINE\" makes one\n";
+  if (any) none = "no recovery points since " + iso_time(command.since.value_or(UtcTime())) + "\n";
   CAIRN_CHECK(context.output().answer(rows, rows.empty() ? none : render_points(rows, system_clock().now())));
   bool damaged = false;
-  for (const auto& row : rows) damaged = damaged || member(row, "error").is_object();
+  for (const auto& row : rows)
+    damaged = damaged || member(row, "error").is_object() || number_of(row, "damaged_bytes") != 0;
   return damaged ? ExitCode::warnings : ExitCode::done;
 }
 
@@ -92,14 +116,18 @@ std::string render_points(const nlohmann::json& rows, UtcTime now) {
   // Columns that say something of a few points only are there when they do.
   const bool any_kept = std::ranges::any_of(rows, [&](const auto& row) { return !kept_text(row).empty(); });
   const bool deleted = std::ranges::any_of(rows, [](const auto& row) { return member(row, "deleted").is_object(); });
-  std::vector<Table::Column> columns{
-      {"POINT"},       {"TIME"}, {"AGE", Align::right}, {"SIZE", Align::right}, {"NEW", Align::right},
-      {"CONSISTENCY"}, {"PROOF"}};
-  if (any_kept) columns.push_back({"KEPT"});
+  // When it was made stands in its name.
+  std::vector<Table::Column> columns{{"POINT"},
+                                     {"AGE", Align::right},
+                                     {"SIZE", Align::right, Fit::drop},
+                                     {"NEW", Align::right, Fit::drop},
+                                     {"CONSISTENCY"},
+                                     {"PROOF"}};
+  if (any_kept) columns.push_back({"KEPT", Align::left, Fit::shorten});
   if (deleted) {
-    columns.push_back({"DELETED"});
+    columns.push_back({"DELETED", Align::left, Fit::drop});
     columns.push_back({"UNTIL"});
-    columns.push_back({"BECAUSE"});
+    columns.push_back({"BECAUSE", Align::left, Fit::drop});
   }
   Table table(std::move(columns));
   std::string remarks;
@@ -107,9 +135,10 @@ std::string render_points(const nlohmann::json& rows, UtcTime now) {
     const auto age = since(row, "time", now);
     const std::string name = text_of(row, "name");
     const nlohmann::json& error = member(row, "error");
-    const std::string proof = error.is_object() ? "[" + text_of(error, "name") + "]" : text_of(row, "proof");
+    const bool known_damage = number_of(row, "damaged_bytes") != 0;
+    std::string proof = error.is_object() ? "[" + text_of(error, "name") + "]" : text_of(row, "proof");
+    if (known_damage) proof += ", DAMAGED";
     std::vector<std::string> cells{name.empty() ? text_of(row, "machine") + "@" + text_of(row, "point") : name,
-                                   time_of(row, "time"),
                                    age ? format_age(*age) : "",
                                    error.is_object() ? "" : format_size(size_of_disks(row)),
                                    size_of(row, "new_bytes"),
@@ -124,6 +153,9 @@ std::string render_points(const nlohmann::json& rows, UtcTime now) {
     }
     table.add(std::move(cells));
     if (error.is_object()) remarks += "warning: " + printable(text_of(error, "message")) + "\n";
+    if (known_damage)
+      remarks += "warning: " + printable(name) + " is damaged: " + size_of(row, "damaged_bytes") +
+                 " of it cannot be read (\"cairn verify --repair\"; \"cairn restore --salvage\" gives the rest)\n";
   }
   return table.text() + remarks;
 }
@@ -172,12 +204,27 @@ CommandSpec points_command() {
   CommandSpec spec;
   spec.words = "points";
   spec.summary = "List recovery points, or show one";
-  spec.examples = {"cairn points", "cairn points web-01", "cairn points web-01@latest", "cairn points --deleted",
+  spec.examples = {"cairn points",
+                   "cairn points web-01",
+                   "cairn points web-01@latest",
+                   "cairn points --deleted",
+                   "cairn points web-01 --since 2026-11-01 --limit 10",
                    "cairn points web-01 --json | jq -r '.[].point'"};
   spec.options = {
       flag("--deleted", "Those that are deleted and can be brought back", &PointsCommand::deleted),
       value("machine", "MACHINE", "A machine, or MACHINE@POINT for all about one point", &PointsCommand::what,
             Completes::machines_or_points),
+      parsed_value("--since", "TIME", "Only those made since then: 2027-01-31 or 2027-01-31T12:00:00Z, UTC",
+                   &PointsCommand::since,
+                   [](const std::string& text) -> Result<std::optional<UtcTime>> {
+                     CAIRN_TRY(const UtcTime time, parse_time(text, "--since", kListing));
+                     return std::optional(time);
+                   }),
+      parsed_value("--limit", "N", "Only the newest N of these", &PointsCommand::limit,
+                   [](const std::string& text) -> Result<std::optional<std::size_t>> {
+                     CAIRN_TRY(const std::size_t limit, parse_limit(text, kMostListed, kListing));
+                     return std::optional(limit);
+                   }),
   };
   set_action<PointsCommand>(spec, run, check);
   return spec;

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "daemon/cli/grammar/command_spec.h"
+#include "daemon/cli/grammar/option_values.h"
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/table.h"
 #include "daemon/cli/work/context.h"
@@ -19,10 +20,8 @@ struct ProtectCommand {
 
 // "2027-01-31" is the beginning of that day.
 Result<std::optional<UtcTime>> parse_until(const std::string& text) {
-  const auto time = parse_iso_time(text.size() == 10 ? text + "T00:00:00Z" : text);
-  if (time) return time;
-  return misuse("protect recovery point", "--until \"" + text + "\" is no date",
-                "write it like 2027-01-31 or 2027-01-31T12:00:00Z");
+  CAIRN_TRY(const UtcTime time, parse_time(text, "--until", "protect recovery point"));
+  return std::optional(time);
 }
 
 Result<void> check(ProtectCommand& command, const GlobalOptions&) {

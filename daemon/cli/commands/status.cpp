@@ -3,6 +3,8 @@
 // command adds "warnings", the list that its text begins with.
 #include <fmt/core.h>
 
+#include <cmath>
+
 #include "daemon/cli/commands/render.h"
 #include "daemon/cli/grammar/command_spec.h"
 #include "daemon/cli/text/documents.h"
@@ -30,7 +32,11 @@ std::string clone_space(const nlohmann::json& disk) {
 }
 
 std::string render_tracking(const nlohmann::json& machines) {
-  Table table({{"DISK"}, {"TRACKING"}, {"READ WHOLE"}, {"CLONE KEEPS", Align::right}, {"CLONE, OR WHY NOT"}});
+  Table table({{"DISK"},
+               {"TRACKING"},
+               {"READ WHOLE", Align::left, Fit::drop},
+               {"CLONE KEEPS", Align::right, Fit::drop},
+               {"CLONE, OR WHY NOT", Align::left, Fit::shorten}});
   bool any = false;
   for (const auto& machine : machines) {
     for (const auto& disk : member(machine, "disks")) {
@@ -60,6 +66,51 @@ Result<ExitCode> run(Context& context, const StatusCommand&) {
   return ExitCode::done;
 }
 
+// Which settings the daemon works with, where they are not those of the file.
+void add_settings_warnings(const nlohmann::json& daemon, std::vector<std::string>& warnings) {
+  if (const nlohmann::json& error = member(daemon, "reload_error"); error.is_object())
+    warnings.push_back("the daemon works with the settings of " + time_of(daemon, "settings_time") +
+                       ": reading them again failed: " + text_of(error, "message") + " [" + text_of(error, "name") +
+                       "]");
+  else if (flag_of(daemon, "settings_changed"))
+    warnings.push_back(text_of(daemon, "settings") + " was changed since the daemon read it: systemctl reload cairnd");
+  if (const std::string keys = text_of(daemon, "needs_restart"); !keys.empty())
+    warnings.push_back("changed settings wait for a restart of the daemon: " + keys + " (systemctl restart cairnd)");
+}
+
+constexpr double kNearlyFullPercent = 80;
+constexpr double kFullSoonPercent = 90;
+
+// "12.30 GiB free of 1.00 TiB, 9 days left at the rate of the last two weeks"; empty: not known.
+std::string free_text(const nlohmann::json& store) {
+  if (!member(store, "free_bytes").is_number()) return {};
+  std::string text = size_of(store, "free_bytes") + " free of " + size_of(store, "total_bytes");
+  if (const nlohmann::json& days = member(store, "days_left"); days.is_number())
+    text += days.get<double>() < 1 ? ", less than a day left at the rate of the last two weeks"
+                                   : fmt::format(", {} left at the rate of the last two weeks",
+                                                 count_of(static_cast<std::uint64_t>(days.get<double>()), "day"));
+  return text;
+}
+
+void add_space_warnings(const nlohmann::json& store, std::vector<std::string>& warnings) {
+  const nlohmann::json& used = member(store, "used_percent");
+  if (!used.is_number() || used.get<double>() < kNearlyFullPercent) return;
+  warnings.push_back(fmt::format("the store's file system is {:.0f} % full ({}): {}", std::floor(used.get<double>()),
+                                 free_text(store),
+                                 used.get<double>() < kFullSoonPercent
+                                     ? "plan for more space, or keep fewer points"
+                                     : "backups fail when it is full; make space, or keep fewer points and prune"));
+}
+
+// "1 running, 0 waiting; in other processes: backup of web-01".
+std::string jobs_text(const nlohmann::json& jobs) {
+  std::string text = fmt::format("{} running, {} waiting", number_of(jobs, "running"), number_of(jobs, "queued"));
+  std::string others;
+  for (const auto& job : member(jobs, "elsewhere"))
+    others += (others.empty() ? "" : ", ") + text_of(job, "kind") + " of " + text_of(job, "object");
+  return others.empty() ? text : text + "; in other processes: " + others;
+}
+
 }  // namespace
 
 std::vector<std::string> status_warnings(const nlohmann::json& document, UtcTime now) {
@@ -68,9 +119,14 @@ std::vector<std::string> status_warnings(const nlohmann::json& document, UtcTime
   if (!running)
     warnings.emplace_back("no daemon is running: nothing is backed up on schedule (systemctl start cairnd)");
   add_verify_warnings(member(document, "verify"), now, warnings);
+  add_settings_warnings(member(document, "daemon"), warnings);
+  add_space_warnings(member(document, "store"), warnings);
   const nlohmann::json& mount = member(document, "mount");
-  if (running && mount.is_object() && text_of(mount, "state") != "mounted") {
+  if (const std::string state = text_of(mount, "state"); running && mount.is_object() && state != "mounted") {
     std::string text = "recovery points are not mounted at " + text_of(mount, "path");
+    if (state == "unknown") text = "whether recovery points are mounted at " + text_of(mount, "path") + " is not known";
+    if (state == "covered")
+      text = "something else is mounted over the recovery points at " + text_of(mount, "path") + ": unmount it";
     if (const std::string why = text_of(member(mount, "error"), "message"); !why.empty()) text += ": " + why;
     warnings.push_back(text);
   }
@@ -135,26 +191,32 @@ std::string render_status(const nlohmann::json& document, UtcTime now) {
   std::string daemon_text = "not running";
   if (flag_of(daemon, "running"))
     daemon_text = "running, pid " + std::to_string(number_of(daemon, "pid")) + ", since " + time_of(daemon, "started");
+  std::string settings_text = text_of(daemon, "settings");
+  if (const std::string time = time_of(daemon, "settings_time"); !time.empty()) settings_text += " of " + time;
   std::string mount_text;
   if (mount.is_object()) mount_text = text_of(mount, "path") + " (" + text_of(mount, "state") + ")";
-  text += fact_lines({{"daemon", daemon_text},
-                      {"store", text_of(store, "path") + ", " + count_of(number_of(store, "points"), "point")},
-                      {"space", space_text(member(document, "space"))},
-                      {"mount", mount_text},
-                      {"jobs", std::to_string(number_of(jobs, "running")) + " running, " +
-                                   std::to_string(number_of(jobs, "queued")) + " waiting"},
-                      {"verified", render_verify_status(member(document, "verify"), now)},
-                      {"no recent proof", count_of(number_of(document, "machines_without_recent_proof"), "machine")}});
+  text += fact_lines(
+      {{"daemon", daemon_text},
+       {"settings", settings_text},
+       {"store", text_of(store, "path") + ", " + count_of(number_of(store, "points"), "point") +
+                     (size_of(store, "stored_bytes").empty() ? std::string()
+                                                             : ", " + size_of(store, "stored_bytes") + " stored")},
+       {"free", free_text(store)},
+       {"space", space_text(member(document, "space"))},
+       {"mount", mount_text},
+       {"jobs", jobs_text(jobs)},
+       {"verified", render_verify_status(member(document, "verify"), now)},
+       {"no recent proof", count_of(number_of(document, "machines_without_recent_proof"), "machine")}});
   const nlohmann::json& machines = member(document, "machines");
   if (!machines.is_array() || machines.empty()) return text + "\nno machines in the settings\n";
   Table table({{"MACHINE"},
-               {"POLICY"},
-               {"POINTS", Align::right},
+               {"POLICY", Align::left, Fit::drop},
+               {"POINTS", Align::right, Fit::drop},
                {"LAST POINT"},
                {"AGE", Align::right},
                {"PROOF"},
                {"NEXT RUN"},
-               {"LAST JOB"}});
+               {"LAST JOB", Align::left, Fit::shorten}});
   for (const auto& machine : machines) {
     const auto age = since(machine, "last_point_time", now);
     table.add({text_of(machine, "machine"), text_of(machine, "policy"), std::to_string(number_of(machine, "points")),

@@ -23,6 +23,13 @@ Result<std::size_t> parse_limit(const std::string& text, std::size_t most, const
   return misuse(doing, "--limit \"" + text + "\" is no number from 1 to " + std::to_string(most));
 }
 
+Result<UtcTime> parse_time(const std::string& text, const char* option, const char* doing) {
+  const auto time = parse_iso_time(text.size() == 10 ? text + "T00:00:00Z" : text);
+  if (time) return *time;
+  return misuse(doing, std::string(option) + " \"" + text + "\" is no date",
+                "write it like 2027-01-31 or 2027-01-31T12:00:00Z");
+}
+
 Result<std::string> parse_label(const std::string& text, const char* doing) {
   CAIRN_CHECK(check_key_label(doing, text));
   return text;

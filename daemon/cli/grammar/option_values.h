@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 
+#include "config/base/clock.h"
 #include "config/base/result.h"
 
 namespace cairn::cli {
@@ -14,6 +15,9 @@ namespace cairn::cli {
 Result<std::uint64_t> parse_rate(const std::string& text, const char* doing);
 // The value of --limit: 1 to `most`.
 Result<std::size_t> parse_limit(const std::string& text, std::size_t most, const char* doing);
+// The value of --since or --until: "2027-01-31T12:00:00Z", or "2027-01-31" for the beginning of that day, UTC. `option`
+// is for the error.
+Result<UtcTime> parse_time(const std::string& text, const char* option, const char* doing);
 // The value of --label: what check_key_label accepts.
 Result<std::string> parse_label(const std::string& text, const char* doing);
 

@@ -44,12 +44,11 @@ inline std::string bytes_of(const nlohmann::json& range) {
   const auto offset = range[0].get<std::uint64_t>();
   return std::to_string(offset) + "-" + std::to_string(offset + range[1].get<std::uint64_t>() - 1);
 }
-// 2026-11-21T02:00:00Z as "2026-11-21 02:00:00".
+// 2026-11-21T02:00:00Z as "2026-11-21 02:00:00Z".
 inline std::string time_of(const nlohmann::json& document, const char* name) {
   std::string text = text_of(document, name);
   if (text.size() != 20) return text;
   text[10] = ' ';
-  text.pop_back();
   return text;
 }
 // Nothing when there is no such time.

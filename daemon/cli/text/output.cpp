@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "config/base/json.h"
+#include "daemon/cli/text/screen.h"
 #include "daemon/cli/text/table.h"
 #include "daemon/queue/job_record.h"
 
@@ -13,7 +14,8 @@ namespace cairn::cli {
 
 Result<void> Output::answer(const nlohmann::json& document, const std::string& text) {
   // Names and messages may hold bytes that are not UTF-8; JSON may not.
-  const std::string shown = format_ == Format::json ? json_text(document, JsonForm::pretty) : text;
+  std::string shown = format_ == Format::json ? json_text(document, JsonForm::pretty) : wrapped(text, screen().width);
+  if (format_ != Format::json && screen().colour) shown = coloured(shown);
   errno = 0;
   if (std::fwrite(shown.data(), 1, shown.size(), stdout) != shown.size() || std::fflush(stdout) != 0)
     return fail_errno(errno, "write to", "standard output");

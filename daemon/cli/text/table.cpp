@@ -6,38 +6,61 @@
 #include <algorithm>
 
 #include "config/base/result.h"
+#include "daemon/cli/text/screen.h"
 
 namespace cairn::cli {
-namespace {
-
-// Characters, not bytes: continuation bytes of UTF-8 take no column.
-std::size_t width(std::string_view text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
-}
-
-}  // namespace
-
 void Table::add(std::vector<std::string> cells) {
   CAIRN_ASSERT(cells.size() == columns_.size());
   for (std::string& cell : cells) cell = cell.empty() ? "-" : printable(cell);
   rows_.push_back(std::move(cells));
 }
 
+namespace {
+
+constexpr std::size_t kGap = 2;        // blanks between columns
+constexpr std::size_t kLeastCell = 8;  // a cell is not cut below that
+
+std::size_t line_width(const std::vector<std::size_t>& shown, const std::vector<std::size_t>& widths) {
+  std::size_t width = 0;
+  for (const std::size_t column : shown) width += widths[column] + (width == 0 ? 0 : kGap);
+  return width;
+}
+
+}  // namespace
+
 std::string Table::text() const {
+  return text(screen().width);
+}
+
+std::string Table::text(std::size_t width) const {
   std::vector<std::size_t> widths;
+  std::vector<std::size_t> shown;
   for (std::size_t i = 0; i < columns_.size(); ++i) {
-    std::size_t widest = width(columns_[i].title);
-    for (const auto& row : rows_) widest = std::max(widest, width(row[i]));
+    std::size_t widest = width_of(columns_[i].title);
+    for (const auto& row : rows_) widest = std::max(widest, width_of(row[i]));
     widths.push_back(widest);
+    shown.push_back(i);
+  }
+  std::string left_out;
+  for (std::size_t i = columns_.size(); width != 0 && i-- > 0 && line_width(shown, widths) > width;) {
+    if (columns_[i].fit != Fit::drop) continue;
+    std::erase(shown, i);
+    left_out = left_out.empty() ? columns_[i].title : columns_[i].title + ", " + left_out;
+  }
+  for (std::size_t i = columns_.size(); width != 0 && i-- > 0;) {
+    const std::size_t now = line_width(shown, widths);
+    if (now <= width) break;
+    if (columns_[i].fit != Fit::shorten) continue;
+    const std::size_t least = std::min(widths[i], std::max(kLeastCell, width_of(columns_[i].title)));
+    widths[i] -= std::min(now - width, widths[i] - least);
   }
   std::string all;
   const auto add_line = [&](auto&& cell_of) {
     std::string line;
-    for (std::size_t i = 0; i < columns_.size(); ++i) {
-      const std::string& cell = cell_of(i);
-      const std::string blanks(widths[i] - width(cell), ' ');
-      if (i != 0) line += "  ";
+    for (const std::size_t i : shown) {
+      const std::string cell = shortened(cell_of(i), widths[i]);
+      const std::string blanks(widths[i] - width_of(cell), ' ');
+      if (i != shown.front()) line.append(kGap, ' ');
       line += columns_[i].align == Align::right ? blanks + cell : cell + blanks;
     }
     line.erase(line.find_last_not_of(' ') + 1);
@@ -45,6 +68,7 @@ std::string Table::text() const {
   };
   add_line([&](std::size_t i) -> const std::string& { return columns_[i].title; });
   for (const auto& row : rows_) add_line([&](std::size_t i) -> const std::string& { return row[i]; });
+  if (!left_out.empty()) all += "(no room for " + left_out + "; --json has everything)\n";
   return all;
 }
 

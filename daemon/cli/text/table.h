@@ -12,19 +12,25 @@
 namespace cairn::cli {
 
 enum class Align { left, right };
+// What a column does on a screen that the table is too wide for: whole: nothing; drop: it is left out (the last such
+// one first), and a line below says so; shorten: its cells are cut, "…".
+enum class Fit { whole, drop, shorten };
 
 class Table {
  public:
   struct Column {
     std::string title;
     Align align = Align::left;
+    Fit fit = Fit::whole;
   };
   explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
   // As many cells as there are columns; an empty one shows as "-".
   void add(std::vector<std::string> cells);
   [[nodiscard]] bool empty() const { return rows_.empty(); }
-  // One line for the titles, one a row; no blanks at the ends of lines. Widths count UTF-8 characters.
+  // One line for the titles, one a row; no blanks at the ends of lines. Widths count UTF-8 characters. It fits the
+  // screen (daemon/cli/text/screen.h) where its columns let it.
   [[nodiscard]] std::string text() const;
+  [[nodiscard]] std::string text(std::size_t width) const;  // 0: as wide as it is
 
  private:
   std::vector<Column> columns_;

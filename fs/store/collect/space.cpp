@@ -107,6 +107,10 @@ json to_json(const SpaceReport& report) {
           {"machines", std::move(machines)}};
 }
 
+Result<std::optional<Backend::Space>> free_space(Store& store) {
+  return store.state().backend->space();
+}
+
 Result<json> kept_space(Store& store) {
   auto text = get_document(*store.state().backend, kSpaceObject, kMaxSpaceBytes, store.state().seal());
   if (!text) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <set>
 #include <stop_token>
 #include <string>
@@ -12,6 +13,7 @@
 
 #include "config/base/clock.h"
 #include "config/base/result.h"
+#include "fs/io/backend.h"
 #include "fs/store/point/recovery_point.h"
 
 namespace cairn {
@@ -46,6 +48,9 @@ nlohmann::json to_json(const SpaceReport& report);
 // or it cannot be read. Errors: io_error.
 Result<nlohmann::json> kept_space(Store& store);
 Result<void> keep_space(Store& store, const SpaceReport& report);
+
+// What the file system of the store's objects has left; nothing: it has no limit, or does not say. Errors: io_error.
+Result<std::optional<Backend::Space>> free_space(Store& store);
 
 struct SpaceOptions {
   UtcTime now;

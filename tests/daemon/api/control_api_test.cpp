@@ -182,6 +182,8 @@ TEST_F(ControlApiTest, TellsWrongPathsMethodsAndParametersApart) {
   EXPECT_EQ(ask("GET", "/v1/points?machin=web").status, 400);
   EXPECT_EQ(ask("GET", "/v1/jobs?limit=many").status, 400);
   EXPECT_EQ(ask("GET", "/v1/jobs?limit=-1").status, 400);
+  for (const char* filter : {"kind=backups", "state=failed", "since=yesterday", "empty_prunes=1", "machin=web"})
+    EXPECT_EQ(ask("GET", std::string("/v1/jobs?") + filter).status, 400) << filter;
   EXPECT_EQ(ask("GET", "/v1/jobs?limit=1&limit=2").status, 400);
   EXPECT_EQ(ask("GET", "/v1/jobs/j1?wait_ms=99999999999").status, 400);
   EXPECT_EQ(error_name(ask("PUT", "/v1/backups", "x")), "used-wrongly");
@@ -315,7 +317,12 @@ TEST_F(ControlApiTest, RemoteServiceGivesTheSameResults) {
   EXPECT_EQ(value_of(remote->points("we/b ?&", kPresent)), value_of(service_.points("x", kPresent)));
   EXPECT_EQ(value_of(remote->point("web@la?t/e st#%")), (json{{"name", "web@la?t/e st#%"}}));
   EXPECT_EQ(value_of(remote->status()), value_of(service_.status()));
-  EXPECT_EQ(value_of(remote->jobs(3)), json::array());
+  JobFilter filter{3, "we/b &", JobKind::prune, JobState::completed_with_warnings,
+                   parse_iso_time("2026-11-21T02:00:00Z")};
+  filter.empty_prunes = false;
+  EXPECT_EQ(value_of(remote->jobs(filter)), json::array());
+  EXPECT_EQ(service_.asked().back(),
+            "jobs 3 of we/b & prune CompletedWithWarnings since 2026-11-21T02:00:00Z no empty prunes");
   EXPECT_EQ(value_of(remote->job("j1"))["id"], "j1");
   EXPECT_EQ(value_of(remote->start_backup({{"a", "b"}, false})), (json{{"jobs", json::array()}}));
   EXPECT_EQ(value_of(remote->start_backup({{}, true})), (json{{"jobs", json::array()}}));
@@ -327,7 +334,7 @@ TEST_F(ControlApiTest, RemoteServiceGivesTheSameResults) {
   EXPECT_EQ(value_of(remote->wait_job("j1", 0, milliseconds(60'000)))["revision"], 1);
   EXPECT_THAT(
       service_.asked(),
-      testing::IsSupersetOf({"points we/b ?&", "point web@la?t/e st#%", "jobs 3", "backup machines=a,b", "backup all",
+      testing::IsSupersetOf({"points we/b ?&", "point web@la?t/e st#%", "backup machines=a,b", "backup all",
                              "backup machines=c full_read", "restore point=web@latest to=/out disk=root force",
                              "restore point=web@latest to=/out disk=root force salvage", "cancel j1"}));
 }

@@ -25,7 +25,15 @@ class FakeService final : public Service {
   }
   Result<json> point(const std::string& name) override { return recorded("point " + name, {{"name", name}}); }
   Result<json> status() override { return recorded("status", {{"version", "x"}}); }
-  Result<json> jobs(std::size_t limit) override { return recorded("jobs " + std::to_string(limit), json::array()); }
+  Result<json> jobs(const JobFilter& filter) override {
+    std::string words = "jobs " + std::to_string(filter.limit);
+    if (filter.machine) words += " of " + *filter.machine;
+    if (filter.kind) words.append(" ").append(to_string(*filter.kind));
+    if (filter.state) words.append(" ").append(to_string(*filter.state));
+    if (filter.since) words += " since " + iso_time(*filter.since);
+    if (!filter.empty_prunes) words += " no empty prunes";
+    return recorded(words, json::array());
+  }
   Result<json> job(const std::string& id) override { return recorded("job " + id, {{"id", id}, {"revision", 1}}); }
   Result<json> start_backup(const BackupRequest& request) override {
     return recorded("backup" + words_of(request), {{"jobs", json::array()}});

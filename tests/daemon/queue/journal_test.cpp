@@ -52,6 +52,26 @@ TEST_F(JournalTest, GivesBackAJobAsItWasWritten) {
   EXPECT_FALSE(*value_of(Journal::open(file_))->job("two"));
 }
 
+TEST_F(JournalTest, KnowsWhatOtherProcessesRun) {
+  const auto journal = value_of(Journal::open(file_));
+  expect_ok(journal->save(a_job("mine", JobState::in_progress)));
+  const pid_t child = fork();
+  if (child == 0) {
+    const auto theirs = Journal::open(file_);
+    _exit(theirs && (*theirs)->save(a_job("theirs", JobState::in_progress)) &&
+                  (*theirs)->save(a_job("ended", JobState::completed))
+              ? 0
+              : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_EQ(status, 0);
+  EXPECT_TRUE(value_of(journal->running_elsewhere()).empty()) << "that process is gone";
+  const auto jobs = value_of(journal->running_elsewhere([](const ProcessMark&) { return true; }));
+  ASSERT_EQ(jobs.size(), 1U);
+  EXPECT_EQ(jobs.front().id, "theirs");
+}
+
 TEST_F(JournalTest, ListsTheNewestFirstAndNoMoreThanAsked) {
   const auto journal = value_of(Journal::open(file_));
   for (const char* id : {"a", "b", "c"}) expect_ok(journal->save(a_job(id)));

@@ -63,7 +63,7 @@ TEST_F(LocalServiceTest, JobsStayInTheJournalForTheNextProcess) {
     id = back_up(engine->service(), "web")["id"].get<std::string>();
   }
   const auto engine = open_engine();
-  const json jobs = value_of(engine->service().jobs(10));
+  const json jobs = value_of(engine->service().jobs(JobFilter{10}));
   ASSERT_EQ(jobs.size(), 2U) << "the backup, and the prune that followed it";
   EXPECT_EQ(jobs[0]["kind"] == "backup" ? jobs[0]["id"] : jobs[1]["id"], id);
   EXPECT_EQ(value_of(engine->service().job(id))["state"], "Completed");
@@ -78,8 +78,13 @@ TEST_F(LocalServiceTest, StatusNamesMachinesPointsAndNextRuns) {
   back_up(engine->service(), "web");
   const json status = value_of(engine->service().status());
   EXPECT_EQ(status["daemon"]["running"], false);
-  EXPECT_EQ(status["mount"], nullptr);
+  EXPECT_EQ(status["mount"]["state"], "not mounted") << "it was looked at, although no daemon serves it";
   EXPECT_EQ(status["store"]["points"], 1);
+  EXPECT_GT(status["store"]["stored_bytes"], kMiBytes);
+  EXPECT_GT(status["store"]["free_bytes"], 0);
+  EXPECT_GT(status["store"]["total_bytes"], status["store"]["free_bytes"]);
+  EXPECT_EQ(status["store"]["days_left"], nullptr) << "of one sample";
+  EXPECT_EQ(status["jobs"]["elsewhere"], json::array());
   ASSERT_EQ(status["machines"].size(), 1U);
   const json& machine = status["machines"][0];
   EXPECT_EQ(machine["machine"], "web");
@@ -137,7 +142,7 @@ TEST_F(LocalServiceTest, ADamagedJournalStopsTheDaemonButNotACommand) {
   EXPECT_EQ(value_of(engine->service().points("web", PointsListed::present))[0]["warnings"].size(), 0U)
       << "the point has nothing to do with it";
   EXPECT_EQ(value_of(engine->service().status())["journal"]["error"]["name"], "journal-damaged");
-  EXPECT_EQ(engine->service().jobs(5).error().code, ErrorCode::journal_damaged);
+  EXPECT_EQ(engine->service().jobs(JobFilter{5}).error().code, ErrorCode::journal_damaged);
   EXPECT_EQ(engine->service().job("of an earlier day").error().code, ErrorCode::journal_damaged);
   EXPECT_EQ(value_of(engine->service().job(job["id"].get<std::string>()))["id"], job["id"]);
 }

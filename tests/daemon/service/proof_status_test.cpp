@@ -36,7 +36,6 @@ json status_of(std::deque<json> rows, const char* schedule = "@daily") {
 }
 
 TEST(ProofStatus, NothingIsWantingWhereNothingIsEncrypted) {
-  EXPECT_EQ(status_of({})["wanting"], false);
   const json status = status_of({row(kNow - hours(1), "not-encrypted"), row(kNow - days(40), "proved")});
   EXPECT_EQ(status["needed"], false);
   EXPECT_EQ(status["wanting"], false);
@@ -62,6 +61,12 @@ TEST(ProofStatus, WithoutAProvedPointItIsWanting) {
   const json status = status_of({row(kNow - hours(1), "unproved"), row(kNow - hours(2), "unproved")});
   EXPECT_EQ(status["wanting"], true);
   EXPECT_TRUE(status["last_proved"].is_null());
+}
+
+TEST(ProofStatus, BeforeTheFirstPointNothingIsProvedAndThatCounts) {
+  const json status = status_of({});
+  EXPECT_TRUE(status["needed"].is_null());
+  EXPECT_EQ(status["wanting"], true);
 }
 
 TEST(ProofStatus, DamagedPointsArePassedOver) {

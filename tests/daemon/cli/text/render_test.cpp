@@ -30,8 +30,8 @@ json point_row() {
 
 TEST(RenderPoints, ShowsOneRowAPoint) {
   EXPECT_EQ(render_points(json::array({point_row()}), kNow),
-            "POINT                    TIME                 AGE      SIZE       NEW  CONSISTENCY  PROOF\n"
-            "web-01@20261121T020000Z  2026-11-21 02:00:00  3 h  2.00 GiB  4.00 KiB  crash        unproved\n");
+            "POINT                    AGE      SIZE       NEW  CONSISTENCY  PROOF\n"
+            "web-01@20261121T020000Z  3 h  2.00 GiB  4.00 KiB  crash        unproved\n");
 }
 
 TEST(RenderPoints, ADamagedPointIsListedWithItsError) {
@@ -65,7 +65,7 @@ TEST(RenderPoints, DeletedOnesSayUntilWhenTheyComeBack) {
       {"time", "2026-11-21T04:00:00Z"}, {"purge_after", "2026-12-05T04:00:00Z"}, {"because", "retention"}};
   const std::string text = render_points(json::array({row}), kNow);
   EXPECT_THAT(text, HasSubstr("DELETED"));
-  EXPECT_THAT(text, HasSubstr("2026-11-21 04:00:00  2026-12-05 04:00:00  retention\n"));
+  EXPECT_THAT(text, HasSubstr("2026-11-21 04:00:00Z  2026-12-05 04:00:00Z  retention\n"));
 }
 
 json prune_result(bool dry_run) {
@@ -84,20 +84,20 @@ json prune_result(bool dry_run) {
 TEST(RenderPrune, ADryRunTellsEveryPointsFateAndWhy) {
   EXPECT_EQ(render_prune(prune_result(true)),
             "web: policy nightly, 1 kept, 1 to be deleted, 1 deleted before, 1 to be removed\n"
-            "POINT  FATE              UNTIL                WHY\n"
-            "web@4  keep              -                    newest, daily 1 of 30\n"
-            "web@3  would be deleted  2026-12-05 04:00:00  -\n"
-            "web@2  deleted           2026-11-25 04:00:00  -\n"
-            "web@1  would be removed  -                    -\n"
+            "POINT  FATE              UNTIL                 WHY\n"
+            "web@4  keep              -                     newest, daily 1 of 30\n"
+            "web@3  would be deleted  2026-12-05 04:00:00Z  -\n"
+            "web@2  deleted           2026-11-25 04:00:00Z  -\n"
+            "web@1  would be removed  -                     -\n"
             "to be freed now: 2.00 MiB in 3 packs, 1 of them rewritten; 4.00 KiB more by the next prune\n");
 }
 
 TEST(RenderPrune, ARealRunTellsWhatWent) {
   EXPECT_EQ(render_prune(prune_result(false)),
             "web: policy nightly, 1 kept, 1 deleted, 1 deleted before, 1 removed\n"
-            "POINT  FATE     UNTIL                WHY\n"
-            "web@3  deleted  2026-12-05 04:00:00  -\n"
-            "web@1  removed  -                    -\n"
+            "POINT  FATE     UNTIL                 WHY\n"
+            "web@3  deleted  2026-12-05 04:00:00Z  -\n"
+            "web@1  removed  -                     -\n"
             "freed 2.00 MiB in 3 packs, 1 of them rewritten; 4.00 KiB more by the next prune\n");
 }
 
@@ -121,7 +121,7 @@ TEST(RenderDeletions, SayHowToComeBack) {
               {"name":"web@1","deleted":"2026-11-21T04:00:00Z","purge_after":"2026-12-05T04:00:00Z","purged":false},
               {"name":"web@2","deleted":"2026-11-21T04:00:00Z","purge_after":null,"purged":true},
               {"name":"web@3"}]})")),
-            "deleted web@1; \"cairn undelete web@1\" brings it back until 2026-12-05 04:00:00\n"
+            "deleted web@1; \"cairn undelete web@1\" brings it back until 2026-12-05 04:00:00Z\n"
             "removed web@2 for good\n"
             "brought back web@3\n");
 }
@@ -221,7 +221,7 @@ TEST(RenderStatus, ShowsHowDisksAreTracked) {
       {"disk":"logs","tracking":"on","reason":null,"last_full_read":null,"clone":"/c","clone_bytes":4096,
        "clone_bytes_complete":false}])");
   const std::string text = render_status(document, kNow);
-  EXPECT_THAT(text, testing::ContainsRegex("web-01/root +on +2026-11-20 02:00:00 +1.00 MiB +/img/.cairn-clones/"));
+  EXPECT_THAT(text, testing::ContainsRegex("web-01/root +on +2026-11-20 02:00:00Z +1.00 MiB +/img/.cairn-clones/"));
   EXPECT_THAT(text, testing::ContainsRegex("web-01/data +starting +- +- +no clone is kept yet"));
   EXPECT_THAT(text, HasSubstr("more than 4.00 KiB"));
 }
@@ -235,6 +235,60 @@ TEST(RenderStatus, WarningsComeFirst) {
   EXPECT_THAT(status_warnings(document, kNow),
               ElementsAre(HasSubstr("cannot mount: busy"), HasSubstr("[no-space]"), HasSubstr("has not started")));
   EXPECT_TRUE(render_status(document, kNow).starts_with("warning: "));
+}
+
+TEST(RenderStatus, ASpaceThatRunsOutIsAWarning) {
+  json document = status();
+  document["store"].update(
+      json::parse(R"({"stored_bytes":1073741824,"free_bytes":21474836480,"total_bytes":107374182400,
+                                           "used_percent":79.9,"days_left":9.7})"));
+  EXPECT_THAT(status_warnings(document, kNow), IsEmpty());
+  EXPECT_THAT(render_status(document, kNow), HasSubstr("20.0 GiB free of 100 GiB, 9 days left"));
+  EXPECT_THAT(render_status(document, kNow), HasSubstr("1.00 GiB stored"));
+  document["store"]["used_percent"] = 80.0;
+  EXPECT_THAT(status_warnings(document, kNow), ElementsAre(HasSubstr("80 % full (20.0 GiB free")));
+  document["store"]["used_percent"] = 99.6;
+  document["store"]["days_left"] = 0.4;
+  EXPECT_THAT(
+      status_warnings(document, kNow),
+      ElementsAre(::testing::AllOf(HasSubstr("99 % full"), HasSubstr("less than a day"), HasSubstr("backups fail"))));
+}
+
+TEST(RenderStatus, SaysWhichSettingsAreInForce) {
+  json document = status();
+  document["daemon"].update(json::parse(R"({"settings":"/etc/cairn/cairn.yaml","settings_time":"2026-11-19T00:00:00Z",
+      "settings_changed":false,"reload_error":null,"needs_restart":null})"));
+  EXPECT_THAT(status_warnings(document, kNow), IsEmpty());
+  EXPECT_THAT(render_status(document, kNow), HasSubstr("/etc/cairn/cairn.yaml of 2026-11-19 00:00:00Z"));
+  document["daemon"]["settings_changed"] = true;
+  EXPECT_THAT(status_warnings(document, kNow), ElementsAre(HasSubstr("reload cairnd")));
+  document["daemon"]["reload_error"] = {{"name", "settings-invalid"}, {"message", "line 3"}};
+  document["daemon"]["needs_restart"] = "store";
+  EXPECT_THAT(status_warnings(document, kNow),
+              ElementsAre(::testing::AllOf(HasSubstr("2026-11-19 00:00:00Z"), HasSubstr("line 3")),
+                          HasSubstr("restart cairnd")));
+}
+
+TEST(RenderStatus, SaysOfTheMountWhatTheKernelSays) {
+  json document = status();
+  document["mount"]["state"] = "covered";
+  EXPECT_THAT(status_warnings(document, kNow), ElementsAre(HasSubstr("something else is mounted")));
+  document["mount"]["state"] = "unknown";
+  EXPECT_THAT(status_warnings(document, kNow), ElementsAre(HasSubstr("is not known")));
+}
+
+TEST(RenderStatus, CountsWhatOtherProcessesRun) {
+  json document = status();
+  document["jobs"]["elsewhere"] = json::parse(R"([{"id":"j","kind":"backup","object":"db"}])");
+  EXPECT_THAT(render_status(document, kNow), HasSubstr("1 running, 0 waiting; in other processes: backup of db"));
+}
+
+TEST(RenderPoints, ADamagedPointIsMarked) {
+  const json rows = json::parse(R"([{"machine":"web","point":"1","name":"web@1","time":"2026-11-21T04:00:00Z",
+      "disks":[],"proof":"proved","consistency":"crash","damaged_bytes":65536}])");
+  const std::string text = render_points(rows, kNow);
+  EXPECT_THAT(text, HasSubstr("proved, DAMAGED"));
+  EXPECT_THAT(text, HasSubstr("64.0 KiB of it cannot be read"));
 }
 
 TEST(RenderStatus, WithoutADaemonSaysSo) {
