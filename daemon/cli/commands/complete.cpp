@@ -7,11 +7,14 @@
 #include <set>
 
 #include "crypto/unlock_key.h"
+#include "crypto/vault/access_policy.h"
 #include "daemon/api/remote_service.h"
 #include "daemon/cli/commands/registry.h"
 #include "daemon/cli/grammar/completion.h"
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/work/context.h"
+#include "daemon/queue/job_filter.h"
+#include "daemon/queue/journal.h"
 #include "daemon/service/service.h"
 #include "fs/store/store.h"
 
@@ -41,6 +44,40 @@ std::vector<std::string> point_names(const Settings& settings, PointsListed list
   return names;
 }
 
+std::vector<std::string> job_ids(const Settings& settings) {
+  std::vector<std::string> ids;
+  JobFilter filter;
+  filter.empty_prunes = false;
+  if (const auto daemon = connect_to_daemon(settings.socket)) {
+    const auto rows = (*daemon)->jobs(filter);
+    if (!rows) return ids;
+    for (const auto& row : *rows) ids.push_back(text_of(row, "id"));
+  } else if (const auto journal = Journal::open(settings.state_dir / "journal.db", JournalMode::read_only)) {
+    const auto records = (*journal)->jobs(filter.limit);
+    if (!records) return ids;
+    for (const JobRecord& record : *records)
+      if (matches(record, filter)) ids.push_back(record.id);
+  }
+  return ids;
+}
+
+// Names that stand in the settings, each once.
+std::set<std::string> names_in(const Settings& settings, Completes kind) {
+  std::set<std::string> names;
+  if (kind == Completes::vaults)
+    for (const auto& [name, vault] : settings.key_vaults) names.insert(name);
+  for (const auto& [machine, of] : settings.machines) {
+    for (const DiskSettings& disk : of.disks) {
+      if (kind == Completes::disks) names.insert(machine + "/" + disk.name);
+      if (kind == Completes::disk_names) names.insert(disk.name);
+      if (kind == Completes::secrets || kind == Completes::keks)
+        for (const VaultReference& bek : disk.beks) names.insert(bek.text());
+      if (kind == Completes::keks && disk.kek) names.insert(disk.kek->text());
+    }
+  }
+  return names;
+}
+
 Result<ExitCode> run(Context& context, const CompleteCommand& command) {
   using Kind = Completes;
   const Completion completion = completion_of(all_commands(), command.words);
@@ -54,11 +91,19 @@ Result<ExitCode> run(Context& context, const CompleteCommand& command) {
   const bool machines = completion.kind == Kind::machines || completion.kind == Kind::machines_or_points;
   const bool points = completion.kind == Kind::points || completion.kind == Kind::machines_or_points;
   const bool deleted = completion.kind == Kind::deleted_points;
-  if (machines || points || deleted) {
+  if (completion.kind == Kind::rights)
+    for (const Right right : all_rights()) offer(std::string(to_string(right)));
+  const bool named = completion.kind == Kind::vaults || completion.kind == Kind::disks ||
+                     completion.kind == Kind::disk_names || completion.kind == Kind::secrets ||
+                     completion.kind == Kind::keks;
+  if (machines || points || deleted || named || completion.kind == Kind::jobs) {
     const char* environment = std::getenv("CAIRN_CONFIG");
     std::filesystem::path file = completion.settings_file;
     if (file.empty()) file = environment != nullptr && *environment != '\0' ? environment : kDefaultSettingsPath;
     if (const auto settings = load_settings(file)) {
+      for (const std::string& name : names_in(*settings, completion.kind)) offer(name);
+      if (completion.kind == Kind::jobs)
+        for (const std::string& id : job_ids(*settings)) offer(id);
       if (machines)
         for (const auto& [name, machine] : settings->machines) offer(name);
       if (deleted)

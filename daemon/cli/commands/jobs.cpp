@@ -158,15 +158,17 @@ CommandSpec jobs_command() {
   spec.examples = {"cairn jobs --limit 5", "cairn jobs --machine web-01 --state failed --since 2026-11-01",
                    "cairn jobs 20261121T020000Z-3f9a1c", "cairn jobs cancel 20261121T020000Z-3f9a1c"};
   spec.options = {
-      value("job", "JOB-ID", "Show this job", &JobsCommand::id),
+      value("job", "JOB-ID", "Show this job", &JobsCommand::id, Completes::jobs),
       parsed_value("--limit", "N", "How many are listed, newest first (default: 20, at most 1000)", &JobsCommand::limit,
                    [](const std::string& text) { return parse_limit(text, kMaxJobsListed, kListing); }),
       value("--machine", "MACHINE", "Only those of this machine, its points and its prunes", &JobsCommand::machine,
             Completes::machines),
-      parsed_value("--kind", "KIND", "Only these: backup, restore, prune, verify", &JobsCommand::kind, parse_kind),
+      parsed_value("--kind", "KIND", "Only these: backup, restore, prune, verify", &JobsCommand::kind, parse_kind)
+          .one_of({"backup", "restore", "prune", "verify"}),
       parsed_value("--state", "STATE",
                    "Only these: queued, in-progress, completed, completed-with-warnings, failed, cancelled",
-                   &JobsCommand::state, parse_state),
+                   &JobsCommand::state, parse_state)
+          .one_of({"queued", "in-progress", "completed", "completed-with-warnings", "failed", "cancelled"}),
       parsed_value("--since", "TIME", "Only those queued since then: 2027-01-31 or 2027-01-31T12:00:00Z, UTC",
                    &JobsCommand::since,
                    [](const std::string& text) -> Result<std::optional<UtcTime>> {
@@ -184,7 +186,7 @@ CommandSpec jobs_cancel_command() {
   spec.words = "jobs cancel";
   spec.summary = "Stop a job at its next safe point";
   spec.examples = {"cairn jobs cancel 20261121T020000Z-3f9a1c"};
-  spec.options = {value("job", "JOB-ID", "The job", &JobsCancelCommand::id).required()};
+  spec.options = {value("job", "JOB-ID", "The job", &JobsCancelCommand::id, Completes::jobs).required()};
   set_action<JobsCancelCommand>(spec, run);
   return spec;
 }

@@ -129,8 +129,9 @@ CommandSpec key_export_command() {
       value("what", "MACHINE/DISK|MACHINE@POINT", "MACHINE/DISK or MACHINE@POINT", &KeyExportCommand::what,
             Completes::points)
           .required(),
-      value("--disk", "NAME", "With MACHINE@POINT: whose key", &KeyExportCommand::disk),
-      value("--secret", "VAULT/NAME", "Which bek of the disk, when it has several", &KeyExportCommand::secret),
+      value("--disk", "NAME", "With MACHINE@POINT: whose key", &KeyExportCommand::disk, Completes::disk_names),
+      value("--secret", "VAULT/NAME", "Which bek of the disk, when it has several", &KeyExportCommand::secret,
+            Completes::secrets),
       value("--to", "FILE", "A new file; -: standard output", &KeyExportCommand::to, Completes::files).required(),
       principal_option(&KeyExportCommand::as),
   };

@@ -173,14 +173,15 @@ CommandSpec key_import_command() {
       "on the disk first, wrapped by the disk's kek of the settings, and stored as its bek. The BEK\n"
       "itself is written nowhere. -: standard input, without echo on a terminal.";
   spec.options = {
-      value("disk", "MACHINE/DISK", "The disk that it opens", &KeyImportCommand::disk).required(),
+      value("disk", "MACHINE/DISK", "The disk that it opens", &KeyImportCommand::disk, Completes::disks).required(),
       value("--from", "FILE", "A file of mode 0600; -: standard input", &KeyImportCommand::from, Completes::files)
           .required(),
       value("--type", "TYPE",
             "luks-key-file, luks-passphrase, bitlocker-startup-key, bitlocker-recovery-password or\n"
             "bitlocker-password (default: found out)",
             &KeyImportCommand::type),
-      value("--secret", "VAULT/NAME", "Which bek of the disk, when it has several", &KeyImportCommand::secret),
+      value("--secret", "VAULT/NAME", "Which bek of the disk, when it has several", &KeyImportCommand::secret,
+            Completes::secrets),
       principal_option(&KeyImportCommand::as),
   };
   set_action<KeyImportCommand>(spec, run);

@@ -270,7 +270,7 @@ CommandSpec key_rotate_command() {
       "BEKs that the KEK wraps are wrapped anew with the new version. Recovery points keep the versions\n"
       "that they were taken with.";
   spec.options = {
-      value("name", "NAME", "NAME, or VAULT/NAME", &KeyRotateCommand::key).required(),
+      value("name", "NAME", "NAME, or VAULT/NAME", &KeyRotateCommand::key, Completes::keks).required(),
       flag("--keep-wrapped", "Leave the BEKs wrapped by the versions that wrap them", &KeyRotateCommand::keep_wrapped),
       principal_option(&KeyRotateCommand::as),
   };
@@ -284,7 +284,7 @@ CommandSpec key_list_command() {
   spec.summary = "List KEKs and BEKs";
   spec.examples = {"cairn key list"};
   spec.options = {
-      value("--vault", "VAULT", "Only this vault", &KeyListCommand::vault),
+      value("--vault", "VAULT", "Only this vault", &KeyListCommand::vault, Completes::vaults),
       principal_option(&KeyListCommand::as),
   };
   set_action<KeyListCommand>(spec, run);
@@ -297,7 +297,7 @@ CommandSpec key_show_command() {
   spec.summary = "Show what is known about a key or secret, never itself";
   spec.examples = {"cairn key show main/web-01-root"};
   spec.options = {
-      value("name", "NAME", "NAME, or VAULT/NAME", &KeyShowCommand::name).required(),
+      value("name", "NAME", "NAME, or VAULT/NAME", &KeyShowCommand::name, Completes::keks).required(),
       principal_option(&KeyShowCommand::as),
   };
   set_action<KeyShowCommand>(spec, run);
@@ -311,7 +311,7 @@ CommandSpec key_delete_command() {
   spec.examples = {"cairn key delete main/old-web-01-root"};
   spec.notes = "Recovery points that hold it keep it: \"cairn key restore\" brings it back.";
   spec.options = {
-      value("name", "NAME", "NAME, or VAULT/NAME", &KeyDeleteCommand::name).required(),
+      value("name", "NAME", "NAME, or VAULT/NAME", &KeyDeleteCommand::name, Completes::keks).required(),
       flag("--yes", "Do not ask", &KeyDeleteCommand::yes),
       principal_option(&KeyDeleteCommand::as),
   };

@@ -157,7 +157,7 @@ CommandSpec key_restore_command() {
   spec.options = {
       value("point", "MACHINE@POINT", "The recovery point", &KeyRestoreCommand::point, Completes::points).required(),
       vault_option(&KeyRestoreCommand::vault),
-      value("--disk", "NAME", "Only the keys of this disk", &KeyRestoreCommand::disk),
+      value("--disk", "NAME", "Only the keys of this disk", &KeyRestoreCommand::disk, Completes::disk_names),
       principal_option(&KeyRestoreCommand::as),
   };
   set_action<KeyRestoreCommand>(spec, run);

@@ -92,7 +92,7 @@ CommandSpec restore_command() {
   spec.options = {
       value("point", "MACHINE@POINT", "The recovery point", &RestoreCommand::point, Completes::points).required(),
       value("--to", "DIR", "An existing directory to write to", &RestoreCommand::to, Completes::files),
-      value("--disk", "NAME", "Only this disk", &RestoreCommand::disk),
+      value("--disk", "NAME", "Only this disk", &RestoreCommand::disk, Completes::disk_names),
       flag("--header-only", "Only the headers of the encrypted volumes", &RestoreCommand::header_only),
       value("--in-place", "DEVICE", "Write the header of --disk onto DEVICE", &RestoreCommand::in_place,
             Completes::files),

@@ -344,8 +344,9 @@ CommandSpec vault_grant_command() {
       "  policy:get policy:set";
   spec.options = {
       value("principal", "PRINCIPAL", "Who gets them", &VaultGrantCommand::principal).required(),
-      value("rights", "RIGHT", "Rights, such as keys:get", &VaultGrantCommand::rights),
-      value("--template", "TEMPLATE", "backup, restore or admin", &VaultGrantCommand::rights_template),
+      value("rights", "RIGHT", "Rights, such as keys:get", &VaultGrantCommand::rights, Completes::rights),
+      value("--template", "TEMPLATE", "backup, restore or admin", &VaultGrantCommand::rights_template)
+          .one_of({"backup", "restore", "admin"}),
       vault_option(&VaultGrantCommand::vault),
       principal_option(&VaultGrantCommand::as),
   };
@@ -360,7 +361,7 @@ CommandSpec vault_revoke_command() {
   spec.examples = {"cairn vault revoke operator keys:list", "cairn vault revoke operator --all"};
   spec.options = {
       value("principal", "PRINCIPAL", "Who loses them", &VaultRevokeCommand::principal).required(),
-      value("rights", "RIGHT", "Rights, such as keys:get", &VaultRevokeCommand::rights),
+      value("rights", "RIGHT", "Rights, such as keys:get", &VaultRevokeCommand::rights, Completes::rights),
       flag("--all", "All its rights", &VaultRevokeCommand::all),
       vault_option(&VaultRevokeCommand::vault),
       principal_option(&VaultRevokeCommand::as),

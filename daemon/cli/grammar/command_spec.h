@@ -37,6 +37,13 @@ enum class Completes {
   points,
   machines_or_points,
   deleted_points,
+  disks,       // MACHINE/DISK
+  disk_names,  // DISK, of any machine
+  vaults,
+  secrets,  // VAULT/NAME, those that the settings name
+  keks,     // the same
+  rights,
+  jobs,
   error_names,
   files
 };
@@ -50,9 +57,10 @@ struct OptionSpec {
   std::string value;  // what stands for its value in the help: "DIR"; empty: a flag
   std::string help;   // one sentence, without a full stop
   Completes completes = Completes::nothing;
-  bool is_required = false;        // "MACHINE@POINT is missing" when it is not given, or empty
-  bool value_is_optional = false;  // "--data" and "--data 10"
-  std::size_t most = 1;            // how many values at most; 0: any number
+  std::vector<std::string> choices = {};  // all that it may be, for the completion; empty: not a few words
+  bool is_required = false;               // "MACHINE@POINT is missing" when it is not given, or empty
+  bool value_is_optional = false;         // "--data" and "--data 10"
+  std::size_t most = 1;                   // how many values at most; 0: any number
   // Puts what was typed into its member of the struct (a flag: nothing was). Errors: used_wrongly.
   std::function<Result<void>(Values&, const std::vector<std::string>&)> put;
   // A copy of that member, for tests.
@@ -62,6 +70,7 @@ struct OptionSpec {
   [[nodiscard]] bool is_positional() const { return !names.starts_with('-'); }
   OptionSpec required() && { return is_required = true, std::move(*this); }
   OptionSpec optional_value() && { return value_is_optional = true, std::move(*this); }
+  OptionSpec one_of(std::vector<std::string> words) && { return choices = std::move(words), std::move(*this); }
   OptionSpec at_most(std::size_t count) && { return most = count, std::move(*this); }
 };
 

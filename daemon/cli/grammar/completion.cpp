@@ -66,6 +66,7 @@ Completion completion_of(const Commands& commands, const std::vector<std::string
   };
   if (expects_value != nullptr) {
     completion.kind = expects_value->completes;
+    std::ranges::for_each(expects_value->choices, offer);
     return completion;
   }
   completion.kind = Completes::words;

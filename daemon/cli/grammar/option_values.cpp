@@ -11,6 +11,10 @@ namespace cairn::cli {
 
 Result<std::uint64_t> parse_rate(const std::string& text, const char* doing) {
   if (text.empty()) return std::uint64_t{0};
+  const bool bare = std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
+  if (bare && text.find_first_not_of('0') != std::string::npos)
+    return misuse(doing, "--rate \"" + text + "\" has no unit",
+                  "give bytes a second, such as " + text + "MiB or " + text + "KiB");
   const auto rate = parse_size(text);
   if (rate && *rate != 0) return *rate;
   return misuse(doing, "--rate \"" + text + "\" is no size", "give bytes a second, such as 50MiB");

@@ -11,7 +11,7 @@
 
 namespace cairn::cli {
 
-// The value of --rate: bytes a second, 0 when it is empty.
+// The value of --rate: a size with its unit, in bytes a second; 0 when it is empty.
 Result<std::uint64_t> parse_rate(const std::string& text, const char* doing);
 // The value of --limit: 1 to `most`.
 Result<std::size_t> parse_limit(const std::string& text, std::size_t most, const char* doing);

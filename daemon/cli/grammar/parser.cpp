@@ -57,6 +57,30 @@ class Grammar {
     }
     return command;
   }
+  // The help of a command; null: of the whole. `above` are the words before its last one.
+  [[nodiscard]] std::string help_of(const CommandSpec* command, const std::string& above) {
+    std::string text = app_of(command).help(above);
+    if (command == nullptr || !command->run) return text;
+    const std::size_t begin = text.find("Usage: ");
+    if (begin == std::string::npos) return text;
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    return text.replace(begin, end - begin, "Usage: " + usage_of(*command));
+  }
+  // What is wrong with an option that CLI11 refuses, in our words. `problem`: CLI11's, "--rate: 1 required SIZE
+  // missing".
+  [[nodiscard]] std::string option_problem(const std::string& problem, const std::vector<std::string>& words) const {
+    const std::size_t begin = std::min(problem.find("--"), problem.size());
+    const std::string name = problem.substr(begin, problem.find_first_of(": =", begin) - begin);
+    const auto place = std::ranges::find_if(places_, [&](const Place& at) {
+      return ("," + at.option->names + ",").find("," + name + ",") != std::string::npos;
+    });
+    if (place == places_.end()) return problem;
+    const auto times = std::ranges::count_if(
+        words, [&](const std::string& word) { return word == name || word.starts_with(name + "="); });
+    if (times > 1) return name + " is given more than once";
+    if (place->option->is_flag()) return name + " takes no value";
+    return name + " needs a value: " + name + " " + place->option->value;
+  }
   // Where its words stand; null command: the whole.
   [[nodiscard]] CLI::App& app_of(const CommandSpec* command) {
     return command == nullptr ? app : *apps_.at(command->words);
@@ -92,6 +116,22 @@ class Grammar {
     std::vector<std::string> texts;  // several
   };
 
+  // "cairn restore [OPTIONS] --to DIR MACHINE@POINT": what is needed stands bare, what need not be there in brackets.
+  static std::string usage_of(const CommandSpec& command) {
+    std::string needed;
+    std::string places;
+    for (const OptionSpec& option : command.options) {
+      std::string text = option.is_positional() ? option.value : option.names + " " + option.value;
+      if (option.is_positional() && option.most != 1) text += "...";
+      if (!option.is_required && option.is_positional()) text = "[" + text + "]";
+      if (option.is_positional())
+        places += " " + text;
+      else if (option.is_required)
+        needed += " " + text;
+    }
+    return "cairn " + command.words + " [OPTIONS]" + needed + places;
+  }
+
   static std::string missing_text(const OptionSpec& option) {
     std::string text = option.value;
     for (std::size_t at = 0; (at = text.find('|', at)) != std::string::npos;) text.replace(at, 1, " or ");
@@ -112,14 +152,15 @@ class Grammar {
 
   void add(CLI::App& here, const OptionSpec& option) {
     Place& place = places_.emplace_back(Place{&here, &option, nullptr, false, {}, {}});
+    const std::string help = option.is_required ? option.help + " (required)" : option.help;
     if (option.is_flag()) {
-      place.given = here.add_flag(option.names, place.set, option.help);
+      place.given = here.add_flag(option.names, place.set, help);
       return;
     }
     if (option.most == 1)
-      place.given = here.add_option(option.names, place.text, option.help);
+      place.given = here.add_option(option.names, place.text, help);
     else
-      place.given = here.add_option(option.names, place.texts, option.help);
+      place.given = here.add_option(option.names, place.texts, help);
     if (option.value_is_optional) place.given->expected(0, 1);
     if (option.most > 1) place.given->expected(0, static_cast<int>(option.most));
     place.given->type_name(option.value);
@@ -196,7 +237,8 @@ Result<Parsed> parse_words(const Commands& commands, const std::vector<std::stri
   } catch (const CLI::ParseError& error) {
     const std::vector<std::string> unknown = grammar.app.remaining(true);
     if (!unknown.empty()) return unknown_word(commands, unknown.front(), grammar.named());
-    return misuse(run_text(grammar.named()), error.what());
+    return misuse(run_text(grammar.named()), grammar.option_problem(error.what(), words),
+                  "see \"" + help_text(grammar.named()) + "\"");
   }
   Values given = GlobalOptions{};
   CAIRN_CHECK(grammar.put(nullptr, given));
@@ -235,7 +277,7 @@ Result<std::string> help_on(const Commands& commands, const std::vector<std::str
     above = command == nullptr ? "cairn" : "cairn " + command->words;
     command = next;
   }
-  return grammar.app_of(command).help(above);
+  return grammar.help_of(command, above);
 }
 
 bool asks_for_json(const std::vector<std::string>& words) {

@@ -93,6 +93,27 @@ TEST_F(Explain, VersionAndHelpGoToStandardOutput) {
   EXPECT_TRUE(json_of(execute({program_, "--json", "help", "backup"})).contains("help"));
 }
 
+TEST_F(Explain, WhatIsWrongWithAnOptionIsSaidInOurWords) {
+  const auto said = [&](std::vector<std::string> words) {
+    words.insert(words.begin(), program_);
+    const Ended ended = execute(words);
+    EXPECT_EQ(ended.code, 2);
+    return ended.err;
+  };
+  EXPECT_THAT(said({"verify", "--rate"}), HasSubstr("--rate needs a value: --rate SIZE"));
+  EXPECT_THAT(said({"jobs", "--limit", "1", "--limit=2"}), HasSubstr("--limit is given more than once"));
+  EXPECT_THAT(said({"restore", "web@latest", "--force=x"}), HasSubstr("--force takes no value"));
+  EXPECT_THAT(said({"verify", "--rate", "5"}), HasSubstr("\"5\" has no unit"));
+}
+
+TEST_F(Explain, HelpShowsWhatIsRequired) {
+  EXPECT_THAT(execute({program_, "restore", "--help"}).out,
+              ::testing::AllOf(HasSubstr("Usage: cairn restore [OPTIONS] MACHINE@POINT\n"), HasSubstr("(required)")));
+  EXPECT_THAT(execute({program_, "points", "--help"}).out, HasSubstr("Usage: cairn points [OPTIONS] [MACHINE]\n"));
+  EXPECT_THAT(execute({program_, "key", "import", "--help"}).out,
+              HasSubstr("Usage: cairn key import [OPTIONS] --from FILE MACHINE/DISK\n"));
+}
+
 class BashCompletion : public ProgramTest {
  protected:
   // What bash offers for `line` with the cursor at its end.
@@ -121,6 +142,11 @@ TEST_F(BashCompletion, CompletesCommandsOptionsMachinesAndErrors) {
   EXPECT_EQ(complete("cairn" + config + " backup w"), "web-01 web-02\n");
   EXPECT_EQ(complete("cairn explain store-lo"), "store-locked\n");
   EXPECT_EQ(complete("cairn --config /nowhere backup w"), "\n");
+  EXPECT_EQ(complete("cairn" + config + " key import web-02/"), "web-02/root\n");
+  EXPECT_EQ(complete("cairn" + config + " restore web-01@latest --disk r"), "root\n");
+  EXPECT_EQ(complete("cairn jobs --state com"), "completed completed-with-warnings\n");
+  EXPECT_EQ(complete("cairn jobs --kind "), "backup restore prune verify\n");
+  EXPECT_EQ(complete("cairn" + config + " jobs 2"), "\n") << "there are none";
 }
 
 TEST_F(BashCompletion, KnowsTheCommandsEvenWithoutTheProgram) {
