@@ -274,10 +274,14 @@ class Daemon {
 
   nlohmann::json daemon_status() {
     const std::optional<UtcTime> reloaded = *reloaded_.lock();
+    const auto jump = scheduler_->clock_jump();
+    const nlohmann::json jumped =
+        jump ? nlohmann::json{{"from", iso_time(jump->from)}, {"to", iso_time(jump->to)}} : nlohmann::json(nullptr);
     return {{"running", true},
             {"pid", getpid()},
             {"started", iso_time(started_)},
             {"settings", settings_file_.string()},
+            {"clock_jump", jumped},
             {"reloaded", reloaded ? nlohmann::json(iso_time(*reloaded)) : nlohmann::json(nullptr)}};
   }
 
