@@ -76,16 +76,24 @@ std::optional<RecoveryPoint> last_point(Store& store, const std::string& machine
 
 // A point's name is its machine and second. Two points never share one, be the first removed for good, so the second
 // backup of a second is dated one later.
-UtcTime free_time(const std::set<UtcTime>& taken, const std::string& machine, UtcTime now, JobContext& job) {
-  if (!taken.empty() && is_in_future(*taken.rbegin(), now))
-    job.warn(as_warning(Error{ErrorCode::point_in_future,
-                              "trust the date of",
-                              PointName{machine, *taken.rbegin()}.text(),
-                              fmt::format("it is later than now ({})", iso_time(now)),
-                              0,
-                              {}}));
+UtcTime free_time(const std::set<UtcTime>& taken, UtcTime now) {
   while (taken.contains(now)) now += std::chrono::seconds(1);
   return now;
+}
+
+// The machine's points sort by their dates.
+void warn_of_the_future(Store& store, const std::string& machine, UtcTime now, JobContext& job) {
+  const auto points = store.points().list();
+  if (!points) return;
+  const auto last =
+      std::find_if(points->rbegin(), points->rend(), [&](const PointName& point) { return point.machine == machine; });
+  if (last == points->rend() || !is_in_future(last->time, now)) return;
+  job.warn(as_warning(Error{ErrorCode::point_in_future,
+                            "trust the date of",
+                            last->text(),
+                            fmt::format("it is later than now ({})", iso_time(now)),
+                            0,
+                            {}}));
 }
 
 // Into the point; and what it says of disks that are not backed up becomes warnings.
@@ -161,7 +169,8 @@ class Backup {
     DiskLabels labels(machine_, previous, job_, inputs_.accept_change);
     CAIRN_TRY(std::vector<OpenDisk> disks, open_disks(machine_, inputs_, tracking, labels));
     CAIRN_TRY(const std::set<UtcTime> taken, inputs_.store.points().used_times(machine_.name));
-    const UtcTime time = free_time(taken, machine_.name, now, job_);
+    warn_of_the_future(inputs_.store, machine_.name, now, job_);
+    const UtcTime time = free_time(taken, now);
     point_.name = PointName{machine_.name, time};
     job_.set_point(point_.name.text());
     std::uint64_t total = 0;

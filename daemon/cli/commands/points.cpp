@@ -208,6 +208,9 @@ CommandSpec points_command() {
   spec.summary = "List recovery points, or show one";
   spec.examples = {"cairn points", "cairn points web-01", "cairn points web-01@latest", "cairn points --deleted",
                    "cairn points web-01 --json | jq -r '.[].point'"};
+  spec.notes =
+      "CONSISTENCY is crash (what a power cut would have left), torn (a disk was written to while it was read) or\n"
+      "unknown (not recorded, or it cannot be seen). A point is suspect when a disk is smaller than before, or empty.";
   spec.options = {
       flag("--deleted", "Those that are deleted and can be brought back", &PointsCommand::deleted),
       value("machine", "MACHINE", "A machine, or MACHINE@POINT for all about one point", &PointsCommand::what,

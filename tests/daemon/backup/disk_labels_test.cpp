@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "daemon/backup/backup.h"
@@ -65,7 +67,8 @@ class DiskLabelsTest : public testing::Test {
   void add(const std::string& name) {
     DiskSettings disk;
     disk.name = name;
-    disk.image = std::filesystem::path("/dev/null/" + name);
+    disk.image = images_.path() / name;
+    std::ofstream(images_.path() / name) << "what is read is the fake's";
     machine_.disks.push_back(disk);
     disks_[name] = {};
   }
@@ -83,11 +86,12 @@ class DiskLabelsTest : public testing::Test {
       return std::make_unique<FakeImage>(disks_.at(source.path.filename().string()));
     };
     JobContext job;
-    const nlohmann::json result = run_backup(machine_, inputs, job).value();
+    const nlohmann::json result = value_of(run_backup(machine_, inputs, job));
     warnings_ = job.view().warnings;
     return value_of(store_->points().load(*PointName::parse(result["name"].get<std::string>())));
   }
 
+  TemporaryDirectory images_;
   TemporaryStore place_;
   std::unique_ptr<Store> store_ = place_.open();
   ManualClock clock_;
