@@ -20,6 +20,25 @@ std::string suggestion(std::string_view wanted, const std::vector<std::string>& 
   return "";
 }
 
+// A name or a list of them: disks that are left out on purpose.
+std::vector<std::string> left_out_of(MapReader& map) {
+  constexpr const char* kKey = "left_out";
+  constexpr const char* kExpected = "names of disks, targets such as vdb, or paths";
+  const YamlEntry* const entry = map.take(kKey);
+  if (entry == nullptr) return {};
+  if (entry->value->kind != YamlNode::Kind::sequence) {
+    const auto text = map.text(kKey, kExpected);
+    return text ? std::vector{*text} : std::vector<std::string>();
+  }
+  std::vector<std::string> names;
+  for (const auto& item : entry->value->items)
+    if (item->kind == YamlNode::Kind::scalar && !item->text.empty())
+      names.push_back(item->text);
+    else
+      map.problem(*entry, describe(*item), kExpected);
+  return names;
+}
+
 }  // namespace
 
 void SettingsReader::read_machines(MapReader& top) {
@@ -36,6 +55,7 @@ void SettingsReader::read_machines(MapReader& top) {
     }
     machine.definition = named_path(map, "definition");
     read_disks(map, machine);
+    machine.left_out = left_out_of(map);
     map.finish();
     settings_.machines.emplace(entry.key, std::move(machine));
   }

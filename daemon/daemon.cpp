@@ -307,11 +307,14 @@ class Daemon {
                           {"pid", getpid()},
                           {"started", iso_time(started_)},
                           {"settings", settings_file_.string()},
+                          {"clock_jump", nullptr},
                           {"settings_time", nullptr},
                           {"settings_changed", nullptr},
                           {"reloaded", nullptr},
                           {"reload_error", nullptr},
                           {"needs_restart", nullptr}};
+    if (const auto jump = scheduler_->clock_jump())
+      status["clock_jump"] = {{"from", iso_time(jump->from)}, {"to", iso_time(jump->to)}};
     if (in_force.mark) {
       status["settings_time"] = iso_time(UtcTime(seconds(in_force.mark->changed_ns / 1'000'000'000)));
       status["settings_changed"] = mark != in_force.mark;

@@ -140,6 +140,13 @@ enum class ErrorCode : std::uint16_t {
   verify_late,
   space_reserved,
   unknown_error_name,
+  // what a recovery point says of its making
+  disk_torn,
+  disk_suspect,
+  volume_cut_off,
+  point_in_future,
+  disk_not_backed_up,
+  disk_left_out,
 };
 
 // One failure. `doing` and `object` make the first half of the message, `because` and `resolution` the second; no

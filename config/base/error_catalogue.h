@@ -14,6 +14,7 @@ std::span<const CatalogueEntry> daemon_errors();     // the daemon, its jobs and
 std::span<const CatalogueEntry> vault_errors();      // key vaults and what is in them
 std::span<const CatalogueEntry> disk_keys_errors();  // the keys of encrypted disks
 std::span<const CatalogueEntry>
-points_errors();  // recovery points over time; verifying, repairing and reclaiming space
+points_errors();                                 // recovery points over time; verifying, repairing and reclaiming space
+std::span<const CatalogueEntry> label_errors();  // what a recovery point says of its making
 
 }  // namespace cairn

@@ -11,7 +11,8 @@ using enum ErrorCode;
 
 constexpr CatalogueEntry kMountErrors[] = {
     {image_missing, "image-missing", "the disk image is not there",
-     "The path in the settings does not exist. The machine's backup failed; earlier points are intact.",
+     "The path in the settings does not exist, or it is a block device with nothing behind it (no medium, a detached "
+     "loop or network device). The machine's backup failed; earlier points are intact.",
      "Correct the path in the settings, or mount the file system that holds the image.",
      "correct it in the settings, or mount its file system", ENOENT},
     {image_not_a_disk, "image-not-a-disk", "this is not a disk image",

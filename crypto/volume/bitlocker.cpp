@@ -65,9 +65,11 @@ Result<std::optional<VolumeFacts>> probe_bitlocker(const VolumeSource& source, s
     facts.key_bits = fve_key_bits(best->encryption);
     facts.slots = best->protectors;
     note_state(*best, source, remarks);
-    if (best->volume_size > source.place.size)
-      facts.damage =
+    if (best->volume_size > source.place.size) {
+      facts.cut_off =
           fmt::format("the volume has {} bytes, but only {} are there", best->volume_size, source.place.size);
+      facts.damage = facts.cut_off;
+    }
   }
   add_damage(facts, describe_blocks(volume.blocks));
   if (!volume.vista && !volume.known_id) add_damage(facts, "the identifier in the boot sector is not BitLocker's");

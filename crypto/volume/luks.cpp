@@ -7,7 +7,10 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <nlohmann/json.hpp>
 
+#include "config/base/json.h"
 #include "config/base/ranges.h"
 #include "config/base/units.h"
 #include "crypto/volume/crypt_device.h"
@@ -134,8 +137,9 @@ void check_ends(const VolumeSource& source, std::uint64_t header_end, VolumeFact
     add_damage(facts, fmt::format("the volume ends inside its header, which takes {} bytes of {}", header_end,
                                   source.place.size));
   } else if (facts.data_offset >= source.place.size) {
-    add_damage(facts, fmt::format("the volume ends before its data, which start at byte {} of {}", facts.data_offset,
-                                  source.place.size));
+    facts.cut_off = fmt::format("the volume ends before its data, which start at byte {} of {}", facts.data_offset,
+                                source.place.size);
+    add_damage(facts, facts.cut_off);
   } else if (facts.data_offset == 0) {
     add_damage(facts, "the header is a detached one; the encrypted data lie elsewhere");
   }
@@ -188,6 +192,33 @@ void note_reencryption(crypt_device* device, const VolumeSource& source, std::ve
     remarks.push_back("re-encryption of " + source.name() + " has been started and has not ended");
   if ((needs & CRYPT_REQUIREMENT_UNKNOWN) != 0)
     remarks.push_back(source.name() + " needs a newer version of cryptsetup to be opened");
+}
+
+// A segment of a stated length must end within the volume; most have none ("dynamic") and end where it does.
+void check_segments(crypt_device* device, const VolumeSource& source, VolumeFacts& facts) {
+  const char* text = nullptr;
+  if (!facts.cut_off.empty() || crypt_dump_json(device, &text, 0) != 0 || text == nullptr) return;
+  const auto document = parse_json(text);
+  if (!document || !document->is_object() || !document->contains("segments")) return;
+  const auto number = [](const nlohmann::json& segment, const char* member) -> std::optional<std::uint64_t> {
+    const auto found = segment.find(member);
+    if (found == segment.end() || !found->is_string()) return std::nullopt;
+    const auto& digits = found->get_ref<const std::string&>();
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    if (error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
+    return value;
+  };
+  for (const auto& segment : (*document)["segments"]) {
+    if (!segment.is_object()) continue;
+    const auto offset = number(segment, "offset");
+    const auto size = number(segment, "size");
+    if (!offset || !size) continue;
+    if (*offset <= source.place.size && *size <= source.place.size - *offset) continue;
+    facts.cut_off =
+        fmt::format("its data take {} bytes from byte {} on, and the volume has {}", *size, *offset, source.place.size);
+    return;
+  }
 }
 
 // `area`: the volume from its start, as far as either header copy may reach.
@@ -245,6 +276,7 @@ Result<std::optional<VolumeFacts>> probe_luks2(const VolumeSource& source, Buffe
     header_end = 2 * metadata + keyslots;
   facts.header = tidy_ranges({{0, header_end}}, source.place.size);
   check_ends(source, header_end, facts);
+  check_segments(device.get(), source, facts);
   return facts;
 }
 

@@ -50,11 +50,12 @@ void take_partition(blkid_partition entry, std::uint64_t disk_size, PartitionTab
   }
   const std::uint64_t offset = start * 512;
   std::uint64_t bytes = disk_size - offset;
-  if (length <= bytes / 512)
+  const bool cut_off = length > bytes / 512;
+  if (!cut_off)
     bytes = length * 512;
   else
     remarks.push_back(fmt::format("partition {} reaches beyond the end of the disk", number));
-  table.partitions.push_back({static_cast<unsigned>(number), {offset, bytes}});
+  table.partitions.push_back({static_cast<unsigned>(number), {offset, bytes}, cut_off});
 }
 
 }  // namespace

@@ -16,7 +16,8 @@ inline constexpr std::size_t kMaxPartitions = 128;  // how many are looked at
 
 struct Partition {
   unsigned number = 0;
-  ByteRange place;  // bytes; lies inside the disk
+  ByteRange place;       // bytes; lies inside the disk
+  bool cut_off = false;  // the table says that it is longer than the disk is
 };
 
 struct PartitionTable {

@@ -27,7 +27,10 @@ Result<void> probe_partitions(ByteSource& disk, const PartitionTable& table, con
     if (!volume) {
       CAIRN_TRY(volume, probe_luks2_remains(source, false, facts.remarks));
     }
-    if (volume) facts.volumes.push_back(*std::move(volume));
+    if (!volume) continue;
+    if (partition.cut_off && volume->cut_off.empty())
+      volume->cut_off = "its partition reaches beyond the end of the disk";
+    facts.volumes.push_back(*std::move(volume));
   }
   return {};
 }

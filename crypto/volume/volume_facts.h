@@ -39,6 +39,7 @@ struct VolumeFacts {
   std::vector<KeySlotFacts> slots;  // those in use
   std::vector<ByteRange> header;    // areas that unlocking needs, bytes from the volume's start, ascending
   std::string damage;               // empty: sound; else what is wrong, in words
+  std::string cut_off;              // empty: all of it is there, as far as can be seen; else what is missing, in words
 };
 
 struct DiskFacts {

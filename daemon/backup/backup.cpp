@@ -2,13 +2,10 @@
 // The backup job: open all disks, probe, ingest, keep header areas, commit. Order and promises: jobs/backup.h.
 #include "daemon/backup/backup.h"
 
-#include <fcntl.h>
 #include <fmt/core.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -17,8 +14,9 @@
 
 #include "config/base/log.h"
 #include "config/base/ranges.h"
-#include "config/base/unique_fd.h"
 #include "config/base/units.h"
+#include "daemon/backup/definition_disks.h"
+#include "daemon/backup/disk_labels.h"
 #include "daemon/keys/header_image.h"
 #include "daemon/keys/proof_run.h"
 #include "daemon/queue/job.h"
@@ -32,8 +30,6 @@ namespace cairn {
 namespace {
 
 using nlohmann::json;
-
-constexpr std::uint64_t kMaxDefinition = kMiB;
 
 struct OpenDisk {
   const DiskSettings* settings = nullptr;
@@ -55,78 +51,67 @@ Result<void> check_disks(const MachineSettings& machine) {
 }
 
 Result<std::vector<OpenDisk>> open_disks(const MachineSettings& machine, const BackupInputs& inputs,
-                                         const Tracking& tracking) {
+                                         const Tracking& tracking, DiskLabels& labels) {
   std::vector<OpenDisk> disks;
   for (const DiskSettings& disk : machine.disks) {
+    const auto began = std::chrono::steady_clock::now();
     auto image = inputs.open_image ? inputs.open_image(disk.image)
                                    : open_image(disk.image, CloneMode::try_clone, tracking.clone_folder(disk));
     if (!image) return pass_on(std::move(image).error());
+    labels.opened(disk.name, began, std::chrono::steady_clock::now());
     disks.push_back({&disk, *std::move(image), {}, {}});
   }
   return disks;
 }
 
-Result<std::set<UtcTime>> times_of_points(Store& store, const std::string& machine) {
-  // Deleted ones too: their names are taken.
-  CAIRN_TRY(const std::vector<PointName> points, store.points().list_stored());
-  std::set<UtcTime> times;
-  for (const PointName& point : points)
-    if (point.machine == machine) times.insert(point.time);
-  return times;
+// What the disks and their keys are compared with: the point that was written last and can be read. One that cannot is
+// reported where points are listed.
+std::optional<RecoveryPoint> last_point(Store& store, const std::string& machine) {
+  const auto points = store.points().list_written(machine);
+  if (!points) return std::nullopt;
+  for (auto name = points->rbegin(); name != points->rend(); ++name)
+    if (auto point = store.points().load(*name)) return *std::move(point);
+  return std::nullopt;
 }
 
-// What the disks and their keys are compared with. One that cannot be read is reported where points are listed.
-std::optional<RecoveryPoint> newest_point(Store& store, const std::string& machine, const std::set<UtcTime>& times) {
-  if (times.empty()) return std::nullopt;
-  auto point = store.points().load(PointName{machine, *times.rbegin()});
-  if (!point) return std::nullopt;
-  return *std::move(point);
-}
-
-// A point's name is its machine and second. Two points cannot share one, so the second backup of a second is dated one
-// later.
-UtcTime free_time(const std::set<UtcTime>& taken, const std::string& machine, UtcTime now, JobContext& job) {
-  if (!taken.empty() && *taken.rbegin() > now + std::chrono::minutes(1))
-    job.warn(fmt::format("the newest recovery point {} is dated later than now ({}): this host's clock was or is wrong",
-                         PointName{machine, *taken.rbegin()}.text(), iso_time(now)));
+// A point's name is its machine and second. Two points never share one, be the first removed for good, so the second
+// backup of a second is dated one later.
+UtcTime free_time(const std::set<UtcTime>& taken, UtcTime now) {
   while (taken.contains(now)) now += std::chrono::seconds(1);
   return now;
 }
 
-void read_definition(const MachineSettings& machine, RecoveryPoint& point, JobContext& job) {
+// The machine's points sort by their dates.
+void warn_of_the_future(Store& store, const std::string& machine, UtcTime now, JobContext& job) {
+  const auto points = store.points().list();
+  if (!points) return;
+  const auto last =
+      std::find_if(points->rbegin(), points->rend(), [&](const PointName& point) { return point.machine == machine; });
+  if (last == points->rend() || !is_in_future(last->time, now)) return;
+  job.warn(as_warning(Error{ErrorCode::point_in_future,
+                            "trust the date of",
+                            last->text(),
+                            fmt::format("it is later than now ({})", iso_time(now)),
+                            0,
+                            {}}));
+}
+
+// Into the point; and what it says of disks that are not backed up becomes warnings.
+void take_definition(const MachineSettings& machine, RecoveryPoint& point, JobContext& job) {
   if (!machine.definition) return;
-  const std::string path = machine.definition->string();
-  // O_NONBLOCK: a pipe put in the file's place must not hang the backup.
-  const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  struct stat facts{};
-  if (!file || fstat(file.get(), &facts) != 0) {
-    job.warn(fail_errno(errno, "read definition", path).error().message());
+  auto text = read_definition(*machine.definition);
+  if (!text) {
+    job.warn(text.error().message());
     return;
   }
-  if (!S_ISREG(facts.st_mode)) {
-    job.warn(fmt::format("cannot read definition {}: it is not a regular file; the point has none", path));
+  point.definition = *std::move(text);
+  if (!looks_like_xml(*point.definition)) return;
+  const auto disks = disks_of_definition(*point.definition, machine.definition->string());
+  if (!disks) {
+    job.warn(disks.error().message() + "; whether it has disks that are not backed up is not known");
     return;
   }
-  std::string text;
-  text.resize(kMaxDefinition + 1);
-  std::size_t size = 0;
-  while (size < text.size()) {
-    const ssize_t got = read(file.get(), text.data() + size, text.size() - size);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) {
-      job.warn(fail_errno(errno, "read definition", path).error().message());
-      return;
-    }
-    if (got == 0) break;
-    size += static_cast<std::size_t>(got);
-  }
-  if (size > kMaxDefinition) {
-    job.warn(fmt::format("cannot read definition {}: it is larger than {}; the point has none", path,
-                         format_size(kMaxDefinition)));
-    return;
-  }
-  text.resize(size);
-  point.definition = std::move(text);
+  for (const Error& missing : disks_not_backed_up(machine, *disks)) job.warn(as_warning(missing));
 }
 
 // Where the payload of encrypted volumes lies: it cannot be compressed, so nobody should try.
@@ -180,24 +165,28 @@ class Backup {
     CAIRN_TRY(writer_, begin_writing(inputs_.store, "backup of " + machine_.name));
     const UtcTime now = inputs_.clock.now();
     Tracking tracking(inputs_.tracking, inputs_.store, *writer_, machine_.name, now, job_);
-    CAIRN_TRY(std::vector<OpenDisk> disks, open_disks(machine_, inputs_, tracking));
-    CAIRN_TRY(const std::set<UtcTime> taken, times_of_points(inputs_.store, machine_.name));
-    const UtcTime time = free_time(taken, machine_.name, now, job_);
+    const std::optional<RecoveryPoint> previous = last_point(inputs_.store, machine_.name);
+    DiskLabels labels(machine_, previous, job_, inputs_.accept_change);
+    CAIRN_TRY(std::vector<OpenDisk> disks, open_disks(machine_, inputs_, tracking, labels));
+    CAIRN_TRY(const std::set<UtcTime> taken, inputs_.store.points().used_times(machine_.name));
+    warn_of_the_future(inputs_.store, machine_.name, now, job_);
+    const UtcTime time = free_time(taken, now);
     point_.name = PointName{machine_.name, time};
     std::uint64_t total = 0;
     for (const OpenDisk& disk : disks) total += disk.image->size();
     job_.set_total(total);
 
     for (OpenDisk& disk : disks) CAIRN_CHECK(look_at(disk));
-    PointKeys keys(machine_.name, inputs_.keys, inputs_.store, job_, newest_point(inputs_.store, machine_.name, taken));
+    PointKeys keys(machine_.name, inputs_.keys, inputs_.store, job_, previous);
     CAIRN_CHECK(take_headers(disks, keys));
     ProofRun proof(keys, records_of(disks), job_.stop());
-    read_definition(machine_, point_, job_);
-    auto rows = take_disks(disks, tracking, proof.stop_reading());
+    take_definition(machine_, point_, job_);
+    auto rows = take_disks(disks, tracking, labels, proof.stop_reading());
     // When the proof has failed the backup, that is why the reading ended: its error is the one to return.
     CAIRN_CHECK(proof.finish());
     if (!rows) return pass_on(std::move(rows).error());
     keys.finish(point_, inputs_.clock.now());
+    labels.finish(point_);
     CAIRN_TRY(json result, commit(*std::move(rows), began));
     // The point is there. Nothing from here on can fail the job.
     for (OpenDisk& disk : disks) tracking.keep(*disk.settings, *disk.image, disk.plan, point_.name);
@@ -263,16 +252,17 @@ class Backup {
   }
 
   // What the job's report says of each disk.
-  Result<json> take_disks(std::vector<OpenDisk>& disks, Tracking& tracking, const std::stop_token& stop) {
+  Result<json> take_disks(std::vector<OpenDisk>& disks, Tracking& tracking, DiskLabels& labels,
+                          const std::stop_token& stop) {
     json rows = json::array();
     for (OpenDisk& disk : disks) {
-      CAIRN_TRY(json row, take_disk(disk, tracking, stop));
+      CAIRN_TRY(json row, take_disk(disk, tracking, labels, stop));
       rows.push_back(std::move(row));
     }
     return rows;
   }
 
-  Result<json> take_disk(OpenDisk& disk, Tracking& tracking, const std::stop_token& stop) {
+  Result<json> take_disk(OpenDisk& disk, Tracking& tracking, DiskLabels& labels, const std::stop_token& stop) {
     if (stop.stop_requested()) return cancelled();
     ImageReader& image = *disk.image;
     DiskRecord& record = disk.record;
@@ -285,15 +275,17 @@ class Backup {
     record.map = report.map;
     count(report);
 
-    CAIRN_TRY(const std::optional<std::string> changed, image.changed_underneath());
-    if (changed) job_.warn(fmt::format("disk {}: {}", record.name, *changed));
+    std::string how = disk.plan.only_changes() ? TrackedImage(image, *disk.plan.tracker).how() : image.how();
+    CAIRN_CHECK(labels.read(image, how, record));
     json row{{"name", record.name},
              {"size", record.map.size},
              {"read_bytes", report.read_bytes},
              {"new_bytes", report.new_bytes},
              {"stored_bytes", report.stored_bytes},
              {"carried_bytes", report.carried_bytes},
-             {"how", disk.plan.only_changes() ? TrackedImage(image, *disk.plan.tracker).how() : image.how()}};
+             {"how", std::move(how)},
+             {"consistency", to_string(record.reading.consistency)},
+             {"suspect", record.suspicion ? json(record.suspicion->because) : json(nullptr)}};
     if (const std::string note = note_of(disk); !note.empty()) row["note"] = note;
     point_.disks.push_back(std::move(record));
     return row;
@@ -328,8 +320,7 @@ class Backup {
 
   Result<json> commit(json rows, std::chrono::steady_clock::time_point began) {
     if (job_.stop().stop_requested()) return cancelled();
-    point_.consistency = Consistency::crash;
-    if (inputs_.immutable) point_.immutable_until = point_.name.time + *inputs_.immutable;
+    take_trusted_time();
     point_.warnings = job_.view().warnings;
     point_.made_by = "cairn " CAIRN_VERSION;
     char host[256] = {};
@@ -347,8 +338,21 @@ class Backup {
                 {"stored_bytes", point_.stored_bytes},
                 {"duration_ms", point_.duration_ms},
                 {"consistency", to_string(point_.consistency)},
+                {"apart_ms", point_.apart_ms ? json(*point_.apart_ms) : json(nullptr)},
                 {"proof", to_string(point_.proof.state)},
                 {"disks", std::move(rows)}};
+  }
+
+  // Immutability counts from the time that is trusted: a clock that ran ahead must not make it last for years.
+  void take_trusted_time() {
+    UtcTime taken = point_.name.time;
+    const ClockReading reading = inputs_.read_clock ? inputs_.read_clock() : read_clock(inputs_.clock);
+    const auto verdict = inputs_.store.points().check_clock(reading, true);
+    if (verdict && verdict->trusted < reading.now - kClockTolerance) {
+      taken = verdict->trusted;
+      point_.trusted_time = taken;
+    }
+    if (inputs_.immutable) point_.immutable_until = taken + *inputs_.immutable;
   }
 
   [[nodiscard]] std::unexpected<Error> cancelled() const {

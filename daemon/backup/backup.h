@@ -15,6 +15,7 @@
 #include "config/settings.h"
 #include "daemon/backup/tracking.h"
 #include "daemon/keys/point_keys.h"
+#include "fs/store/point/trusted_clock.h"
 
 namespace cairn {
 
@@ -31,6 +32,8 @@ struct BackupInputs {
   TrackingInputs tracking = {};
   KeyInputs keys = {};
   std::optional<std::chrono::seconds> immutable = {};  // of the policy: from the point's time on
+  bool accept_change = false;                     // a disk that is smaller or empty is a new state, and not suspect
+  std::function<ClockReading()> read_clock = {};  // empty: read_clock() of `clock`
 };
 
 // The job's result (daemon/API.md). Warnings go to `job`.

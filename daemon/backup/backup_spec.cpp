@@ -38,6 +38,8 @@ JobSpec backup_spec(const MachineSettings& machine, JobTrigger trigger, Reading 
     inputs.tracking.read_all = reading == Reading::full;
     inputs.keys = {policy.on_missing_keys, vaults_of(around.settings)};
     inputs.immutable = policy.immutable;
+    inputs.accept_change = around.accept_change;
+    inputs.read_clock = around.read_clock;
     auto result = run_backup(machine, inputs, job);
     if (result) around.committed();
     note_repaired(around.store, job);

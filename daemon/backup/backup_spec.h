@@ -11,6 +11,7 @@
 #include "config/settings.h"
 #include "daemon/backup/tracking_place.h"
 #include "daemon/queue/job_queue.h"
+#include "fs/store/point/trusted_clock.h"
 
 namespace cairn {
 
@@ -25,6 +26,8 @@ struct BackupSurroundings {
   TrackingPlace tracking;
   std::optional<Error> journal_error;  // a job that is not in the journal says so in a warning
   std::function<void()> committed;     // called once the point is in the store
+  std::function<ClockReading()> read_clock;
+  bool accept_change = false;  // as of the request
 };
 
 // Its key: one backup of a machine at a time. `then` is left to the caller.

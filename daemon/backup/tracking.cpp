@@ -147,24 +147,25 @@ std::optional<std::string> Tracking::find_base(const DiskSettings& disk, DiskPla
     return "the store has lost packs, or its index was made anew, since the last backup";
   const auto points = store_.points().list();
   if (!points) return "the recovery points cannot be listed: " + points.error().message();
-  const PointName* newest = nullptr;
-  for (const PointName& point : *points)
-    if (point.machine == machine_ && (newest == nullptr || newest->time < point.time)) newest = &point;
-  if (newest == nullptr) return "the machine has no recovery point any more";
-  if (newest->text() != record.point) {
+  // The one that was written last: a clock may have dated another later.
+  const auto newest = store_.points().latest(machine_);
+  if (!newest) return "the recovery points cannot be listed: " + newest.error().message();
+  if (!*newest) return "the machine has no recovery point any more";
+  const PointName& last = **newest;
+  if (last.text() != record.point) {
     const bool there = std::any_of(points->begin(), points->end(),
                                    [&](const PointName& point) { return point.text() == record.point; });
     return fmt::format(
         "the reference snapshot is that of {}, {}", record.point,
-        there ? "and the newest recovery point is " + newest->text() : "which is not in the store any more");
+        there ? "and the newest recovery point is " + last.text() : "which is not in the store any more");
   }
   // What it names must stay until this backup has named it too.
-  if (const auto held = writer_.hold_point(*newest); !held)
+  if (const auto held = writer_.hold_point(last); !held)
     return "the newest recovery point cannot be held: " + held.error().message();
-  const auto hash = store_.points().hash_of(*newest);
+  const auto hash = store_.points().hash_of(last);
   if (!hash) return "the newest recovery point cannot be read: " + hash.error().message();
   if (*hash != record.point_hash) return fmt::format("{} is not as it was when the clone was kept", record.point);
-  const auto point = store_.points().load(*newest);
+  const auto point = store_.points().load(last);
   if (!point) return "the newest recovery point cannot be read: " + point.error().message();
   const DiskRecord* const base = point->disk(disk.name);
   if (base == nullptr) return fmt::format("{} has no such disk", record.point);
@@ -175,12 +176,15 @@ std::optional<std::string> Tracking::find_base(const DiskSettings& disk, DiskPla
 }
 
 std::string Tracking::points_in_doubt(const TrackingRecord& record) {
-  const auto points = store_.points().list();
-  if (!points) return "those since " + record.full_read_point;
+  const auto points = store_.points().list_written(machine_);
+  const auto read_whole = PointName::parse(record.full_read_point);
+  if (!points || !read_whole) return "those since " + record.full_read_point;
+  const WrittenOrder order = store_.points().order_of(machine_);
   std::string named;
   std::size_t count = 0;
+  // The record's point is the last that was written.
   for (const PointName& point : *points) {
-    if (point.machine != machine_ || point.text() <= record.full_read_point || point.text() > record.point) continue;
+    if (!order.before(read_whole->time, point.time)) continue;
     if (++count <= kPointsNamed) named += (named.empty() ? "" : ", ") + point.text();
   }
   if (count == 0) return "none";

@@ -24,7 +24,7 @@ class HeaderImage : public ImageReader {
   Result<void> read(std::uint64_t offset, MutableBytes to) override;
   [[nodiscard]] int fd() const override { return -1; }
   // The disk's own answer is asked for once, for the disk.
-  Result<std::optional<std::string>> changed_underneath() override { return std::optional<std::string>(); }
+  Result<std::optional<ImageChange>> changed_underneath() override { return std::optional<ImageChange>(); }
   [[nodiscard]] std::string how() const override { return disk_.how(); }
 
  private:

@@ -55,7 +55,7 @@ Result<std::vector<Error>> lacking_rights(const DiskSettings& disk, VaultSet& va
 // One volume, tried with each of the disk's BEKs.
 struct TriedVolume {
   VolumeProof proof;
-  std::optional<Error> error;  // why it is not proved
+  std::optional<Error> error;  // why it is not proved; volume_cut_off: no fault of the keys
 };
 // `fingerprint` makes VolumeProof::fingerprint of a volume key. `read` reads the volume's header.
 TriedVolume try_volume(const VolumeFacts& volume, const ReadHeader& read, std::span<const BekToTry> beks,

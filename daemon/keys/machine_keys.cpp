@@ -70,7 +70,8 @@ class MachineCheck {
           volume, read, beks, [](const SecretBytes&) { return std::string(); }, disk.name,
           volume_object(object, volume));
       if (tried.error) {
-        add(disk, Kind::error, *std::move(tried.error));
+        const Kind kind = tried.error->code == ErrorCode::volume_cut_off ? Kind::warning : Kind::error;
+        add(disk, kind, *std::move(tried.error));
         continue;
       }
       findings_.push_back({disk.name, Kind::good,

@@ -64,7 +64,13 @@ void PointKeys::prove(const DiskRecord& disk) {
         [this](const SecretBytes& key) { return store_.keys().fingerprint(key); }, disk.name, name);
     // Why there are no keys is known better by whoever looked for them.
     if (kept.error) tried.proof.reason = kept.error->message();
-    if (!kept.error && tried.error) wrong_.push_back(*tried.error);
+    if (!kept.error && tried.error) {
+      // The keys are right, and what is left of the disk is to be kept.
+      if (tried.error->code == ErrorCode::volume_cut_off)
+        job_.warn(as_warning(*tried.error));
+      else
+        wrong_.push_back(*tried.error);
+    }
     proof_.volumes.push_back(std::move(tried.proof));
   }
   if (const DiskRecord* was = before(disk.name))

@@ -288,6 +288,7 @@ Result<json> restore_disk(Store& store, const RestoreTask& task, const DiskRecor
               {"path", target.string()},
               {"size", record.map.size},
               {"data_bytes", written->lost.empty() ? record.map.data_bytes : written->bytes},
+              {"consistency", to_string(record.reading.consistency)},
               {"damaged", std::move(damaged)}};
 }
 
@@ -341,6 +342,7 @@ Result<json> run_restore(Store& store, const RestoreTask& task, JobContext& job)
   std::uint64_t total = 0;
   for (const DiskRecord* disk : disks) total += disk->map.size;
   job.set_total(total);
+  for (std::string& warning : point_warnings(point, task.disk, task.now)) job.warn(std::move(warning));
   json files = json::array();
   std::optional<Error> lost;  // a disk of which there is nothing
   for (const DiskRecord* disk : disks) {

@@ -25,7 +25,12 @@ struct RestoreTask {
   std::filesystem::path to;         // absolute
   std::optional<std::string> disk;  // only this one
   RestoreFlags flags;
+  std::optional<UtcTime> now = {};  // for a warning of a point that is dated in the future; nothing: none
 };
+// What is to be known of a point before one of its disks is relied on: that a disk is torn or suspect (all disks, or
+// only `disk`), that it is dated in the future. A sentence each, with the error's name at its end. Pure.
+std::vector<std::string> point_warnings(const RecoveryPoint& point, const std::optional<std::string>& disk,
+                                        const std::optional<UtcTime>& now);
 
 // The disks of `point`, or only the one called `disk`; borrowed from it. Errors: no_such_disk (with the nearest).
 Result<std::vector<const DiskRecord*>> wanted_disks(const RecoveryPoint& point, const std::optional<std::string>& disk);

@@ -34,16 +34,24 @@ struct MachinePlan {
   std::map<PointName, std::string> notes;  // of points with which it went another way
 };
 
-Result<PrunePoint> facts_of(Store& store, const PointName& name, bool deleted, bool has_protection) {
+Result<PrunePoint> facts_of(Store& store, const PointName& name, const WrittenOrder& order, bool deleted,
+                            bool has_protection) {
   PrunePoint facts;
   facts.name = name;
   const auto point = store.points().load(name);
+  std::optional<UtcTime> trusted_time;
   if (point) {
     facts.proved = point->proof.state == ProofState::proved;
     facts.immutable_until = point->immutable_until;
+    facts.torn = point->consistency == Consistency::torn || point->consistency == Consistency::unknown;
+    facts.suspect = point->suspect();
+    for (const DiskRecord& disk : point->disks)
+      if (!disk.suspicion) facts.disks.push_back(disk.name);
+    trusted_time = point->trusted_time;
   } else {
     facts.damage = point.error();
   }
+  facts.taken = taken_at(name, trusted_time, order.written_by(name.time));
   if (has_protection) {
     auto protection = store.points().protection_of(name);
     if (protection)
@@ -121,6 +129,7 @@ class Prune {
     CAIRN_TRY(const auto stored, store.points().list_stored());
     CAIRN_TRY(const auto kept, store.points().list_protected());
     std::map<std::string, std::vector<PrunePoint>> machines;
+    std::map<std::string, WrittenOrder> orders;
     for (const auto& [name, machine] : inputs_.settings->machines) machines[name];
     for (const PointName& name : stored) machines[name.machine];
     if (task_.machine)
@@ -128,7 +137,8 @@ class Prune {
     for (const PointName& name : stored) {
       if (task_.machine && *task_.machine != name.machine) continue;
       if (job_.stop().stop_requested()) return cancelled();
-      CAIRN_TRY(PrunePoint facts, facts_of(store, name, std::ranges::binary_search(deleted, name),
+      if (!orders.contains(name.machine)) orders[name.machine] = store.points().order_of(name.machine);
+      CAIRN_TRY(PrunePoint facts, facts_of(store, name, orders[name.machine], std::ranges::binary_search(deleted, name),
                                            std::ranges::binary_search(kept, name)));
       // Removed since it was listed.
       if (facts.damage && facts.damage->code == ErrorCode::point_missing) continue;
@@ -140,7 +150,16 @@ class Prune {
       plan.machine = name;
       const auto known = inputs_.settings->machines.find(name);
       if (known != inputs_.settings->machines.end()) plan.policy = &inputs_.settings->policy_of(known->second);
-      CAIRN_TRY(plan.points, plan_prune(points, {plan.policy, inputs_.clock.now, clock_.trusted}));
+      PruneRules rules{plan.policy, inputs_.clock.now, clock_.trusted, {}, {}};
+      CAIRN_TRY(rules.latest, store.points().latest(name));
+      if (plan.policy != nullptr) {
+        const MachineSettings& machine = known->second;
+        rules.must_stay = [&machine](const std::string& disk) {
+          return std::ranges::find(machine.disks, disk, &DiskSettings::name) == machine.disks.end() &&
+                 !machine.leaves_out(disk);
+        };
+      }
+      CAIRN_TRY(plan.points, plan_prune(points, rules));
       for (const PrunePoint& point : points)
         if (point.damage) plan.notes[point.name] = point.damage->message();
     }

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
+#include <utility>
 
 #include "config/base/enum_words.h"
 #include "config/settings.h"
@@ -16,6 +18,10 @@ constexpr EnumWords<PruneAction, 4> kPruneActions{{{PruneAction::keep, "keep"},
                                                    {PruneAction::wait, "wait"},
                                                    {PruneAction::purge, "purge"}}};
 
+UtcTime taken_of(const PrunePoint& point) {
+  return point.taken.value_or(point.name.time);
+}
+
 bool is_protected(const PrunePoint& point, UtcTime trusted) {
   if (point.protection_unreadable) return true;
   return point.protection && (!point.protection->until || *point.protection->until > trusted);
@@ -23,7 +29,7 @@ bool is_protected(const PrunePoint& point, UtcTime trusted) {
 
 // What keeps the point whatever retention and deletion say.
 void add_guards(const PrunePoint& point, const PruneRules& rules, PlannedPoint& planned) {
-  const auto until = immutable_until(point.name, point.immutable_until, rules.policy);
+  const auto until = immutable_until(taken_of(point), point.immutable_until, rules.policy);
   if (until && *until > rules.trusted) planned.reasons.push_back("immutable until " + iso_time(*until));
   if (point.protection_unreadable)
     planned.reasons.emplace_back("protected; until when cannot be read");
@@ -43,6 +49,62 @@ void plan_deleted(const PrunePoint& point, const PruneRules& rules, PlannedPoint
   if (planned.reasons.empty() && point.deletion->purge_after <= rules.now) planned.action = PruneAction::purge;
 }
 
+using Points = std::vector<const PrunePoint*>;
+
+// Why the rule keeps points. A damaged point does not stand in for a good one of its day, and neither does one that is
+// suspect: these are counted among themselves, so that they push out no other, and do not pile up either.
+Result<std::map<const PrunePoint*, std::vector<std::string>>> verdicts_of(const Points& newest_first,
+                                                                          const PruneRules& rules) {
+  std::map<const PrunePoint*, std::vector<std::string>> verdicts;
+  for (const bool suspect : {false, true}) {
+    Points counted;
+    std::vector<UtcTime> times;
+    for (const PrunePoint* point : newest_first) {
+      if (point->deleted || point->damage || point->suspect != suspect) continue;
+      counted.push_back(point);
+      times.push_back(taken_of(*point));
+    }
+    if (rules.policy == nullptr) continue;
+    CAIRN_TRY(const auto found, apply_retention(times, rules.policy->retention, rules.policy->schedule.zone()));
+    for (std::size_t i = 0; i < counted.size(); ++i) {
+      std::vector<std::string> reasons = found[i].reasons;
+      if (suspect)
+        for (std::string& reason : reasons) reason = "suspect: " + reason;
+      if (rules.latest == counted[i]->name && std::ranges::find(reasons, "newest") == reasons.end())
+        reasons.insert(reasons.begin(), "newest");
+      verdicts[counted[i]] = std::move(reasons);
+    }
+  }
+  return verdicts;
+}
+
+// One that is torn only when no other was proved. Null: none was.
+const PrunePoint* newest_proved_of(const Points& newest_first) {
+  const PrunePoint* torn = nullptr;
+  for (const PrunePoint* point : newest_first) {
+    if (point->deleted || point->damage || point->suspect || !point->proved) continue;
+    if (!point->torn) return point;
+    if (torn == nullptr) torn = point;
+  }
+  return torn;
+}
+
+// Of disks that are not backed up any more, and that nobody said may go: the last point that has them.
+std::map<const PrunePoint*, std::string> last_points_of_disks(const Points& newest_first, const PruneRules& rules) {
+  std::map<const PrunePoint*, std::string> last;
+  if (!rules.must_stay) return last;
+  std::set<std::string> seen;
+  for (const PrunePoint* point : newest_first) {
+    if (point->deleted || point->damage) continue;
+    for (const std::string& disk : point->disks) {
+      if (!rules.must_stay(disk) || !seen.insert(disk).second) continue;
+      std::string& names = last[point];
+      names += (names.empty() ? "" : ", ") + disk;
+    }
+  }
+  return last;
+}
+
 }  // namespace
 
 std::string_view to_string(PruneAction action) {
@@ -52,30 +114,23 @@ std::optional<PruneAction> parse_prune_action(std::string_view text) {
   return value_of_word(kPruneActions, text);
 }
 
-std::optional<UtcTime> immutable_until(const PointName& name, const std::optional<UtcTime>& recorded,
-                                       const Policy* policy) {
+UtcTime taken_at(const PointName& name, const std::optional<UtcTime>& trusted_time, UtcTime written_by) {
+  return std::min({name.time, trusted_time.value_or(name.time), written_by});
+}
+
+std::optional<UtcTime> immutable_until(UtcTime taken, const std::optional<UtcTime>& recorded, const Policy* policy) {
   if (policy == nullptr || !policy->immutable) return recorded;
-  return std::max(recorded, std::optional(name.time + *policy->immutable));
+  return std::max(recorded, std::optional(taken + *policy->immutable));
 }
 
 Result<std::vector<PlannedPoint>> plan_prune(std::span<const PrunePoint> points, const PruneRules& rules) {
   std::vector<const PrunePoint*> newest_first;
   for (const PrunePoint& point : points) newest_first.push_back(&point);
-  std::ranges::sort(newest_first, std::greater{}, [](const PrunePoint* point) { return point->name.time; });
-
-  // A damaged point does not stand in for a good one of its day.
-  std::vector<UtcTime> counted;
-  const PrunePoint* newest_proved = nullptr;
-  for (const PrunePoint* point : newest_first) {
-    if (point->deleted || point->damage) continue;
-    counted.push_back(point->name.time);
-    if (point->proved && newest_proved == nullptr) newest_proved = point;
-  }
-  std::map<UtcTime, std::vector<std::string>> verdicts;
-  if (rules.policy != nullptr) {
-    CAIRN_TRY(const auto found, apply_retention(counted, rules.policy->retention, rules.policy->schedule.zone()));
-    for (const RetentionVerdict& verdict : found) verdicts[verdict.time] = verdict.reasons;
-  }
+  std::ranges::sort(newest_first, std::greater{},
+                    [](const PrunePoint* point) { return std::pair(taken_of(*point), point->name.time); });
+  CAIRN_TRY(const auto verdicts, verdicts_of(newest_first, rules));
+  const PrunePoint* const newest_proved = newest_proved_of(newest_first);
+  const auto last_of_disk = last_points_of_disks(newest_first, rules);
 
   std::vector<PlannedPoint> plan;
   for (const PrunePoint* point : newest_first) {
@@ -90,11 +145,13 @@ Result<std::vector<PlannedPoint>> plan_prune(std::span<const PrunePoint> points,
     }
     if (rules.policy == nullptr) planned.reasons.emplace_back("the machine is not in the settings");
     if (point->damage) planned.reasons.emplace_back("damaged");
-    if (const auto verdict = verdicts.find(point->name.time); verdict != verdicts.end() && !point->damage)
+    if (const auto verdict = verdicts.find(point); verdict != verdicts.end())
       planned.reasons.insert(planned.reasons.end(), verdict->second.begin(), verdict->second.end());
     if (point == newest_proved) planned.reasons.emplace_back("newest proved");
+    if (const auto disk = last_of_disk.find(point); disk != last_of_disk.end())
+      planned.reasons.push_back("the last with disk " + disk->second);
     add_guards(*point, rules, planned);
-    if (planned.reasons.empty() && rules.now - point->name.time < kYoung)
+    if (planned.reasons.empty() && rules.now - taken_of(*point) < kYoung)
       planned.reasons.emplace_back("younger than a day");
     if (!planned.reasons.empty()) continue;
     planned.action = rules.policy->soft_delete ? PruneAction::hide : PruneAction::purge;

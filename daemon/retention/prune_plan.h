@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -27,6 +28,12 @@ struct PrunePoint {
   PointName name;
   std::optional<Error> damage;  // its document cannot be read: no more than its name is known
   bool proved = false;
+  bool torn = false;                    // or not known not to be
+  bool suspect = false;                 // one of its disks looks as if it had been lost
+  std::vector<std::string> disks = {};  // names of those that are not suspect
+  // When it was taken, as far as that can be trusted: retention counts by it, and immutability. Its name's time, but
+  // where a clock ran ahead.
+  std::optional<UtcTime> taken = {};
   std::optional<UtcTime> immutable_until;  // as the point says
   std::optional<Protection> protection;
   bool protection_unreadable = false;
@@ -38,6 +45,9 @@ struct PruneRules {
   const Policy* policy = nullptr;  // null: the machine is not in the settings
   UtcTime now;
   UtcTime trusted;  // judge_clock()
+  // Disks that must not lose their last point: those of points, less those that are backed up or left out on purpose.
+  std::function<bool(const std::string& disk)> must_stay = {};
+  std::optional<PointName> latest = {};  // the one that was written last; nothing: that of the newest date
 };
 
 enum class PruneAction {
@@ -58,9 +68,13 @@ struct PlannedPoint {
   bool protection_over = false;  // its protection has come to its end and is removed
 };
 
-// Until when nothing removes the point: what it says itself, or what the policy says now; nothing: it is not immutable.
-std::optional<UtcTime> immutable_until(const PointName& name, const std::optional<UtcTime>& recorded,
-                                       const Policy* policy);
+// When the point was taken: by its date, by what it says itself of a clock that ran ahead (`trusted_time`), and by when
+// the next was written (`written_by`): the earliest of these.
+UtcTime taken_at(const PointName& name, const std::optional<UtcTime>& trusted_time, UtcTime written_by);
+
+// Until when nothing removes the point: what it says itself, or what the policy says now of a point `taken` then;
+// nothing: it is not immutable.
+std::optional<UtcTime> immutable_until(UtcTime taken, const std::optional<UtcTime>& recorded, const Policy* policy);
 
 // A row for each of the points, newest first. Errors: settings_invalid when the policy's zone is unknown.
 Result<std::vector<PlannedPoint>> plan_prune(std::span<const PrunePoint> points, const PruneRules& rules);

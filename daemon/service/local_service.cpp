@@ -108,13 +108,15 @@ Result<json> LocalService::job(const std::string& id) {
   return to_json(record);
 }
 
-JobSpec LocalService::backup_of(const MachineSettings& machine, JobTrigger trigger, Reading reading) {
-  JobSpec spec =
-      backup_spec(machine, trigger, reading,
-                  {engine_.store(), engine_.clock(), engine_.settings(), tracking_, engine_.journal_error(), [this] {
-                     note_space();
-                     points_changed();
-                   }});
+JobSpec LocalService::backup_of(const MachineSettings& machine, JobTrigger trigger, Reading reading,
+                                bool accept_change) {
+  const auto committed = [this] {
+    note_space();
+    points_changed();
+  };
+  JobSpec spec = backup_spec(machine, trigger, reading,
+                             {engine_.store(), engine_.clock(), engine_.settings(), tracking_, engine_.journal_error(),
+                              committed, [this] { return engine_.read_clock(); }, accept_change});
   spec.then = [this, machine = machine.name, trigger](const json&) { return prune_after_backup(machine, trigger); };
   return spec;
 }
@@ -133,8 +135,8 @@ Result<json> LocalService::start_backup(const BackupRequest& request) {
   for (const std::string& name : names) {
     CAIRN_TRY(const MachineSettings* machine, settings->machine(name));
     if (seen.insert(name).second)
-      specs.push_back(
-          backup_of(*machine, JobTrigger::on_demand, request.full_read ? Reading::full : Reading::as_policy_says));
+      specs.push_back(backup_of(*machine, JobTrigger::on_demand,
+                                request.full_read ? Reading::full : Reading::as_policy_says, request.accept_change));
   }
   CAIRN_TRY(const auto records, engine_.queue().submit_all(std::move(specs)));
   json jobs = json::array();
@@ -145,7 +147,7 @@ Result<json> LocalService::start_backup(const BackupRequest& request) {
 Result<json> LocalService::start_machine(const std::string& machine, JobTrigger trigger) {
   const auto settings = engine_.settings();
   CAIRN_TRY(const MachineSettings* found, settings->machine(machine));
-  CAIRN_TRY(const JobRecord record, engine_.queue().submit(backup_of(*found, trigger, Reading::as_policy_says)));
+  CAIRN_TRY(const JobRecord record, engine_.queue().submit(backup_of(*found, trigger, Reading::as_policy_says, false)));
   return to_json(record);
 }
 
@@ -163,7 +165,8 @@ Result<json> LocalService::start_restore(const RestoreRequest& request) {
       return result;
     };
   } else {
-    const RestoreTask task{point, request.to, request.disk, static_cast<const RestoreFlags&>(request)};
+    const RestoreTask task{point, request.to, request.disk, static_cast<const RestoreFlags&>(request),
+                           engine_.clock().now()};
     CAIRN_CHECK(check_restore(engine_.store(), task));
     spec.run = [&engine = engine_, task](JobContext& job) {
       auto result = run_restore(engine.store(), task, job);

@@ -79,7 +79,9 @@ Result<json> LocalService::delete_point(const std::string& name) {
   const Policy* policy = policy_for(*settings, found.machine);
   const auto point = store.points().load(found);
   if (!point && point.error().code != ErrorCode::point_damaged) return pass_on(point.error());
-  const auto until = immutable_until(found, point ? point->immutable_until : std::nullopt, policy);
+  const UtcTime taken = taken_at(found, point ? point->trusted_time : std::nullopt,
+                                 store.points().order_of(found.machine).written_by(found.time));
+  const auto until = immutable_until(taken, point ? point->immutable_until : std::nullopt, policy);
   if (until && *until > clock.trusted)
     return fail(ErrorCode::point_immutable, "delete recovery point", found.text(),
                 "it is immutable until " + iso_time(*until));

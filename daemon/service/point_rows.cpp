@@ -30,8 +30,16 @@ json make_row(const RecoveryPoint& point) {
   json disks = json::array();
   for (const DiskRecord& disk : point.disks) {
     encrypted = encrypted || disk.facts.encrypted();
-    disks.push_back({{"name", disk.name}, {"size", disk.map.size}});
+    disks.push_back({{"name", disk.name},
+                     {"size", disk.map.size},
+                     {"consistency", to_string(disk.reading.consistency)},
+                     {"consistency_reason", disk.reading.reason},
+                     {"suspect", disk.suspicion ? json(disk.suspicion->because) : json(nullptr)}});
   }
+  row["suspect"] = point.suspect();
+  row["apart_ms"] = point.apart_ms ? json(*point.apart_ms) : json(nullptr);
+  row["left_out"] = to_json(point.left_out);
+  row["trusted_time"] = time_or_null(point.trusted_time);
   row["consistency"] = to_string(point.consistency);
   row["proof"] = to_string(point.proof.state);
   row["disks"] = std::move(disks);
@@ -81,9 +89,16 @@ json PointRows::row_of(const PointName& name) {
   return copy;
 }
 
-json PointRows::point_state(const PointName& name, const json& row, bool is_protected, PointsListed listed,
-                            const Settings& settings) {
+json PointRows::row_of_point(const PointName& name) {
+  json row = row_of(name);
+  row["in_future"] = is_in_future(name.time, clock_.now());
+  return row;
+}
+
+json PointRows::point_state(const PointName& name, const json& row, const WrittenOrder& order, bool is_protected,
+                            PointsListed listed, const Settings& settings) {
   json state = json::object();
+  state["in_future"] = is_in_future(name.time, clock_.now());
   state["protected"] = nullptr;
   if (is_protected) {
     const auto protection = store_.points().protection_of(name);
@@ -92,10 +107,12 @@ json PointRows::point_state(const PointName& name, const json& row, bool is_prot
     else if (*protection && (!(*protection)->until || *(*protection)->until > clock_.now()))
       state["protected"] = to_json(**protection);
   }
-  std::optional<UtcTime> recorded;
-  if (const auto until = row.find("immutable_until"); until != row.end() && until->is_string())
-    recorded = parse_iso_time(until->get<std::string>());
-  const auto until = immutable_until(name, recorded, policy_for(settings, name.machine));
+  const auto time_in = [&](const char* member) -> std::optional<UtcTime> {
+    const auto value = row.find(member);
+    return value != row.end() && value->is_string() ? parse_iso_time(value->get<std::string>()) : std::nullopt;
+  };
+  const UtcTime taken = taken_at(name, time_in("trusted_time"), order.written_by(name.time));
+  const auto until = immutable_until(taken, time_in("immutable_until"), policy_for(settings, name.machine));
   state["immutable_until"] = until && *until > clock_.now() ? json(iso_time(*until)) : json(nullptr);
   if (listed == PointsListed::deleted) {
     const auto deletion = store_.points().deletion_of(name);
@@ -130,21 +147,22 @@ Result<json> PointRows::list(const std::optional<std::string>& machine, PointsLi
     return std::pair(a.time, a.machine) < std::pair(b.time, b.machine);
   });
   json rows = json::array();
+  std::map<std::string, WrittenOrder> orders;
   for (const PointName& name : names) {
+    if (!orders.contains(name.machine)) orders[name.machine] = store_.points().order_of(name.machine);
     json row = row_of(name);
     // Removed since it was listed.
     if (const auto error = row.find("error"); error != row.end())
       if ((*error)["name"] == catalogue_entry(ErrorCode::point_missing).name) continue;
     const auto of = damaged.find(name);
     row["damaged_bytes"] = damage ? json(of == damaged.end() ? 0 : of->second) : json(nullptr);
-    row.update(point_state(name, row, std::ranges::binary_search(kept, name), listed, settings));
+    row.update(point_state(name, row, orders[name.machine], std::ranges::binary_search(kept, name), listed, settings));
     rows.push_back(std::move(row));
   }
   return rows;
 }
 
 std::function<std::optional<json>()> PointRows::newest(std::vector<PointName> points) {
-  std::ranges::sort(points);
   return [this, points = std::move(points)]() mutable -> std::optional<json> {
     if (points.empty()) return std::nullopt;
     const PointName name = std::move(points.back());

@@ -22,6 +22,7 @@
 namespace cairn {
 
 class Store;
+class WrittenOrder;
 struct Protection;
 
 class PointRows {
@@ -35,13 +36,15 @@ class PointRows {
   // All rows of `machine`, or of all, oldest first, with their point states. Errors: no_such_machine (neither in the
   // settings nor in the store), those of listing.
   Result<nlohmann::json> list(const std::optional<std::string>& machine, PointsListed listed, const Settings& settings);
-  // Gives these points' rows one by one, newest first; nothing when all were given. This must outlive it.
+  // The row of one point, with "in_future".
+  nlohmann::json row_of_point(const PointName& name);
+  // Gives these points' rows one by one, from the last of them; nothing when all were given. This must outlive it.
   std::function<std::optional<nlohmann::json>()> newest(std::vector<PointName> points);
 
  private:
   nlohmann::json row_of(const PointName& name);
-  nlohmann::json point_state(const PointName& name, const nlohmann::json& row, bool is_protected, PointsListed listed,
-                             const Settings& settings);
+  nlohmann::json point_state(const PointName& name, const nlohmann::json& row, const WrittenOrder& order,
+                             bool is_protected, PointsListed listed, const Settings& settings);
 
   Store& store_;
   const Clock& clock_;

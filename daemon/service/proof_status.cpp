@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "fs/store/point/key_records.h"
+#include "fs/store/point/point_labels.h"
 
 namespace cairn {
 
@@ -34,16 +35,21 @@ json proof_status(const std::function<std::optional<json>()>& next_row, const Sc
       status["needed"] = row->at("encrypted");
       if (status["needed"] == false) return status;
     }
-    if (row->at("proof") != to_string(ProofState::proved)) continue;
+    if (row->at("proof") != to_string(ProofState::proved) || row->value("suspect", false)) continue;
+    const bool torn = row->value("consistency", std::string()) == to_string(Consistency::torn);
+    if (status["last_proved"].is_null()) {
+      const auto time = parse_iso_time(row->at("time").get<std::string>());
+      status["wanting"] = schedule != nullptr && (!time || now - *time > proof_may_be_old(*schedule, now));
+    } else if (torn) {
+      continue;
+    }
     status["last_proved"] = row->at("name");
     status["last_proved_time"] = row->at("time");
-    const auto time = parse_iso_time(row->at("time").get<std::string>());
-    status["wanting"] = schedule != nullptr && (!time || now - *time > proof_may_be_old(*schedule, now));
-    return status;
+    if (!torn) return status;  // else one that is not is preferred
   }
   // Also before the first backup: whether its disks are encrypted is not known then.
   if (status["newest"].is_null()) status["needed"] = nullptr;
-  status["wanting"] = status["needed"] != false && schedule != nullptr;
+  if (status["last_proved"].is_null()) status["wanting"] = status["needed"] != false && schedule != nullptr;
   return status;
 }
 

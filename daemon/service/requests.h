@@ -33,13 +33,16 @@ struct BackupRequest {
   std::vector<std::string> machines;
   bool all = false;
   bool full_read = false;
+  bool accept_change = false;
 
   static constexpr auto members() {
     using R = BackupRequest;
     return std::tuple{
         Member{"machines", &R::machines, "names of machines; this or `all`"},
         Member{"all", &R::all, "every machine of the settings"},
-        Member{"full_read", &R::full_read, "read all of every disk, whatever change tracking says, and compare"}};
+        Member{"full_read", &R::full_read, "read all of every disk, whatever change tracking says, and compare"},
+        Member{"accept_change", &R::accept_change,
+               "a disk that is smaller than before, or empty, is as it is meant to be: the point is not suspect"}};
   }
   static constexpr const char* kPath = "/v1/backups";
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/service/status.h"
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -28,14 +29,21 @@ struct MachinePoints {
   std::optional<PointName> last;
 };
 
-// Those of the settings, and those that have points all the same.
-std::map<std::string, MachinePoints> by_machine(const Settings& settings, const std::vector<PointName>& points) {
+// Those of the settings, and those that have points all the same. `latest`: of each the point that was written last.
+std::map<std::string, MachinePoints> by_machine(const Settings& settings, const std::vector<PointName>& points,
+                                                const std::vector<PointName>& latest) {
   std::map<std::string, MachinePoints> machines;
   for (const auto& entry : settings.machines) machines[entry.first];
   for (const PointName& point : points) {
     MachinePoints& of = machines[point.machine];
     of.points.push_back(point);
-    if (!of.last || of.last->time < point.time) of.last = point;
+  }
+  for (const PointName& point : latest) {
+    MachinePoints& of = machines[point.machine];
+    of.last = point;
+    // Looked at first, whatever its date is.
+    if (const auto place = std::ranges::find(of.points, point); place != of.points.end())
+      std::rotate(place, place + 1, of.points.end());
   }
   return machines;
 }
@@ -49,6 +57,22 @@ json last_job_of(Engine& engine, const std::string& machine) {
   return record && *record ? to_json(**record) : json(nullptr);
 }
 
+// What the last point says of its making; null members: its document cannot be read.
+json labels_of(const json& row) {
+  json labels = json::object();
+  for (const char* member : {"consistency", "apart_ms", "suspect", "left_out", "in_future"})
+    labels[member] = row.contains(member) ? row.at(member) : json(nullptr);
+  return labels;
+}
+
+// Whether the clock goes on as the store remembers it.
+json clock_document(Engine& engine) {
+  const auto verdict = engine.store().points().check_clock(engine.read_clock(), false);
+  const bool jumped = !verdict && verdict.error().code == ErrorCode::clock_jumped;
+  return {{"doubtful_s", verdict ? json(verdict->record.doubtful.count()) : json(nullptr)},
+          {"error", jumped ? to_json(verdict.error()) : json(nullptr)}};
+}
+
 json machine_row(const StatusSources& sources, const Settings& settings, const std::string& name,
                  const MachinePoints& of) {
   const UtcTime now = sources.engine.clock().now();
@@ -60,6 +84,7 @@ json machine_row(const StatusSources& sources, const Settings& settings, const s
            {"last_point", of.last ? json(of.last->text()) : json(nullptr)},
            {"last_point_time", of.last ? json(iso_time(of.last->time)) : json(nullptr)},
            {"points", of.points.size()},
+           {"last_point_labels", of.last ? labels_of(sources.rows.row_of_point(*of.last)) : json(nullptr)},
            {"next_run", nullptr},
            {"last_job", last_job_of(sources.engine, name)},
            {"in_settings", false},
@@ -126,9 +151,10 @@ Result<json> status_document(const StatusSources& sources) {
   const DaemonView& view = sources.daemon;
   const auto settings = engine.settings();
   CAIRN_TRY(const std::vector<PointName> points, engine.store().points().list());
+  CAIRN_TRY(const std::vector<PointName> latest, engine.store().points().latest_of(points));
   json machines = json::array();
   std::size_t without_proof = 0;
-  for (const auto& [name, of] : by_machine(*settings, points)) {
+  for (const auto& [name, of] : by_machine(*settings, points, latest)) {
     machines.push_back(machine_row(sources, *settings, name, of));
     if (machines.back()["proof"]["wanting"] == true) ++without_proof;
   }
@@ -142,6 +168,7 @@ Result<json> status_document(const StatusSources& sources) {
               {"verify", std::move(verify)},
               {"mount", view.mount ? view.mount() : mount_seen(settings->mount.path)},
               {"space", std::move(space)},
+              {"clock", clock_document(engine)},
               {"journal", {{"error", journal_error ? to_json(*journal_error) : json(nullptr)}}},
               {"jobs", jobs_document(engine)},
               {"machines_without_recent_proof", without_proof},

@@ -21,7 +21,6 @@ using std::chrono::seconds;
 
 // A run begun later than this after its time was missed, not just a little late.
 constexpr seconds kLate = minutes(1);
-constexpr seconds kMarkTooFarAhead = days(2);
 // The thread looks at least this often: a clock that was set does not wake a waiting thread.
 constexpr seconds kLongestWait{30};
 
@@ -41,6 +40,14 @@ std::optional<UtcTime> last_due(const Schedule& schedule, seconds jitter, const 
   return std::nullopt;
 }
 
+// So far the clock may have been set back without a run being due again: nothing runs twice for a correction.
+seconds small_step(const Schedule& schedule, UtcTime now) {
+  const auto next = schedule.next_after(now);
+  const auto after = next ? schedule.next_after(*next) : std::nullopt;
+  if (!after) return kClockTolerance;
+  return std::min(kClockTolerance, std::chrono::duration_cast<seconds>(*after - *next) / 2);
+}
+
 }  // namespace
 
 seconds jitter_of(const std::string& machine, UtcTime run, seconds at_most) {
@@ -55,10 +62,11 @@ seconds jitter_of(const std::string& machine, UtcTime run, seconds at_most) {
 }
 
 ScheduleDecision decide_run(const Schedule& schedule, seconds jitter, const std::string& machine,
-                            const std::optional<ScheduleMark>& mark, UtcTime now) {
+                            const std::optional<ScheduleMark>& mark, UtcTime now, ClockSeen clock) {
   ScheduleDecision decision;
   decision.mark = mark.value_or(ScheduleMark{now, false, {}});
-  if (decision.mark.handled > now + kMarkTooFarAhead) {
+  const UtcTime handled = decision.mark.handled;
+  if (handled > now && (clock == ClockSeen::set_back || handled > now + small_step(schedule, now))) {
     decision.clock_was_wrong = true;
     decision.mark.handled = now;
   }
@@ -113,15 +121,16 @@ std::optional<UtcTime> Scheduler::run_due() {
   const auto marks = marks_.lock();
   const std::shared_ptr<const Settings> settings = hooks_.settings();
   const UtcTime now = clock_.now();
+  const ClockSeen clock = look_at_clock(now);
   std::optional<UtcTime> earliest;
   std::map<std::string, std::optional<UtcTime>> next;
   for (const auto& [name, machine] : settings->machines) {
     const Policy& policy = settings->policy_of(machine);
     const auto before = mark_of(*marks, name);
-    ScheduleDecision decision = decide_run(policy.schedule, policy.jitter, name, before, now);
+    ScheduleDecision decision = decide_run(policy.schedule, policy.jitter, name, before, now, clock);
     if (decision.clock_was_wrong)
       log_event(LogLevel::warning, "schedule-reset", name,
-                {{"because", "its last run lies far in the future: the clock was wrong"},
+                {{"because", "its last run lies in the future: the clock was wrong, or was set back"},
                  {"last_run", iso_time(before->handled)}});
     if (decision.start) {
       auto started = hooks_.start(name, *decision.start);
@@ -136,8 +145,26 @@ std::optional<UtcTime> Scheduler::run_due() {
     if (decision.next_run && (!earliest || *decision.next_run < *earliest)) earliest = decision.next_run;
   }
   std::erase_if(*marks, [&](const auto& entry) { return !settings->machines.contains(entry.first); });
-  *passed_.lock() = {std::move(next), std::chrono::steady_clock::now()};
+  const auto passed = passed_.lock();
+  passed->next = std::move(next);
+  passed->at = std::chrono::steady_clock::now();
   return earliest;
+}
+
+ClockSeen Scheduler::look_at_clock(UtcTime now) {
+  ClockReading reading = read_clock(clock_);
+  reading.now = now;
+  const auto last = std::exchange(last_reading_, reading);
+  if (!last) return ClockSeen::goes_on;
+  const UtcTime expected = last->now + (reading.since_boot - last->since_boot);
+  if (std::chrono::abs(now - expected) <= kClockTolerance) return ClockSeen::goes_on;
+  log_event(LogLevel::warning, "clock-jumped", "the clock", {{"from", iso_time(expected)}, {"to", iso_time(now)}});
+  passed_.lock()->jump = ClockJump{expected, now};
+  return now < expected ? ClockSeen::set_back : ClockSeen::goes_on;
+}
+
+std::optional<ClockJump> Scheduler::clock_jump() {
+  return passed_.lock()->jump;
 }
 
 std::optional<UtcTime> Scheduler::next_run(const std::string& machine) {

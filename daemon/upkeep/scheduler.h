@@ -5,8 +5,8 @@
 //   - runs missed while the daemon was down are caught up by one run; so is a run that the daemon's end broke off;
 //   - each run is moved by a jitter that depends on machine and run alone, from 0 to the policy's jitter;
 //   - a changed schedule counts from the change on: nothing of it was missed before it was in force;
-//   - when the clock is set back nothing runs twice; a mark over two days ahead of the clock was made by a wrong clock
-//     and is forgotten.
+//   - when the clock is set back a little (up to an hour, or half of the interval if that is less) nothing runs twice;
+//     when it is set back further, the last run counts as one of just now, and the next one is the schedule's next.
 #pragma once
 
 #include <chrono>
@@ -24,6 +24,7 @@
 #include "config/settings.h"
 #include "daemon/queue/job_record.h"
 #include "daemon/queue/journal.h"
+#include "fs/store/point/trusted_clock.h"
 
 namespace cairn {
 
@@ -36,9 +37,17 @@ struct ScheduleDecision {
   std::optional<UtcTime> next_run;  // after this decision; nothing: the schedule never runs
   bool clock_was_wrong = false;     // the old mark was forgotten
 };
-// `mark`: nothing when the machine is seen for the first time. Pure.
+enum class ClockSeen { goes_on, set_back };
+// `mark`: nothing when the machine is seen for the first time. `clock`: set_back when it was seen to go back by more
+// than kClockTolerance since the last decision. Pure.
 ScheduleDecision decide_run(const Schedule& schedule, std::chrono::seconds jitter, const std::string& machine,
-                            const std::optional<ScheduleMark>& mark, UtcTime now);
+                            const std::optional<ScheduleMark>& mark, UtcTime now, ClockSeen clock = ClockSeen::goes_on);
+
+// The clock was set while the daemon ran.
+struct ClockJump {
+  UtcTime from;  // what it would have said
+  UtcTime to;    // what it said
+};
 
 class Scheduler {
  public:
@@ -66,6 +75,8 @@ class Scheduler {
   // Makes a pass soon: the settings have changed.
   void poke();
   void stop();
+  // The last time that the clock was seen to be set by more than an hour, forth or back. Nothing: never.
+  std::optional<ClockJump> clock_jump();
   // When the last pass ended, for the watchdog.
   std::chrono::steady_clock::time_point last_pass();
 
@@ -76,6 +87,9 @@ class Scheduler {
   std::optional<ScheduleMark> mark_of(Marks& marks, const std::string& machine);
   void keep_mark(Marks& marks, const std::string& machine, const ScheduleMark& mark);
 
+  // Compares the clock with one that nobody sets. Call with marks_ locked.
+  ClockSeen look_at_clock(UtcTime now);
+
   const Clock& clock_;
   Journal& journal_;
   const Hooks hooks_;
@@ -83,7 +97,10 @@ class Scheduler {
   struct Passed {
     std::map<std::string, std::optional<UtcTime>> next;  // by machine
     std::chrono::steady_clock::time_point at = std::chrono::steady_clock::now();
+    std::optional<ClockJump> jump;
   };
+  // The clock and the one that nobody sets (CLOCK_BOOTTIME), at the last pass; under marks_.
+  std::optional<ClockReading> last_reading_;
   // As in the journal, or newer if that failed. Locked for a whole pass: one at a time. Before passed_.
   Guarded<Marks> marks_;
   Guarded<Passed> passed_;

@@ -12,6 +12,7 @@
 #include "config/base/byte_source.h"
 #include "config/base/bytes.h"
 #include "config/base/result.h"
+#include "fs/image/clone/change_watch.h"
 
 namespace cairn {
 
@@ -36,9 +37,11 @@ class ImageReader : public ByteSource {
   Result<void> read(std::uint64_t offset, MutableBytes to) override = 0;
   // For clones only (fs/image/clone); open for reading. -1 when there is none.
   [[nodiscard]] virtual int fd() const = 0;
-  // Words for a warning when the disk changed while it was being read, nothing when it surely did not
-  // (a clone cannot change). Call after the last read.
-  virtual Result<std::optional<std::string>> changed_underneath() = 0;
+  // What is seen of changes while the disk was being read, nothing when it surely did not change (a clone cannot).
+  // Call after the last read.
+  virtual Result<std::optional<ImageChange>> changed_underneath() = 0;
+  // Whether it is a snapshot: the disk at one instant between the beginning and the end of opening it.
+  [[nodiscard]] virtual bool is_snapshot() const { return false; }
   // "reflink clone", "file", "block device": how it is read, for the job's report.
   [[nodiscard]] virtual std::string how() const = 0;
   // Why it is read that way where a better one exists ("no clone: the file system has no reflinks"); empty: none does.

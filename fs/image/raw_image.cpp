@@ -53,6 +53,7 @@ class FdImageReader : public ImageReader {
   [[nodiscard]] std::string note() const override { return note_; }
   [[nodiscard]] std::filesystem::path clone_folder() const override { return clone_folder_; }
   [[nodiscard]] std::string why_not_keepable() const override { return why_not_keepable_; }
+  [[nodiscard]] bool is_snapshot() const override { return kind_ == Kind::clone; }
   [[nodiscard]] std::string how() const override {
     switch (kind_) {
       case Kind::file:
@@ -105,7 +106,7 @@ class FdImageReader : public ImageReader {
     return {};
   }
 
-  Result<std::optional<std::string>> changed_underneath() override {
+  Result<std::optional<ImageChange>> changed_underneath() override {
     if (!watch_) return std::nullopt;
     return watch_->look();
   }
@@ -161,6 +162,8 @@ std::string did_you_mean(const std::filesystem::path& image) {
     names.push_back(entry->path().filename().string());
     if (names.size() >= kMostNames) break;
   }
+  std::error_code missing;
+  if (std::filesystem::exists(image, missing)) return {};  // the device's node is there, what it stands for is not
   const auto near = nearest_name(image.filename().string(), names);
   return near ? fmt::format("did you mean {}?", (image.parent_path() / *near).string()) : std::string();
 }
@@ -168,7 +171,10 @@ std::string did_you_mean(const std::filesystem::path& image) {
 std::unexpected<Error> cannot_open(int error, const std::filesystem::path& image) {
   switch (error) {
     case ENOENT:
-    case ENOTDIR: {
+    case ENOTDIR:
+    case ENOMEDIUM:
+    case ENXIO:
+    case ENODEV: {
       Error missing{ErrorCode::image_missing, "open image", image.string(), {}, error, did_you_mean(image)};
       return pass_on(std::move(missing));
     }
@@ -211,6 +217,11 @@ Result<std::unique_ptr<ImageReader>> open_block_device(const std::filesystem::pa
   CAIRN_TRY(auto watch, watch_block_device(fd.get(), image));
   std::uint64_t size = 0;
   if (::ioctl(fd.get(), BLKGETSIZE64, &size) != 0) return cannot_open(errno, image);
+  // A drive without a medium, a loop or network device that nothing is attached to: not a disk of no bytes.
+  if (size == 0)
+    return fail(ErrorCode::image_missing, "open image", image.string(),
+                "the block device has no medium, or none that "
+                "can be read: its size is 0");
   int sector_bytes = 0;
   auto reader = std::make_unique<FdImageReader>(image.string(), std::move(fd), Kind::block_device, size, std::string());
   if (::ioctl(reader->fd(), BLKSSZGET, &sector_bytes) == 0 && sector_bytes > 0) reader->set_sector_bytes(sector_bytes);

@@ -21,7 +21,8 @@ class TrackedImage final : public ImageReader {
   Result<ImageExtent> extent_at(std::uint64_t offset) override;
   Result<void> read(std::uint64_t offset, MutableBytes to) override { return clone_.read(offset, to); }
   [[nodiscard]] int fd() const override { return clone_.fd(); }
-  Result<std::optional<std::string>> changed_underneath() override { return clone_.changed_underneath(); }
+  Result<std::optional<ImageChange>> changed_underneath() override { return clone_.changed_underneath(); }
+  [[nodiscard]] bool is_snapshot() const override { return clone_.is_snapshot(); }
   [[nodiscard]] std::string how() const override { return "changes between reflink clones"; }
   [[nodiscard]] std::string note() const override;
 

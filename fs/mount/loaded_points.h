@@ -23,6 +23,8 @@ class PointSource {
   virtual ~PointSource() = default;
   virtual Result<std::vector<PointName>> list_points() = 0;
   virtual Result<std::optional<std::uint64_t>> points_token() = 0;
+  // Of each machine among `names` (sorted) the point that was written last.
+  virtual Result<std::vector<PointName>> latest_points(const std::vector<PointName>& names) = 0;
   virtual Result<RecoveryPoint> load_point(const PointName& name) = 0;
 };
 

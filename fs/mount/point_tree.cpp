@@ -31,7 +31,11 @@ struct ListedMachine {
   std::string name;
   std::uint64_t serial = 0;
   std::vector<ListedPoint> points;  // by time; never empty
-  [[nodiscard]] const ListedPoint& latest() const { return points.back(); }
+  UtcTime last_written;             // of one of them
+  [[nodiscard]] const ListedPoint& latest() const {
+    const ListedPoint* const last = find(last_written);
+    return last != nullptr ? *last : points.back();
+  }
   [[nodiscard]] const ListedPoint* find(UtcTime time) const {
     const auto at = std::ranges::lower_bound(points, time, {}, &ListedPoint::time);
     return at != points.end() && at->time == time ? &*at : nullptr;
@@ -311,6 +315,10 @@ Result<void> PointTree::refresh(RefreshMode mode) {
     const ListedPoint* same = before != nullptr ? before->find(name.time) : nullptr;
     machine.points.push_back({name.time, same != nullptr ? same->serial : refreshing->next_serial++});
   }
+  CAIRN_TRY(const auto latest, source_.latest_points(names));
+  for (const PointName& name : latest)
+    if (const auto machine = fresh->machines.find(name.machine); machine != fresh->machines.end())
+      machine->second.last_written = name.time;
   for (const auto& [name, machine] : old->machines) {
     const auto now = fresh->machines.find(name);
     const InodeNumber directory = inode_of(machine.serial, kMachineDirectory);

@@ -41,6 +41,9 @@ class StorePoints : public PointSource {
  public:
   explicit StorePoints(Store& store) : store_(store) {}
   // Now and then: a good time to give back what another process has removed.
+  Result<std::vector<PointName>> latest_points(const std::vector<PointName>& names) override {
+    return store_.points().latest_of(names);
+  }
   Result<std::vector<PointName>> list_points() override {
     store_.chunks().let_go_of_removed_packs();
     return store_.points().list();

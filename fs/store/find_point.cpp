@@ -28,7 +28,7 @@ std::vector<PointName> points_of(const std::vector<PointName>& points, const std
   return found;
 }
 
-// `points`: of the machine, sorted.
+// `points`: of the machine, in the order in which they were written.
 std::vector<PointName> matching(const std::vector<PointName>& points, const std::string& wanted) {
   if (wanted == "latest") return points.empty() ? points : std::vector{points.back()};
   std::vector<PointName> found;
@@ -48,7 +48,7 @@ std::unexpected<Error> ambiguous(std::string_view text, const std::vector<PointN
 Result<PointName> PointCatalog::find(std::string_view text) {
   CAIRN_TRY(const Wanted wanted, take_apart(text));
   CAIRN_TRY(const auto points, list());
-  const std::vector<PointName> of_machine = points_of(points, wanted.machine);
+  CAIRN_TRY(const std::vector<PointName> of_machine, list_written(wanted.machine));
   const std::vector<PointName> found = matching(of_machine, wanted.point);
   if (found.size() > 1) return ambiguous(text, found);
   if (!found.empty()) return found.front();

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "config/base/log.h"
 #include "fs/store/point/point_file.h"
 
 namespace cairn {
@@ -67,9 +68,61 @@ Result<std::vector<Tombstone>> PointCatalog::tombstones() {
 Result<std::optional<std::uint64_t>> PointCatalog::change_token() {
   CAIRN_TRY(const auto points, backend_.change_token(kPointsPrefix));
   CAIRN_TRY(const auto deleted, backend_.change_token(kDeletedPrefix));
-  if (!points || !deleted) return std::optional<std::uint64_t>();
-  // Both may change by the same step, so they are not simply added.
-  return std::optional(*points * 0x9e37'79b9'7f4a'7c15U + *deleted);
+  CAIRN_TRY(const auto newest, backend_.change_token(kNewestPrefix));
+  if (!points || !deleted || !newest) return std::optional<std::uint64_t>();
+  // They may change by the same step, so they are not simply added.
+  constexpr std::uint64_t kSpread = 0x9e37'79b9'7f4a'7c15U;
+  return std::optional((*points * kSpread + *deleted) * kSpread + *newest);
+}
+
+WrittenOrder PointCatalog::order_of(const std::string& machine) {
+  auto newest = marks().newest(machine);
+  if (!newest) log_error("newest-points-unreadable", machine, newest.error());  // a verify reports it
+  return newest && *newest ? std::move((*newest)->order) : WrittenOrder();
+}
+
+Result<std::vector<PointName>> PointCatalog::list_written(const std::string& machine) {
+  CAIRN_TRY(std::vector<PointName> names, list());
+  std::erase_if(names, [&](const PointName& name) { return name.machine != machine; });
+  if (names.size() < 2) return names;
+  const WrittenOrder order = order_of(machine);
+  std::ranges::sort(names, [&](const PointName& a, const PointName& b) { return order.before(a.time, b.time); });
+  return names;
+}
+
+Result<std::optional<PointName>> PointCatalog::latest(const std::string& machine) {
+  CAIRN_TRY(std::vector<PointName> names, list_written(machine));
+  return names.empty() ? std::nullopt : std::optional(std::move(names.back()));
+}
+
+Result<std::vector<PointName>> PointCatalog::latest_of(const std::vector<PointName>& names) {
+  CAIRN_TRY(const auto recorded, marks().machines_with_newest());
+  std::vector<PointName> last;
+  for (auto at = names.begin(); at != names.end();) {
+    const auto end = std::find_if(at, names.end(), [&](const PointName& name) { return name.machine != at->machine; });
+    const bool several = end - at > 1 && std::ranges::binary_search(recorded, at->machine);
+    const WrittenOrder order = several ? order_of(at->machine) : WrittenOrder();
+    last.push_back(*std::max_element(
+        at, end, [&](const PointName& a, const PointName& b) { return order.before(a.time, b.time); }));
+    at = end;
+  }
+  return last;
+}
+
+Result<std::set<UtcTime>> PointCatalog::used_times(const std::string& machine) {
+  const MarkFiles mark_files = marks();
+  std::set<UtcTime> times;
+  for (const std::string_view prefix : {kPointsPrefix, kDeletedPrefix, kPurgedPrefix}) {
+    CAIRN_TRY(const auto names, mark_files.names_in(prefix));
+    for (const PointName& name : names)
+      if (name.machine == machine) times.insert(name.time);
+  }
+  const auto newest = mark_files.newest(machine);
+  if (!newest || !*newest) return times;
+  times.insert((*newest)->gone.begin(), (*newest)->gone.end());
+  for (const NewestPoints::Entry& entry : (*newest)->points)
+    if (const auto name = PointName::parse(entry.point)) times.insert(name->time);
+  return times;
 }
 
 Result<std::optional<ClockRecord>> PointCatalog::clock_record() {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,6 +38,17 @@ class PointCatalog {
   Result<std::vector<PointName>> list_protected();
   // Changes when points came or went; nothing: cannot tell, list again.
   Result<std::optional<std::uint64_t>> change_token();
+
+  // The machine's points in the order in which they were written, whatever the clock was then: those that are not
+  // deleted. Where the record of that cannot be read, in the order of their dates.
+  Result<std::vector<PointName>> list_written(const std::string& machine);
+  // The last of them. Nothing: it has none.
+  Result<std::optional<PointName>> latest(const std::string& machine);
+  // Of several machines: the last of each among `names` (sorted, as list() gives them).
+  Result<std::vector<PointName>> latest_of(const std::vector<PointName>& names);
+  WrittenOrder order_of(const std::string& machine);
+  // Dates that no new point of the machine may have: those of points that are there, hidden, or were removed.
+  Result<std::set<UtcTime>> used_times(const std::string& machine);
 
   // Errors: point_missing, point_damaged.
   Result<RecoveryPoint> load(const PointName& name);

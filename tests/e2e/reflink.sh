@@ -58,13 +58,25 @@ for type in xfs btrfs ext4; do
   EXTRA='change_tracking: { enabled: false }' settings "$(one_disk guest "$fs/guest.img")"
   new_store
 
+  if [ $type = ext4 ]; then foretold="makes the point torn"; else foretold="is read from a clone"; fi
+  contains "$type: config check says beforehand what a write would do" "$(cairn config check)" "$foretold"
+
   start_writer "$fs/guest.img"
   run cairn backup guest
   ended_with=$status
   cat "$stdout" "$stderr" >"$work/said"
   stop_writer
   mount_points
+  cp "$stdout" "$work/mounted"
   if [ $type = ext4 ]; then
+    equal "$type: the point is torn" "$(point_fact guest consistency)" torn
+    contains "$type: it says why" "$(cairn points guest@latest)" "torn: it was written to while it was read"
+    equal "$type: it is in the mount" "$(jq -r '.consistency, .disks[0].consistency' "$mnt/guest/latest/recovery-point.json" | tr '\n' ' ')" "torn torn "
+    contains "$type: mount says it" "$(cat "$work/mounted")" "[disk-torn]"
+    contains "$type: status says it" "$(cairn status)" "[disk-torn]"
+    mkdir "$work/out"
+    run cairn restore guest@latest --to "$work/out"
+    equal "$type: restore says it" "$status $(grep -c 'disk-torn' "$stdout")" "3 1"
     equal "$type: a change underneath ends the run with 3" "$ended_with" 3
     contains "$type: and is reported" "$(cat "$work/said")" "written to"
     check "$type: the point is there all the same" test -f "$(disk guest)"
@@ -72,10 +84,12 @@ for type in xfs btrfs ext4; do
     equal "$type: jobs says so" "$(cairn jobs --json | jq -r '[.[] | select(.kind == "backup")][0].state')" CompletedWithWarnings
     backup guest
     equal "$type: with no writer there is no such warning" "$status" 0
+    equal "$type: and the point is whole" "$(point_fact guest consistency)" crash
     umount_points
     umount "$fs"
     continue
   fi
+  equal "$type: the point is whole, and of one instant" "$(point_fact guest consistency) $(point_fact guest apart_ms)" "crash 0"
   equal "$type: no warning, a clone cannot change" "$ended_with $(jq -c .warnings "$mnt/guest/latest/recovery-point.json")" "0 []"
   check "$type: the point is a state that really was" python3 "$work/judge.py" "$(disk guest)"
   equal "$type: the clone is gone" "$(find "$fs" -type f | wc -l)" 1

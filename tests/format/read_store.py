@@ -4,6 +4,8 @@
 Each heading and function names the section of that document that it follows.
 
   read_store.py STORE KEY list                          the points: MACHINE@POINT DISK SIZE, and "deleted" if it is
+  read_store.py STORE KEY labels                        MACHINE@POINT DISK CONSISTENCY, and "suspect" if it is, in the order
+                                                        in which the points of each machine were written
   read_store.py STORE KEY write MACHINE@POINT DISK OUT  one disk into the new file OUT, sparse
   KEY: --key-file FILE | --recovery-key FILE | --passphrase-file FILE   (-: standard input)
 
@@ -368,6 +370,45 @@ class Store:
                 raise Damaged("a disk has a name or a size that cannot be")
         return document
 
+    def document(self, name, magic, magic_in_record, most):
+        """A sealed document that is no point."""
+        data = read_file(os.path.join(self.path, name), 64 + most + TAG)
+        found, version, algorithm, store, salt = struct.unpack("<8sII16s32s", data[:64].ljust(64, b"\0"))
+        if found != magic or version != 1 or store != self.id:
+            raise Damaged("its header is damaged, or of another store")
+        record = Seal(algorithm, derived_key(self.master, 4), salt).open(0, 0, data[64:], data[:64] + name.encode())
+        if record is None:
+            raise Damaged("it does not authenticate")
+        return parse_json(record, magic_in_record)
+
+    def overtaken(self, machine):
+        """Stamp of each point that a clock dated too late: the stamp before which it was written, and its place."""
+        name = f"newest/{machine}"
+        if not os.path.lexists(os.path.join(self.path, name)):
+            return {}
+        document = self.document(name, b"CAIRNDC\n", "cairn-newest-points", 64 << 10)
+        return {point: (by, i) for i, (point, by) in enumerate(document.get("overtaken", []))}
+
+    def labels(self):
+        """One line for each disk; False when something cannot be read."""
+        all_good = True
+        machines = {}
+        for name in filter(POINT_NAME.fullmatch, os.listdir(os.path.join(self.path, "points"))):
+            machine, stamp = name.split("@")
+            machines.setdefault(machine, []).append(stamp)
+        for machine, stamps in sorted(machines.items()):
+            try:
+                overtaken = self.overtaken(machine)
+                # The overtaken one comes right before the point of that stamp.
+                for stamp in sorted(stamps, key=lambda stamp: overtaken.get(stamp, (stamp, len(overtaken)))):
+                    for disk in self.point(f"{machine}@{stamp}")["disks"]:
+                        suspect = " suspect" if disk.get("suspect") else ""
+                        print(f"{machine}@{stamp} {disk['name']} {disk.get('consistency', 'unknown')}{suspect}", flush=True)
+            except (Damaged, OSError, ValueError) as error:
+                all_good = False
+                warn(f"{machine}: {error}")
+        return all_good
+
     def list(self):
         """One line for each disk; False when a point cannot be read."""
         all_good = True
@@ -415,6 +456,7 @@ def main():
         keys.add_argument(option, metavar="FILE", dest="key", type=lambda path, kind=kind: (kind, path))
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list")
+    commands.add_parser("labels")
     write_parser = commands.add_parser("write")
     for argument in ("point", "disk", "out"):
         write_parser.add_argument(argument, metavar=argument.upper())
@@ -425,7 +467,10 @@ def main():
         with open(0 if path == "-" else path, "rb") as file:
             key = kind(file.read())
         store = Store(options.store, key)
-        good = store.list() if options.command == "list" else store.write(options.point, options.disk, options.out)
+        if options.command == "write":
+            good = store.write(options.point, options.disk, options.out)
+        else:
+            good = store.labels() if options.command == "labels" else store.list()
     except (Damaged, OSError, RecursionError) as error:
         warn(error)
         good = False

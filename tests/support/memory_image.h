@@ -68,7 +68,7 @@ class MemoryImage final : public ImageReader {
     return {};
   }
   [[nodiscard]] int fd() const override { return -1; }
-  Result<std::optional<std::string>> changed_underneath() override { return std::optional<std::string>(); }
+  Result<std::optional<ImageChange>> changed_underneath() override { return std::optional<ImageChange>(); }
   [[nodiscard]] std::string how() const override { return "memory"; }
 
  private:

@@ -14,6 +14,7 @@ struct BackupCommand {
   std::vector<std::string> machines;
   bool all = false;
   bool full_read = false;
+  bool accept_change = false;
 };
 
 Result<void> check(BackupCommand& command, const GlobalOptions&) {
@@ -31,6 +32,7 @@ Result<ExitCode> run(Context& context, const BackupCommand& command) {
   request.machines = command.machines;
   request.all = command.all;
   request.full_read = command.full_read;
+  request.accept_change = command.accept_change;
   CAIRN_TRY(const nlohmann::json started, service->start_backup(request));
   return finish_jobs(context, started);
 }
@@ -45,11 +47,15 @@ CommandSpec backup_command() {
   spec.notes =
       "Ctrl-C cancels at the next safe point. What was stored already is found again by the next run.\n"
       "On file systems with reflinks only what changed since the last backup is read; \"cairn jobs JOB-ID\" says for\n"
-      "each disk how it was read, and why.";
+      "each disk how it was read, and why.\n"
+      "A disk that is smaller than in the point before, or all zeros, makes the point suspect: retention does not "
+      "count\n"
+      "it, so that no good point goes for it. When the change is meant, --accept-change says so.";
   spec.options = {
       value("machines", "MACHINE", "Names of machines", &BackupCommand::machines, Completes::machines),
       flag("--all", "Every machine of the settings", &BackupCommand::all),
       flag("--full-read", "Read all of every disk, and check change tracking against it", &BackupCommand::full_read),
+      flag("--accept-change", "A disk that is smaller or empty now is meant to be", &BackupCommand::accept_change),
   };
   set_action<BackupCommand>(spec, run, check);
   return spec;

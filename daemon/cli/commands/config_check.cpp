@@ -4,18 +4,15 @@
 // {"settings":FILE,"checks":[{"check","object","state":"ok"|"note"|"warning"|"error","detail","error":Error|null}],
 // "warnings":[TEXT],"error":Error (the first, when there is one)}; disks have "size" and "volumes" too. Settings that
 // are not right: {"error":Error,"problems":[{"line","column","key","found","expected"}]}.
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 
 #include "config/base/enum_words.h"
-#include "config/base/unique_fd.h"
 #include "crypto/key_slots.h"
 #include "crypto/volume/volume.h"
+#include "daemon/backup/definition_disks.h"
+#include "daemon/backup/disk_labels.h"
 #include "daemon/cli/commands/render.h"
 #include "daemon/cli/grammar/command_spec.h"
 #include "daemon/cli/text/documents.h"
@@ -156,6 +153,50 @@ void check_tracking(const std::string& object, const DiskSettings& disk, const C
     checks.push_back(good("tracking", object, "backups read what changed; a clone is kept in " + folder.string()));
 }
 
+// Whether a write while the disk is read would tear the copy, and what helps.
+void check_consistency(const std::string& object, const DiskSettings& disk, nlohmann::json& checks) {
+  const auto why = why_not_cloned(disk.image.path);
+  if (!why)
+    checks.push_back(good("consistency", object, "is read from a clone: what a power cut would have left"));
+  else
+    checks.push_back(remark("consistency", object,
+                            "a write while it is read makes the point torn: " + *why +
+                                "; what helps: the image on XFS or btrfs, an LVM snapshot of the device, or backups "
+                                "while the machine is off"));
+}
+
+// What earlier points have, and the definition names, and the settings do not.
+void check_disk_set(const MachineSettings& machine, Store* store, nlohmann::json& checks) {
+  if (store != nullptr) {
+    const auto latest = store->points().latest(machine.name);
+    const auto point = latest && *latest ? store->points().load(**latest)
+                                         : Result<RecoveryPoint>(fail(ErrorCode::point_missing, "read", machine.name));
+    if (point)
+      for (const LeftOutDisk& disk : left_out_disks(*point, machine))
+        checks.push_back(doubtful("disks", machine.name, left_out_error(machine.name, disk)));
+  }
+  if (!machine.definition) return;
+  const std::string path = machine.definition->string();
+  const auto text = read_definition(*machine.definition);
+  if (!text) {
+    checks.push_back(doubtful("definition", machine.name, text.error()));
+    return;
+  }
+  if (!looks_like_xml(*text)) {
+    checks.push_back(
+        remark("definition", machine.name, path + ": it is not XML; whether it has disks more is not known"));
+    return;
+  }
+  const auto disks = disks_of_definition(*text, path);
+  if (!disks) {
+    checks.push_back(doubtful("definition", machine.name, disks.error()));
+    return;
+  }
+  checks.push_back(good("definition", machine.name, path));
+  for (const Error& missing : disks_not_backed_up(machine, *disks))
+    checks.push_back(doubtful("definition", machine.name, missing));
+}
+
 // Each vault that is declared: whether it opens as the principal that backups have.
 void check_vaults(const Settings& settings, VaultSet& vaults, nlohmann::json& checks) {
   for (const auto& [name, vault] : settings.key_vaults) {
@@ -184,21 +225,16 @@ void check_keys(const MachineSettings& machine, OnMissingKeys on_missing_keys, V
   }
 }
 
-void check_machine(const MachineSettings& machine, const ChangeTrackingSettings& tracking, nlohmann::json& checks) {
+void check_machine(const MachineSettings& machine, const ChangeTrackingSettings& tracking, Store* store,
+                   nlohmann::json& checks) {
   if (machine.disks.empty()) checks.push_back(doubtful("machine", machine.name, "it has no disks"));
   for (const DiskSettings& disk : machine.disks) {
     const std::string object = machine.name + "/" + disk.name;
-    if (check_disk(object, disk, checks)) check_tracking(object, disk, tracking, checks);
+    if (!check_disk(object, disk, checks)) continue;
+    check_consistency(object, disk, checks);
+    check_tracking(object, disk, tracking, checks);
   }
-  if (!machine.definition) return;
-  const std::string path = machine.definition->string();
-  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!file) {
-    const Error error = fail_errno(errno, "read definition of " + machine.name, path).error();
-    checks.push_back(doubtful("definition", machine.name, error));
-  } else {
-    checks.push_back(good("definition", machine.name, path));
-  }
+  check_disk_set(machine, store, checks);
 }
 
 // For --json: load_settings puts all problems into one message.
@@ -233,7 +269,7 @@ Result<ExitCode> run(Context& context, const ConfigCheckCommand&) {
   check_vaults(**settings, vaults, checks);
   if ((*settings)->machines.empty()) checks.push_back(doubtful("machines", "settings", "no machine is named"));
   for (const auto& [name, machine] : (*settings)->machines) {
-    check_machine(machine, (*settings)->change_tracking, checks);
+    check_machine(machine, (*settings)->change_tracking, store ? store->get() : nullptr, checks);
     if (store) check_keys(machine, (*settings)->policy_of(machine).on_missing_keys, vaults, **store, checks);
   }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // cairn mount, umount: recovery points as files, served by this process. In the background it is a daemon of its own:
 // the process that was called waits on a pipe until the child has mounted, or says why it could not.
-// Documents: {"mounted":DIR} and {"unmounted":DIR}
+// Documents: {"mounted":DIR,"warnings":[TEXT], when there are some} and {"unmounted":DIR}
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/wait.h>
@@ -19,8 +19,11 @@
 #include "config/base/log.h"
 #include "config/base/unique_fd.h"
 #include "daemon/cli/grammar/command_spec.h"
+#include "daemon/cli/text/documents.h"
+#include "daemon/cli/text/table.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/queue/job_record.h"
+#include "daemon/restore/restore.h"
 #include "fs/mount/session.h"
 #include "fs/store/store.h"
 
@@ -90,7 +93,33 @@ void leave_terminal() {
   set_up_log(LogLevel::info, true);
 }
 
-// In the child. Tells `report` how the mount went: an error's document, or "mounted".
+// Of each machine's last point, what is to be known before one relies on it. Points that cannot be read say so when
+// they are entered.
+std::vector<std::string> warnings_of(Store& store) {
+  std::vector<std::string> warnings;
+  const auto points = store.points().list();
+  const auto latest = points ? store.points().latest_of(*points) : points;
+  if (!latest) return warnings;
+  const UtcTime now = system_clock().now();
+  for (const PointName& name : *latest)
+    if (const auto point = store.points().load(name))
+      for (std::string& warning : point_warnings(*point, std::nullopt, now)) warnings.push_back(std::move(warning));
+  return warnings;
+}
+
+nlohmann::json mounted_document(const std::filesystem::path& path, const std::vector<std::string>& warnings) {
+  nlohmann::json document{{"mounted", path.string()}};
+  if (!warnings.empty()) document["warnings"] = warnings;
+  return document;
+}
+
+std::string warning_lines(const std::vector<std::string>& warnings) {
+  std::string text;
+  for (const std::string& warning : warnings) text += "warning: " + printable(warning) + "\n";
+  return text;
+}
+
+// In the child. Tells `report` how the mount went: an error's document, or that of the mount.
 ExitCode mount_in_child(Context& context, const std::filesystem::path& path, bool allow_other, UniqueFd report) {
   const auto tell = [&report](const std::string& text) {
     std::size_t at = 0;
@@ -113,7 +142,7 @@ ExitCode mount_in_child(Context& context, const std::filesystem::path& path, boo
   ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
   auto session = start(**store, path, allow_other);
   if (!session) return give_up(session.error());
-  tell("mounted");
+  tell(json_text(mounted_document(path, warnings_of(**store))));
   if (auto served = serve(**session); !served) {
     log_error("unmount-failed", path.string(), served.error());
     return ExitCode::failed;
@@ -147,13 +176,17 @@ Result<ExitCode> mount_in_background(Context& context, const std::filesystem::pa
     if (got <= 0) break;
     said.append(buffer, static_cast<std::size_t>(got));
   }
-  if (said == "mounted") {
-    CAIRN_CHECK(
-        context.output().answer({{"mounted", path.string()}}, "mounted recovery points at " + path.string() + "\n"));
+  const nlohmann::json answer = parse_json(said).value_or(nullptr);
+  if (!text_of(answer, "mounted").empty()) {
+    std::vector<std::string> warnings;
+    for (const auto& warning : member(answer, "warnings"))
+      if (warning.is_string()) warnings.push_back(warning.get<std::string>());
+    CAIRN_CHECK(context.output().answer(
+        answer, "mounted recovery points at " + path.string() + "\n" + warning_lines(warnings)));
     return ExitCode::done;
   }
   ::waitpid(child, nullptr, 0);
-  const nlohmann::json error = parse_json(said).value_or(nullptr);
+  const nlohmann::json& error = answer;
   if (!error.is_object())
     return fail(ErrorCode::mount_failed, "mount recovery points at", path.string(),
                 "the process that mounts ended early", "try with --foreground to see more");
@@ -171,9 +204,10 @@ Result<ExitCode> run(Context& context, const MountCommand& command) {
   const sigset_t set = end_signals();
   ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
   CAIRN_TRY(const std::unique_ptr<MountSession> session, start(*store, path, allow_other));
-  CAIRN_CHECK(context.output().answer(
-      {{"mounted", path.string()}},
-      "mounted recovery points at " + path.string() + "; Ctrl-C or \"cairn umount " + path.string() + "\" ends it\n"));
+  const std::vector<std::string> warnings = warnings_of(*store);
+  CAIRN_CHECK(context.output().answer(mounted_document(path, warnings),
+                                      "mounted recovery points at " + path.string() + "; Ctrl-C or \"cairn umount " +
+                                          path.string() + "\" ends it\n" + warning_lines(warnings)));
   if (auto served = serve(*session); !served) {
     if (context.output().format() == Format::json) return ExitCode::failed;  // the one document is out already
     return pass_on(std::move(served).error());

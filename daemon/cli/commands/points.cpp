@@ -56,6 +56,32 @@ std::string kept_text(const nlohmann::json& row) {
   return text;
 }
 
+// "one instant", "12 ms apart"; empty: not known.
+std::string apart_text(const nlohmann::json& document) {
+  const nlohmann::json& apart = member(document, "apart_ms");
+  if (!apart.is_number()) return {};
+  const std::uint64_t ms = number_of(document, "apart_ms");
+  return ms == 0 ? "one instant" : std::to_string(ms) + " ms apart";
+}
+
+// What is to be looked at before the point is used: "suspect", "in the future".
+std::string marks_text(const nlohmann::json& row) {
+  std::string text = flag_of(row, "suspect") ? "suspect" : "";
+  if (flag_of(row, "in_future")) text += text.empty() ? "in the future" : ", in the future";
+  return text;
+}
+
+// Of one disk: "  torn: it was written to while it was read". Empty: nothing to say.
+std::string disk_labels(const nlohmann::json& disk) {
+  std::string text;
+  const std::string consistency = text_of(disk, "consistency");
+  const std::string reason = text_of(disk, "consistency_reason");
+  if (!consistency.empty()) text += "  " + consistency + (reason.empty() ? "" : ": " + reason) + "\n";
+  if (const std::string because = text_of(member(disk, "suspect"), "because"); !because.empty())
+    text += "  suspect: " + because + "\n";
+  return text;
+}
+
 std::string volume_line(const nlohmann::json& volume) {
   std::string line = text_of(volume, "type");
   const std::uint64_t partition = number_of(volume, "partition");
@@ -63,6 +89,7 @@ std::string volume_line(const nlohmann::json& volume) {
   if (const std::string cipher = text_of(volume, "cipher"); !cipher.empty()) line += ", " + cipher;
   if (const std::string uuid = text_of(volume, "uuid"); !uuid.empty()) line += ", UUID " + uuid;
   if (const std::string damage = text_of(volume, "damage"); !damage.empty()) line += ", header damaged: " + damage;
+  if (const std::string cut = text_of(volume, "cut_off"); !cut.empty()) line += ", cut off: " + cut;
   return printable(line);
 }
 
@@ -123,6 +150,8 @@ std::string render_points(const nlohmann::json& rows, UtcTime now) {
                                      {"NEW", Align::right, Fit::drop},
                                      {"CONSISTENCY"},
                                      {"PROOF"}};
+  const bool any_marked = std::ranges::any_of(rows, [](const auto& row) { return !marks_text(row).empty(); });
+  if (any_marked) columns.push_back({"LOOK AT"});
   if (any_kept) columns.push_back({"KEPT", Align::left, Fit::shorten});
   if (deleted) {
     columns.push_back({"DELETED", Align::left, Fit::drop});
@@ -144,6 +173,7 @@ std::string render_points(const nlohmann::json& rows, UtcTime now) {
                                    size_of(row, "new_bytes"),
                                    text_of(row, "consistency"),
                                    proof};
+    if (any_marked) cells.push_back(marks_text(row));
     if (any_kept) cells.push_back(kept_text(row));
     if (deleted) {
       const nlohmann::json& deletion = member(row, "deleted");
@@ -172,6 +202,7 @@ std::string render_point(const nlohmann::json& document) {
   std::string text = fact_lines({{"point", name},
                                  {"time", time_of(document, "time")},
                                  {"consistency", text_of(document, "consistency")},
+                                 {"disks", apart_text(document)},
                                  {"proof", proof_text},
                                  {"immutable until", time_of(document, "immutable_until")},
                                  {"previous", text_of(document, "previous_name")},
@@ -186,7 +217,7 @@ std::string render_point(const nlohmann::json& document) {
     const nlohmann::json& sizes = map.is_object() ? map : disk;
     text += "disk " + printable(text_of(disk, "name")) + ": " + format_size(number_of(sizes, "size"));
     if (member(sizes, "data_bytes").is_number()) text += ", " + size_of(sizes, "data_bytes") + " of it data";
-    text += "\n";
+    text += "\n" + printable(disk_labels(disk), Lines::keep);
     const nlohmann::json& facts = member(disk, "facts");
     const nlohmann::json& from = facts.is_object() ? facts : disk;
     for (const auto& volume : member(from, "volumes")) text += "  " + volume_line(volume) + "\n";
@@ -194,6 +225,9 @@ std::string render_point(const nlohmann::json& document) {
     for (const auto& remark : member(from, "remarks"))
       if (remark.is_string()) text += "  remark: " + printable(remark.get<std::string>()) + "\n";
   }
+  for (const auto& disk : member(document, "left_out"))
+    text += "not in it: disk " + printable(text_of(disk, "disk")) + ", which " + printable(text_of(disk, "point")) +
+            " has\n";
   for (const auto& volume : member(proof, "volumes")) text += "proof " + proof_line(volume) + "\n";
   for (const auto& warning : member(document, "warnings"))
     if (warning.is_string()) text += "warning: " + printable(warning.get<std::string>()) + "\n";
@@ -210,6 +244,9 @@ CommandSpec points_command() {
                    "cairn points --deleted",
                    "cairn points web-01 --since 2026-11-01 --limit 10",
                    "cairn points web-01 --json | jq -r '.[].point'"};
+  spec.notes =
+      "CONSISTENCY is crash (what a power cut would have left), torn (a disk was written to while it was read) or\n"
+      "unknown (not recorded, or it cannot be seen). A point is suspect when a disk is smaller than before, or empty.";
   spec.options = {
       flag("--deleted", "Those that are deleted and can be brought back", &PointsCommand::deleted),
       value("machine", "MACHINE", "A machine, or MACHINE@POINT for all about one point", &PointsCommand::what,

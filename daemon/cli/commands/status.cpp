@@ -13,6 +13,7 @@
 #include "daemon/cli/work/follow_jobs.h"
 #include "daemon/keys/machine_keys.h"
 #include "daemon/service/service.h"
+#include "fs/store/point/point_labels.h"
 
 namespace cairn::cli {
 namespace {
@@ -55,6 +56,28 @@ std::string last_job(const nlohmann::json& machine) {
   std::string text = text_of(job, "state");
   if (error.is_object()) text += " [" + text_of(error, "name") + "]";
   return text;
+}
+
+void add_clock_warnings(const nlohmann::json& document, std::vector<std::string>& warnings) {
+  if (const nlohmann::json& error = member(member(document, "clock"), "error"); error.is_object())
+    warnings.push_back(text_of(error, "message") + " [" + text_of(error, "name") + "]");
+  const nlohmann::json& jump = member(member(document, "daemon"), "clock_jump");
+  if (jump.is_object())
+    warnings.push_back("the clock was set while the daemon ran: from " + time_of(jump, "from") + " to " +
+                       time_of(jump, "to") + "; schedules go by it as it is now");
+}
+
+// What the machine's last point says of its making. The job that made it may be long forgotten.
+void add_label_warnings(const nlohmann::json& machine, std::vector<std::string>& warnings) {
+  const nlohmann::json& labels = member(machine, "last_point_labels");
+  const std::string last = text_of(machine, "last_point");
+  const auto add = [&](ErrorCode code, const std::string& text) {
+    warnings.push_back(last + " " + text + " [" + std::string(catalogue_entry(code).name) + "]");
+  };
+  if (text_of(labels, "consistency") == to_string(Consistency::torn))
+    add(ErrorCode::disk_torn, "is torn: a disk was written to while it was read");
+  if (flag_of(labels, "suspect")) add(ErrorCode::disk_suspect, "is suspect: a disk is smaller than before, or empty");
+  if (flag_of(labels, "in_future")) add(ErrorCode::point_in_future, "is dated in the future");
 }
 
 Result<ExitCode> run(Context& context, const StatusCommand&) {
@@ -135,8 +158,10 @@ std::vector<std::string> status_warnings(const nlohmann::json& document, UtcTime
   const nlohmann::json& journal_error = member(member(document, "journal"), "error");
   if (journal_error.is_object())
     warnings.push_back(text_of(journal_error, "message") + " [" + text_of(journal_error, "name") + "]");
+  add_clock_warnings(document, warnings);
   for (const auto& machine : member(document, "machines")) {
     const std::string name = text_of(machine, "machine");
+    add_label_warnings(machine, warnings);
     if (!flag_of(machine, "in_settings")) {
       warnings.push_back(name + " is not in the settings any more: its points stay, but it is not backed up");
       continue;

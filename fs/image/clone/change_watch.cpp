@@ -29,25 +29,36 @@ Result<struct statx> look_at(int fd, const std::filesystem::path& image) {
   return now;
 }
 
+ImageChange torn(std::string words) {
+  return {ImageChange::Kind::torn, std::move(words)};
+}
+ImageChange not_known(std::string words) {
+  return {ImageChange::Kind::not_known, std::move(words)};
+}
+ImageChange untouched(std::string words) {
+  return {ImageChange::Kind::untouched, std::move(words)};
+}
+
 class FileWatch : public ChangeWatch {
  public:
   FileWatch(int fd, std::filesystem::path image, const struct statx& before)
       : fd_(fd), image_(std::move(image)), before_(before) {}
 
-  Result<std::optional<std::string>> look() override {
+  Result<std::optional<ImageChange>> look() override {
     CAIRN_TRY(const struct statx now, look_at(fd_, image_));
     if (now.stx_size != before_.stx_size)
-      return fmt::format("its size changed from {} to {} bytes while it was read", before_.stx_size, now.stx_size);
-    if (!same_time(now.stx_mtime, before_.stx_mtime)) return "it was written to while it was read";
+      return torn(
+          fmt::format("its size changed from {} to {} bytes while it was read", before_.stx_size, now.stx_size));
+    if (!same_time(now.stx_mtime, before_.stx_mtime)) return torn("it was written to while it was read");
     struct stat named{};
     if (::stat(image_.c_str(), &named) != 0) {
-      if (errno == ENOENT || errno == ENOTDIR) return "it was removed while it was read";
+      if (errno == ENOENT || errno == ENOTDIR) return untouched("it was removed while it was read");
       return fail_errno(errno, "read image", image_.string(), ErrorCode::image_unreadable);
     }
     if (named.st_ino != before_.stx_ino || named.st_dev != makedev(before_.stx_dev_major, before_.stx_dev_minor))
-      return "another file took its place while it was read; the earlier one was backed up";
+      return untouched("another file took its place while it was read; the earlier one was backed up");
     if (!same_time(now.stx_ctime, before_.stx_ctime))
-      return "its attributes changed while it was read, and its contents may have as well";
+      return not_known("its attributes changed while it was read, and its contents may have as well");
     return std::nullopt;
   }
 
@@ -82,6 +93,25 @@ struct DeviceWrites {
   std::uint64_t past_partitions = 0;
 };
 
+// Devices whose bytes lie on another host, or can be reached by others: what those write is counted there and not here.
+// `device`: its folder in /sys/devices. What a device is made of (LVM, md, dm-crypt) counts too.
+bool others_can_write(const std::filesystem::path& device, int depth = 0) {
+  constexpr int kDeepest = 8;
+  const std::string place = device.string();
+  // iSCSI; Fibre Channel; nbd, Ceph and DRBD by their names.
+  for (const char* part : {"/session", "/rport-", "/block/nbd", "/rbd/", "/block/rbd", "/block/drbd"})
+    if (place.find(part) != std::string::npos) return true;
+  std::error_code none;
+  std::string transport;
+  if (std::ifstream file(device / "device" / "transport"); file >> transport && transport != "pcie") return true;
+  if (depth == kDeepest) return false;
+  for (const auto& below : std::filesystem::directory_iterator(device / "slaves", none)) {
+    const std::filesystem::path real = std::filesystem::canonical(below.path(), none);
+    if (!none && others_can_write(real, depth + 1)) return true;
+  }
+  return std::filesystem::exists(device / "partition", none) && others_can_write(device.parent_path(), depth + 1);
+}
+
 class BlockDeviceWatch : public ChangeWatch {
  public:
   BlockDeviceWatch(int fd, dev_t device)
@@ -94,15 +124,19 @@ class BlockDeviceWatch : public ChangeWatch {
     before_ = count();
   }
 
-  Result<std::optional<std::string>> look() override {
+  Result<std::optional<ImageChange>> look() override {
     const auto now = count();
     if (!before_ || !now)
-      return "whether it was written to while it was read is not known: the kernel keeps no write counters for it";
+      return not_known(
+          "whether it was written to while it was read is not known: the kernel keeps no write counters for it");
     if (now->own != before_->own) {
-      return fmt::format("it was written to while it was read ({} bytes)", (now->own - before_->own) * 512);
+      return torn(fmt::format("it was written to while it was read ({} bytes)", (now->own - before_->own) * 512));
     }
     if (now->past_partitions != before_->past_partitions)
-      return "the disk that it is a partition of was written to directly while it was read";
+      return not_known(
+          "the disk that it is a partition of was written to directly while it was read, perhaps this partition too");
+    if (others_can_write(own_))
+      return not_known("it is reached over a network: what this host wrote is seen, and what others wrote is not");
     return std::nullopt;
   }
 

@@ -14,11 +14,20 @@
 
 namespace cairn {
 
+// What was seen of changes to an image while it was read.
+struct ImageChange {
+  // torn: it was written to, so what was read is of different times; not_known: it may have been; untouched: something
+  // else changed (its name leads elsewhere), and what was read is whole.
+  enum class Kind { torn, not_known, untouched };
+  Kind kind = Kind::not_known;
+  std::string words;  // for a warning: "it was written to while it was read"
+};
+
 class ChangeWatch {
  public:
   virtual ~ChangeWatch() = default;
-  // Words for a warning, nothing when no change is seen. Errors: image_unreadable.
-  virtual Result<std::optional<std::string>> look() = 0;
+  // Nothing: it surely did not change. Errors: image_unreadable.
+  virtual Result<std::optional<ImageChange>> look() = 0;
 };
 
 // `fd` is borrowed and must outlive the watch. May wait some milliseconds: file times move in steps of the kernel's

@@ -107,6 +107,15 @@ std::optional<std::string> prepare_clone_folder(int source, const std::filesyste
   return why;
 }
 
+std::optional<std::string> why_not_cloned(const std::filesystem::path& image) {
+  struct stat facts{};
+  if (::stat(image.c_str(), &facts) != 0) return fmt::format("the image cannot be read: {}", std::strerror(errno));
+  if (S_ISBLK(facts.st_mode)) return "it is a block device, which cannot be cloned by reflinks";
+  const UniqueFd source(::open(image.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (!source) return fmt::format("the image cannot be read: {}", std::strerror(errno));
+  return why_not_this_file_system(source.get());
+}
+
 std::optional<std::string> why_no_clones(const std::filesystem::path& image, const std::filesystem::path& folder) {
   struct stat facts{};
   if (::stat(image.c_str(), &facts) != 0) return fmt::format("the image cannot be read: {}", std::strerror(errno));

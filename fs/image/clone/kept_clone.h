@@ -40,6 +40,8 @@ std::filesystem::path clone_folder_of(const std::filesystem::path& image, const 
 std::optional<std::string> prepare_clone_folder(int source, const std::filesystem::path& folder);
 // The same without changing anything, for `image` by its path.
 std::optional<std::string> why_no_clones(const std::filesystem::path& image, const std::filesystem::path& folder);
+// Why a backup cannot read `image` from a clone, kept or not, as far as that is known before trying. Nothing: it can.
+std::optional<std::string> why_not_cloned(const std::filesystem::path& image);
 // Removes the folder if it is empty.
 void remove_clone_folder(const std::filesystem::path& folder);
 

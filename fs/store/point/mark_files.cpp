@@ -17,7 +17,6 @@ constexpr std::string_view kDeletionFormat = "cairn-deletion";
 constexpr std::string_view kProtectionFormat = "cairn-protection";
 constexpr std::string_view kTombstoneFormat = "cairn-tombstone";
 constexpr std::string_view kNewestFormat = "cairn-newest-points";
-constexpr std::string_view kNewest = "newest/";
 constexpr std::string_view kClockFormat = "cairn-clock";
 constexpr const char* kClockObject = "clock";
 
@@ -78,11 +77,24 @@ Tombstone tombstone_from(const json& document) {
   return tombstone;
 }
 
+UtcTime stamp_from(const json& value) {
+  const auto time = parse_compact_time(value.get<std::string>());
+  if (!time) throw BadDocument{"a stamp in it is not one"};
+  return *time;
+}
+
 NewestPoints newest_from(const json& document) {
   NewestPoints newest;
   newest.machine = document.at("machine").get<std::string>();
   for (const json& entry : document.at("points"))
     newest.points.push_back({entry.at("name").get<std::string>(), entry.at("hash").get<std::string>()});
+  // Records of before these were kept have neither.
+  std::vector<WrittenOrder::Overtaken> overtaken;
+  if (const auto rows = document.find("overtaken"); rows != document.end())
+    for (const json& row : *rows) overtaken.push_back({stamp_from(row.at(0)), stamp_from(row.at(1))});
+  newest.order = WrittenOrder(std::move(overtaken));
+  if (const auto rows = document.find("gone"); rows != document.end())
+    for (const json& row : *rows) newest.gone.push_back(stamp_from(row));
   return newest;
 }
 
@@ -110,7 +122,7 @@ std::string tombstone_object(const PointName& name) {
   return "purged/" + name.text();
 }
 std::string newest_object(const std::string& machine) {
-  return std::string(kNewest) + machine;
+  return std::string(kNewestPrefix) + machine;
 }
 
 Result<std::vector<PointName>> MarkFiles::names_in(std::string_view prefix) const {
@@ -124,8 +136,8 @@ Result<std::vector<PointName>> MarkFiles::names_in(std::string_view prefix) cons
 }
 
 Result<std::vector<std::string>> MarkFiles::machines_with_newest() const {
-  CAIRN_TRY(std::vector<std::string> names, backend_.list(kNewest));
-  for (std::string& name : names) name.erase(0, kNewest.size());
+  CAIRN_TRY(std::vector<std::string> names, backend_.list(kNewestPrefix));
+  for (std::string& name : names) name.erase(0, kNewestPrefix.size());
   std::ranges::sort(names);
   return names;
 }
@@ -201,14 +213,21 @@ Result<void> MarkFiles::write(const Tombstone& tombstone) const {
 }
 
 Result<void> MarkFiles::write(const NewestPoints& newest) const {
-  if (newest.points.empty()) return remove(newest_object(newest.machine));
+  if (newest.points.empty() && newest.gone.empty()) return remove(newest_object(newest.machine));
   json points = json::array();
   for (const NewestPoints::Entry& entry : newest.points)
     points.push_back({{"name", entry.point}, {"hash", entry.hash}});
+  json overtaken = json::array();
+  for (const WrittenOrder::Overtaken& entry : newest.order.overtaken())
+    overtaken.push_back({compact_time(entry.point), compact_time(entry.by)});
+  json gone = json::array();
+  for (const UtcTime time : newest.gone) gone.push_back(compact_time(time));
   return put(newest_object(newest.machine), {{"format", kNewestFormat},
                                              {"version", kMarkVersion},
                                              {"machine", newest.machine},
-                                             {"points", std::move(points)}});
+                                             {"points", std::move(points)},
+                                             {"overtaken", std::move(overtaken)},
+                                             {"gone", std::move(gone)}});
 }
 
 Result<void> MarkFiles::write(const ClockRecord& record) const {

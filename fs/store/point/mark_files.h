@@ -22,6 +22,7 @@ inline constexpr std::string_view kPointsPrefix = "points/";
 inline constexpr std::string_view kDeletedPrefix = "deleted/";
 inline constexpr std::string_view kProtectedPrefix = "protected/";
 inline constexpr std::string_view kPurgedPrefix = "purged/";
+inline constexpr std::string_view kNewestPrefix = "newest/";
 
 std::string deletion_object(const PointName& name);     // "deleted/web-01@20261121T020000Z"
 std::string protection_object(const PointName& name);   // "protected/..."
@@ -55,7 +56,7 @@ class MarkFiles {
   [[nodiscard]] Result<void> write(const DeletionFile& file) const;
   [[nodiscard]] Result<void> write(const Protection& protection) const;
   [[nodiscard]] Result<void> write(const Tombstone& tombstone) const;
-  // Without points: removes it.
+  // Without points and names that are gone: removes it.
   [[nodiscard]] Result<void> write(const NewestPoints& newest) const;
   [[nodiscard]] Result<void> write(const ClockRecord& record) const;
   // Nothing there is as good. Durable on return.

@@ -10,6 +10,12 @@ void NewestPoints::add(Entry added, const std::string& previous) {
   points.push_back(std::move(added));
 }
 
+void NewestPoints::remember(const Tombstone& tombstone) {
+  std::erase(gone, tombstone.point.time);
+  gone.push_back(tombstone.point.time);
+  if (gone.size() > kMostGone) gone.erase(gone.begin(), gone.end() - kMostGone);
+}
+
 bool NewestPoints::take_over(const Tombstone& tombstone) {
   const std::string name = tombstone.point.text();
   if (std::erase_if(points, [&](const Entry& entry) { return entry.point == name; }) == 0) return false;

@@ -10,6 +10,7 @@
 
 #include "config/base/clock.h"
 #include "fs/store/point/recovery_point.h"
+#include "fs/store/point/written_order.h"
 
 namespace cairn {
 
@@ -50,11 +51,17 @@ struct NewestPoints {
   };
   std::string machine;
   std::vector<Entry> points;
+  WrittenOrder order = {};
+  // Dates of purged points that have no tombstone any more: no point is given their names again. The last so many.
+  static constexpr std::size_t kMostGone = 500;
+  std::vector<UtcTime> gone = {};
 
   // `added` names `previous` (empty: none) as its predecessor.
   void add(Entry added, const std::string& previous);
   // The entry of `point`, if there is one, is its predecessor's from now on. True: there was one.
   bool take_over(const Tombstone& tombstone);
+  // The tombstone is going to be removed.
+  void remember(const Tombstone& tombstone);
 };
 
 }  // namespace cairn

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "config/base/enum_words.h"
 #include "config/base/json.h"
 #include "crypto/base64.h"
 
@@ -41,7 +40,8 @@ json volume_json(const VolumeFacts& volume) {
           {"data_offset", volume.data_offset},
           {"slots", slots},
           {"header", header},
-          {"damage", volume.damage}};
+          {"damage", volume.damage},
+          {"cut_off", volume.cut_off}};
 }
 
 MapRecord map_from(const json& document) {
@@ -72,6 +72,7 @@ VolumeFacts volume_from(const json& document) {
     volume.slots.push_back({whole_number<int>(slot.at("number")), slot.at("kind").get<std::string>()});
   for (const json& range : document.at("header")) volume.header.push_back(range_from(range));
   volume.damage = document.at("damage").get<std::string>();
+  volume.cut_off = document.value("cut_off", std::string());
   return volume;
 }
 
@@ -99,12 +100,10 @@ DiskRecord disk_from(const json& document) {
       if (!record) throw BadDocument{record.error().because};
       disk.beks.push_back(*std::move(record));
     }
+  disk.reading = reading_from(document);
+  disk.suspicion = suspicion_from(document);
   return disk;
 }
-
-constexpr EnumWords<Consistency, 3> kConsistencies{{{Consistency::crash, "crash"},
-                                                    {Consistency::filesystem, "filesystem"},
-                                                    {Consistency::application, "application"}}};
 
 UtcTime time_member(const json& value) {
   const auto time = parse_iso_time(value.get<std::string>());
@@ -113,13 +112,6 @@ UtcTime time_member(const json& value) {
 }
 
 }  // namespace
-
-std::string_view to_string(Consistency consistency) {
-  return word_of(kConsistencies, consistency);
-}
-std::optional<Consistency> parse_consistency(std::string_view text) {
-  return value_of_word(kConsistencies, text);
-}
 
 std::string PointName::text() const {
   return machine + "@" + stamp();
@@ -152,6 +144,16 @@ const DiskRecord* RecoveryPoint::disk(std::string_view disk_name) const {
   return nullptr;
 }
 
+bool RecoveryPoint::suspect() const {
+  return std::ranges::any_of(disks, [](const DiskRecord& disk) { return disk.suspicion.has_value(); });
+}
+
+Consistency consistency_of(std::span<const DiskRecord> disks) {
+  std::vector<DiskReading> readings;
+  for (const DiskRecord& disk : disks) readings.push_back(disk.reading);
+  return worst_of(readings);
+}
+
 const KekRecord* RecoveryPoint::kek_of(const BekRecord& bek) const {
   for (const KekRecord& kek : keks)
     if (kek.wraps(bek)) return &kek;
@@ -176,6 +178,8 @@ json to_json(const RecoveryPoint& point, KeyMaterial material) {
     }
     document["keys"] = json::array();
     for (const BekRecord& bek : disk.beks) document["keys"].push_back(to_json(bek, material));
+    put_reading(document, disk.reading);
+    put_suspicion(document, disk.suspicion);
     disks.push_back(std::move(document));
   }
   json document = {{"format", "cairn-recovery-point"},
@@ -194,6 +198,9 @@ json to_json(const RecoveryPoint& point, KeyMaterial material) {
                    {"duration_ms", point.duration_ms},
                    {"made_by", point.made_by},
                    {"host", point.host}};
+  document["apart_ms"] = point.apart_ms ? json(*point.apart_ms) : json(nullptr);
+  document["left_out"] = to_json(point.left_out);
+  if (point.trusted_time) document["trusted_time"] = iso_time(*point.trusted_time);
   if (point.immutable_until) document["immutable_until"] = iso_time(*point.immutable_until);
   document["keks"] = json::array();
   for (const KekRecord& kek : point.keks) document["keks"].push_back(to_json(kek, material));
@@ -215,10 +222,14 @@ Result<RecoveryPoint> point_from_json(const json& document, const std::string& o
     RecoveryPoint point;
     point.name = {document.at("machine").get<std::string>(), time_member(document.at("time"))};
     if (!is_valid_name(point.name.machine)) return damaged("its machine's name is not one");
-    const auto consistency = parse_consistency(document.at("consistency").get<std::string>());
-    if (!consistency) return damaged("its consistency is not one");
-    point.consistency = *consistency;
+    static_cast<void>(document.at("consistency").get<std::string>());
     for (const json& disk : document.at("disks")) point.disks.push_back(disk_from(disk));
+    point.consistency = consistency_of(point.disks);
+    if (const auto apart = document.find("apart_ms"); apart != document.end() && !apart->is_null())
+      point.apart_ms = whole_number<std::uint64_t>(*apart);
+    point.left_out = left_out_from(document);
+    if (const auto trusted = document.find("trusted_time"); trusted != document.end())
+      point.trusted_time = time_member(*trusted);
     point.previous_name = document.at("previous").at("name").get<std::string>();
     point.previous = document.at("previous").at("hash").get<std::string>();
     CAIRN_TRY(point.proof, proof_from(document.at("proof"), object));

@@ -18,6 +18,7 @@
 #include "crypto/volume/volume.h"
 #include "fs/store/map/map_record.h"
 #include "fs/store/point/key_records.h"
+#include "fs/store/point/point_labels.h"
 
 namespace cairn {
 
@@ -46,25 +47,27 @@ struct DiskRecord {
   DiskFacts facts;
   std::vector<HeaderRecord> headers = {};  // of its encrypted volumes
   std::vector<BekRecord> beks = {};
+  DiskReading reading = {};
+  std::optional<Suspicion> suspicion = {};
   // Null: the volume has none.
   [[nodiscard]] const HeaderRecord* header_of(const VolumeFacts& volume) const;
 };
 
-// What the machine's disks agree on. crash: what a power cut would have left; filesystem, application: these were
-// asked to write everything before.
-enum class Consistency { crash, filesystem, application };
-std::string_view to_string(Consistency consistency);  // "crash", "filesystem", "application"
-std::optional<Consistency> parse_consistency(std::string_view text);
+// The worst of the disks'.
+Consistency consistency_of(std::span<const DiskRecord> disks);
 
 struct RecoveryPoint {
   PointName name;
-  Consistency consistency = Consistency::crash;
+  Consistency consistency = Consistency::unknown;  // of all disks: the worst of theirs
+  std::optional<std::uint64_t> apart_ms;           // between the disks' states; 0: of one instant; nothing: not known
   std::vector<DiskRecord> disks;
+  std::vector<LeftOutDisk> left_out;
   std::optional<std::string> definition;  // bytes of the definition file
   std::vector<KekRecord> keks;            // those that wrap the disks' BEKs, each version once
   std::string previous;                   // BLAKE3, hex, of the machine's previous point as stored; empty: the first
   std::string previous_name;
   Proof proof;
+  std::optional<UtcTime> trusted_time;     // when it was taken by trusted_clock.h; nothing: as name.time says
   std::optional<UtcTime> immutable_until;  // before then nothing removes it, whatever the settings say later
   std::vector<std::string> warnings;
   std::uint64_t read_bytes = 0;    // read from the images
@@ -74,6 +77,7 @@ struct RecoveryPoint {
   std::string made_by;  // "cairn 0.1.0"
   std::string host;
   [[nodiscard]] const DiskRecord* disk(std::string_view disk_name) const;
+  [[nodiscard]] bool suspect() const;  // one of its disks is
   // Null: the point has no backup of the KEK that wraps it.
   [[nodiscard]] const KekRecord* kek_of(const BekRecord& bek) const;
 };

@@ -135,7 +135,10 @@ Result<void> fold_tombstones(StoreState& store, StoreState::PointChanges& change
       successor->previous = tombstone.previous;
       CAIRN_CHECK(marks.write(*successor));
     }
-    if (*newest && (*newest)->take_over(tombstone)) CAIRN_CHECK(marks.write(**newest));
+    if (!*newest) *newest = NewestPoints{machine, {}, {}, {}};
+    (*newest)->take_over(tombstone);
+    (*newest)->remember(tombstone);
+    CAIRN_CHECK(marks.write(**newest));
     CAIRN_CHECK(marks.remove(tombstone_object(tombstone.point)));
     at = tombstones.erase(at);
   }

@@ -32,6 +32,16 @@ Result<NewestPoints::Entry> predecessor_of(StoreState& store, const PointName& n
   return found;
 }
 
+// The new point is the last one written, whatever the dates of the others say.
+void note_order(StoreState& store, const PointName& name, NewestPoints& newest) {
+  const auto stored = store.points.marks().names_in(kPointsPrefix);
+  if (!stored) return;
+  std::vector<UtcTime> times;
+  for (const PointName& other : *stored)
+    if (other.machine == name.machine && other != name) times.push_back(other.time);
+  newest.order.note(name.time, times);
+}
+
 }  // namespace
 
 Result<std::shared_ptr<StoreWriter>> begin_writing(Store& store, const std::string& purpose) {
@@ -88,6 +98,7 @@ Result<void> StoreWriter::commit(RecoveryPoint& point) {
   // not wrong. One that cannot be read for the moment is not replaced: it may name a point that is missing.
   if (!recorded && !is_damage_error(recorded.error())) return {};
   newest.add({point.name.text(), Blake3::hex_of(bytes)}, previous.point);
+  note_order(store, point.name, newest);
   if (const auto written = marks.write(newest); !written)
     log_error("newest-points-not-recorded", point.name.text(), written.error());
   return {};

@@ -45,7 +45,7 @@ class EndlessDisk final : public ImageReader {
     return {};
   }
   [[nodiscard]] int fd() const override { return file_->fd(); }
-  Result<std::optional<std::string>> changed_underneath() override { return std::optional<std::string>(); }
+  Result<std::optional<ImageChange>> changed_underneath() override { return std::optional<ImageChange>(); }
   [[nodiscard]] std::string how() const override { return "memory"; }
 
  private:

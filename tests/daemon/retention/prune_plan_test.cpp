@@ -17,6 +17,7 @@ using std::chrono::hours;
 using testing::Contains;
 using testing::ElementsAre;
 using testing::IsEmpty;
+using testing::Not;
 
 const UtcTime kNow = utc("2026-11-21T12:00:00Z");
 
@@ -34,7 +35,7 @@ class PrunePlan : public testing::Test {
     policy_.retention.daily = 2;
   }
   std::vector<PlannedPoint> plan() {
-    return value_of(plan_prune(points_, {in_settings_ ? &policy_ : nullptr, kNow, trusted_}));
+    return value_of(plan_prune(points_, {in_settings_ ? &policy_ : nullptr, kNow, trusted_, must_stay_, latest_}));
   }
   // The row of the point of that time.
   PlannedPoint row(UtcTime time) {
@@ -54,6 +55,8 @@ class PrunePlan : public testing::Test {
   std::vector<PrunePoint> points_;
   UtcTime trusted_ = kNow;
   bool in_settings_ = true;
+  std::function<bool(const std::string&)> must_stay_;
+  std::optional<PointName> latest_;
 };
 
 TEST_F(PrunePlan, HidesWhatTheRuleDoesNotKeep) {
@@ -137,6 +140,69 @@ TEST_F(PrunePlan, KeepsAndNamesTheDamagedOnesAndDoesNotCountThem) {
   EXPECT_THAT(row(day(1)).reasons, ElementsAre("newest", "daily 1 of 2"));
   EXPECT_THAT(row(day(2)).reasons, ElementsAre("daily 2 of 2"));
   EXPECT_EQ(row(day(3)).action, PruneAction::hide);
+}
+
+TEST_F(PrunePlan, ASuspectPointPushesOutNoOtherAndSuspectOnesDoNotPileUp) {
+  add_days(6);
+  for (const int back : {0, 1, 2}) points_[static_cast<std::size_t>(back)].suspect = true;
+  points_[1].proved = points_[4].proved = true;
+  EXPECT_THAT(row(day(0)).reasons, ElementsAre("suspect: newest", "suspect: daily 1 of 2"));
+  EXPECT_THAT(row(day(1)).reasons, ElementsAre("suspect: daily 2 of 2"));
+  EXPECT_EQ(row(day(2)).action, PruneAction::hide);
+  EXPECT_THAT(row(day(3)).reasons, ElementsAre("newest", "daily 1 of 2"));
+  EXPECT_THAT(row(day(4)).reasons, ElementsAre("daily 2 of 2", "newest proved")) << "the newer proved one is suspect";
+  EXPECT_EQ(row(day(5)).action, PruneAction::hide);
+}
+
+TEST_F(PrunePlan, TheNewestProvedPointIsRatherOneThatIsNotTorn) {
+  add_days(5);
+  for (PrunePoint& point : points_) point.proved = point.torn = true;
+  EXPECT_THAT(row(day(0)).reasons, Contains("newest proved")) << "there is no other";
+  points_[4].torn = false;
+  EXPECT_THAT(row(day(4)).reasons, ElementsAre("newest proved"));
+  EXPECT_THAT(row(day(0)).reasons, Not(Contains("newest proved")));
+}
+
+TEST_F(PrunePlan, ADateOfAWrongClockCountsAsTheTimeWhenThePointWasTaken) {
+  add_days(3);
+  PrunePoint& ahead = add(kNow + days(5000));
+  ahead.taken = day(1) - hours(2);
+  latest_ = points_[0].name;
+  // It is the second of its day, and neither new nor young.
+  EXPECT_EQ(row(kNow + days(5000)).action, PruneAction::hide);
+  EXPECT_THAT(row(day(0)).reasons, ElementsAre("newest", "daily 1 of 2"));
+  policy_.immutable = days(2);
+  EXPECT_THAT(row(kNow + days(5000)).reasons, ElementsAre("immutable until " + iso_time(*points_[3].taken + days(2))));
+}
+
+TEST_F(PrunePlan, TheLastPointWrittenIsKeptWhateverItsDate) {
+  add_days(5);
+  latest_ = points_[4].name;
+  EXPECT_THAT(row(day(4)).reasons, ElementsAre("newest"));
+}
+
+TEST_F(PrunePlan, TheLastPointWithADiskThatIsNotBackedUpAnyMoreStays) {
+  add_days(6);
+  for (PrunePoint& point : points_) point.disks = {"root"};
+  points_[4].disks = points_[5].disks = {"root", "data"};
+  const auto without = [&](std::vector<std::string> gone) {
+    must_stay_ = [gone](const std::string& disk) { return std::ranges::find(gone, disk) != gone.end(); };
+  };
+  without({"data"});
+  EXPECT_THAT(row(day(4)).reasons, ElementsAre("the last with disk data"));
+  EXPECT_EQ(row(day(5)).action, PruneAction::hide);
+  points_[4].damage = Error{ErrorCode::point_damaged, "read", "p", "", 0, {}};
+  EXPECT_THAT(row(day(5)).reasons, ElementsAre("the last with disk data")) << "the other cannot be read";
+  points_[4].damage.reset();
+  without({});
+  EXPECT_EQ(row(day(4)).action, PruneAction::hide) << "backed up again, or left out on purpose";
+}
+
+TEST(TakenAt, IsTheEarliestThatIsKnown) {
+  const PointName name{"web", kNow};
+  EXPECT_EQ(taken_at(name, {}, kNow), kNow);
+  EXPECT_EQ(taken_at(name, kNow - days(4), kNow), kNow - days(4));
+  EXPECT_EQ(taken_at(name, kNow - days(4), kNow - days(5)), kNow - days(5));
 }
 
 TEST_F(PrunePlan, KeepsAllOfAMachineThatIsNotInTheSettings) {

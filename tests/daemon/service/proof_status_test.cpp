@@ -35,6 +35,19 @@ json status_of(std::deque<json> rows, const char* schedule = "@daily") {
       &parsed, kNow);
 }
 
+TEST(ProofStatus, ASuspectPointIsNotTheLastProvedOneAndATornOneOnlyWhenThereIsNoOther) {
+  json suspect = row(kNow - hours(1), "proved");
+  suspect["suspect"] = true;
+  json torn = row(kNow - hours(2), "proved");
+  torn["consistency"] = "torn";
+  const json whole = row(kNow - days(9), "proved");
+  EXPECT_EQ(status_of({suspect, torn})["last_proved"], torn["name"]);
+  const json status = status_of({suspect, torn, whole});
+  EXPECT_EQ(status["last_proved"], whole["name"]);
+  EXPECT_EQ(status["wanting"], false) << "its keys were tried two hours ago";
+  EXPECT_EQ(status_of({suspect})["wanting"], true);
+}
+
 TEST(ProofStatus, NothingIsWantingWhereNothingIsEncrypted) {
   const json status = status_of({row(kNow - hours(1), "not-encrypted"), row(kNow - days(40), "proved")});
   EXPECT_EQ(status["needed"], false);

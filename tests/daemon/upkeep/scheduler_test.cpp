@@ -181,8 +181,9 @@ TEST_F(SchedulerTest, AClockSetBackRunsNothingTwice) {
   clock_.set(utc("2026-11-21T02:00:05Z"));
   scheduler->run_due();
   ASSERT_EQ(runs_.size(), 1U);
-  clock_.set(utc("2026-11-21T00:30:00Z"));
+  clock_.set(utc("2026-11-21T01:20:00Z"));
   EXPECT_EQ(scheduler->run_due(), utc("2026-11-22T02:00:00Z"));
+  EXPECT_FALSE(scheduler->clock_jump());
   clock_.set(utc("2026-11-21T02:00:05Z"));
   scheduler->run_due();
   new_scheduler()->run_due();
@@ -190,6 +191,43 @@ TEST_F(SchedulerTest, AClockSetBackRunsNothingTwice) {
   clock_.set(utc("2026-11-22T02:00:00Z"));
   scheduler->run_due();
   EXPECT_EQ(runs_.size(), 2U);
+}
+
+TEST_F(SchedulerTest, AClockSetFarBackRunsAgainWithinTheInterval) {
+  for (const char* text : {"0 * * * *", "every 1h", "0 2 * * *"}) {
+    SCOPED_TRACE(text);
+    runs_.clear();
+    expect_ok(journal_->set_schedule_mark("web", {utc("2026-11-21T01:30:00Z"), false, {}}));
+    use(text);
+    clock_.set(utc("2026-11-21T02:00:05Z"));
+    const auto scheduler = new_scheduler();
+    scheduler->run_due();
+    ASSERT_EQ(runs_.size(), 1U);
+    clock_.set(utc("2026-11-19T20:30:00Z"));
+    const auto next = scheduler->run_due();
+    EXPECT_EQ(runs_.size(), 1U) << "nothing at once";
+    ASSERT_TRUE(next);
+    const hours interval(std::string(text) == "0 2 * * *" ? 24 : 1);
+    EXPECT_LE(*next - clock_.now(), interval);
+    const auto jump = scheduler->clock_jump();
+    ASSERT_TRUE(jump);
+    EXPECT_EQ(jump->to, utc("2026-11-19T20:30:00Z"));
+    EXPECT_LE(jump->from - utc("2026-11-21T02:00:05Z"), minutes(5)) << "what it would have said";
+    clock_.set(*next);
+    scheduler->run_due();
+    EXPECT_EQ(runs_.size(), 2U);
+  }
+}
+
+TEST_F(SchedulerTest, AMarkInTheFutureIsForgottenAtARestartToo) {
+  use("0 * * * *");
+  expect_ok(journal_->set_schedule_mark("web", {utc("2026-11-21T05:00:00Z"), false, {}}));
+  clock_.set(utc("2026-11-21T02:10:00Z"));
+  EXPECT_EQ(new_scheduler()->run_due(), utc("2026-11-21T03:00:00Z"));
+  // A correction of a moment is no reason to run twice.
+  expect_ok(journal_->set_schedule_mark("web", {utc("2026-11-21T05:00:00Z"), false, {}}));
+  clock_.set(utc("2026-11-21T04:59:58Z"));
+  EXPECT_EQ(new_scheduler()->run_due(), utc("2026-11-21T06:00:00Z"));
 }
 
 TEST_F(SchedulerTest, AChangedScheduleStartsNothingAtOnce) {

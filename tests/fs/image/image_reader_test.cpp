@@ -64,10 +64,15 @@ Buffer read_by_extents(ImageReader& reader) {
   return bytes;
 }
 
+std::optional<ImageChange::Kind> kind_of_change(ImageReader& reader) {
+  const auto change = reader.changed_underneath();
+  return change && *change ? std::optional((*change)->kind) : std::nullopt;
+}
+
 std::string change_of(ImageReader& reader) {
   const auto words = reader.changed_underneath();
   EXPECT_TRUE(words) << words.error().message();
-  return words && *words ? **words : std::string();
+  return words && *words ? (*words)->words : std::string();
 }
 
 TEST(ImageReader, ReadsAFile) {
@@ -134,6 +139,7 @@ TEST(ImageReader, SeesAWriteWhileItReads) {
     const auto reader = open_ok(box / "disk");
     write_at(box / "disk", 100, pattern(1));
     EXPECT_EQ(change_of(*reader), "it was written to while it was read");
+    EXPECT_EQ(kind_of_change(*reader), ImageChange::Kind::torn);
   }
 }
 
@@ -157,6 +163,7 @@ TEST(ImageReader, SeesThatAnotherFileTookItsPlace) {
   EXPECT_TRUE(same_bytes(read_by_extents(*reader), pattern(8192)));
   std::filesystem::remove(box / "disk");
   EXPECT_THAT(change_of(*reader), HasSubstr("removed"));
+  EXPECT_EQ(kind_of_change(*reader), ImageChange::Kind::untouched) << "what was read is whole";
 }
 
 TEST(ImageReader, SeesAWriteWhoseTimeWasSetBack) {
@@ -169,6 +176,7 @@ TEST(ImageReader, SeesAWriteWhoseTimeWasSetBack) {
   const struct timespec times[2] = {before.st_atim, before.st_mtim};
   ASSERT_EQ(::utimensat(AT_FDCWD, (box / "disk").c_str(), times, 0), 0);
   EXPECT_THAT(change_of(*reader), HasSubstr("attributes changed"));
+  EXPECT_EQ(kind_of_change(*reader), ImageChange::Kind::not_known);
 }
 
 TEST(ImageReader, ReportsAnImageThatShrinksWithBothSizes) {

@@ -144,6 +144,39 @@ TEST(RenderPoint, ShowsDisksAndVolumes) {
   EXPECT_THAT(text, HasSubstr("warning: image changed\n"));
 }
 
+TEST(RenderPoint, SaysHowItWasMade) {
+  json document = json::parse(R"({"machine":"web-01","point":"20261121T020000Z","consistency":"torn","apart_ms":8000,
+    "disks":[{"name":"root","size":1048576,"consistency":"torn","consistency_reason":"it was written to",
+              "suspect":{"because":"it has 0 bytes"}}],"left_out":[{"disk":"data","point":"web-01@20261101T020000Z"}]})");
+  std::string text = render_point(document);
+  EXPECT_THAT(text, HasSubstr("8000 ms apart"));
+  EXPECT_THAT(text, HasSubstr("  torn: it was written to\n  suspect: it has 0 bytes\n"));
+  EXPECT_THAT(text, HasSubstr("not in it: disk data, which web-01@20261101T020000Z has\n"));
+  document["apart_ms"] = 0;
+  EXPECT_THAT(render_point(document), HasSubstr("one instant"));
+  document["apart_ms"] = nullptr;
+  EXPECT_THAT(render_point(document), Not(HasSubstr("instant"))) << "not known, nothing is said";
+}
+
+TEST(RenderPoints, MarksWhatIsToBeLookedAt) {
+  json suspect = point_row();
+  suspect["suspect"] = true;
+  suspect["in_future"] = true;
+  EXPECT_THAT(render_points(json::array({suspect, point_row()}), kNow), HasSubstr("suspect, in the future"));
+  EXPECT_THAT(render_points(json::array({point_row()}), kNow), Not(HasSubstr("LOOK AT")));
+}
+
+TEST(StatusWarnings, SayWhatTheLastPointSaysOfItselfAndThatTheClockJumped) {
+  const json document = json::parse(R"({"daemon":{"running":true,"clock_jump":{"from":"2026-11-21T02:00:00Z",
+      "to":"2026-11-20T02:00:00Z"}},"clock":{"error":{"name":"clock-jumped","message":"it went back"}},
+    "machines":[{"machine":"web-01","in_settings":true,"points":1,"last_point":"web-01@20261121T020000Z",
+      "last_point_labels":{"consistency":"torn","suspect":true,"in_future":true}}]})");
+  EXPECT_THAT(
+      status_warnings(document, kNow),
+      testing::IsSupersetOf({HasSubstr("[clock-jumped]"), HasSubstr("from 2026-11-21 02:00:00"),
+                             HasSubstr("[disk-torn]"), HasSubstr("[disk-suspect]"), HasSubstr("[point-in-future]")}));
+}
+
 json job(const char* state) {
   json document = json::parse(R"({"id":"j-1","kind":"backup","object":"web-01","trigger":"on-demand",
     "queued":"2026-11-21T02:00:00Z","started":"2026-11-21T02:00:00Z","ended":"2026-11-21T02:03:10Z",

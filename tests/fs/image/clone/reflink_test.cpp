@@ -68,12 +68,15 @@ TEST_P(OnFileSystem, AWriteAfterOpeningDoesNotShowInAClone) {
   write_at(image_, 4096, Buffer(8192, 0x22));
   if (GetParam().reflinks) {
     EXPECT_TRUE(same_bytes(read(*reader), before));
-    EXPECT_EQ(*reader->changed_underneath(), std::nullopt);
+    EXPECT_FALSE(*reader->changed_underneath());
     std::filesystem::remove(image_);
     EXPECT_TRUE(same_bytes(read(*reader), before));
   } else {
     EXPECT_FALSE(same_bytes(read(*reader), before));
-    EXPECT_EQ(*reader->changed_underneath(), "it was written to while it was read");
+    const auto change = *reader->changed_underneath();
+    ASSERT_TRUE(change);
+    EXPECT_EQ(change->kind, ImageChange::Kind::torn);
+    EXPECT_EQ(change->words, "it was written to while it was read");
   }
 }
 
@@ -208,7 +211,7 @@ TEST_F(OnLoopDevice, ABlockDeviceIsReadAsItIs) {
   Buffer bytes(16 * kMiB);
   ASSERT_TRUE(reader_->read(0, bytes));
   EXPECT_TRUE(same_bytes(bytes, read_all(image_)));
-  EXPECT_EQ(*reader_->changed_underneath(), std::nullopt);
+  EXPECT_FALSE(*reader_->changed_underneath());
 }
 
 TEST_F(OnLoopDevice, AWriteToABlockDeviceIsSeen) {
@@ -220,7 +223,8 @@ TEST_F(OnLoopDevice, AWriteToABlockDeviceIsSeen) {
   }
   const auto words = reader_->changed_underneath();
   ASSERT_TRUE(words && *words);
-  EXPECT_THAT(**words, HasSubstr("it was written to while it was read"));
+  EXPECT_EQ((*words)->kind, ImageChange::Kind::torn);
+  EXPECT_THAT((*words)->words, HasSubstr("it was written to while it was read"));
 }
 
 TEST_F(OnLoopDevice, AWriteThatStillWaitsInThePageCacheIsSeen) {
@@ -230,7 +234,8 @@ TEST_F(OnLoopDevice, AWriteThatStillWaitsInThePageCacheIsSeen) {
   ASSERT_EQ(::pwrite(fd.get(), bytes.data(), bytes.size(), 8192), 4096);
   const auto words = reader_->changed_underneath();
   ASSERT_TRUE(words && *words);
-  EXPECT_THAT(**words, HasSubstr("it was written to while it was read"));
+  EXPECT_EQ((*words)->kind, ImageChange::Kind::torn);
+  EXPECT_THAT((*words)->words, HasSubstr("it was written to while it was read"));
 }
 
 TEST(OnPartition, WritesToThePartitionAndPastItAreSeen) {
@@ -279,7 +284,7 @@ TEST(OnPartition, WritesToThePartitionAndPastItAreSeen) {
     EXPECT_EQ(::pwrite(fd.get(), bytes.data(), bytes.size(), static_cast<off_t>(at)), 4096);
     EXPECT_EQ(::fsync(fd.get()), 0);
     const auto words = (*reader)->changed_underneath();
-    return words && *words ? **words : std::string();
+    return words && *words ? (*words)->words : std::string();
   };
   EXPECT_THAT(change(first, 0), HasSubstr("it was written to"));
   EXPECT_EQ(change(second, 0), "");
