@@ -134,8 +134,9 @@ void take_facts(crypt_device* device, VolumeFacts& facts) {
 
 void check_ends(const VolumeSource& source, std::uint64_t header_end, VolumeFacts& facts) {
   if (header_end > source.place.size) {
-    add_damage(facts, fmt::format("the volume ends inside its header, which takes {} bytes of {}", header_end,
-                                  source.place.size));
+    facts.cut_off =
+        fmt::format("the volume ends inside its header, which takes {} bytes of {}", header_end, source.place.size);
+    add_damage(facts, facts.cut_off);
   } else if (facts.data_offset >= source.place.size) {
     facts.cut_off = fmt::format("the volume ends before its data, which start at byte {} of {}", facts.data_offset,
                                 source.place.size);

@@ -176,7 +176,10 @@ class Backup {
     for (const OpenDisk& disk : disks) total += disk.image->size();
     job_.set_total(total);
 
-    for (OpenDisk& disk : disks) CAIRN_CHECK(look_at(disk));
+    for (OpenDisk& disk : disks) {
+      CAIRN_CHECK(look_at(disk));
+      labels.note_cut_off(disk.record, disk.image->size());
+    }
     PointKeys keys(machine_.name, inputs_.keys, inputs_.store, job_, previous);
     CAIRN_CHECK(take_headers(disks, keys));
     ProofRun proof(keys, records_of(disks), job_.stop());

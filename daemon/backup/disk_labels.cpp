@@ -64,6 +64,15 @@ void DiskLabels::opened(const std::string& disk, Instant from, Instant until) {
   opened_[disk] = {from, until};
 }
 
+void DiskLabels::note_cut_off(DiskRecord& record, std::uint64_t size) const {
+  if (!previous_ || accept_change_) return;
+  const auto suspicion = suspicion_of(MapRecord{.size = size, .data_bytes = size, .root = {}},
+                                      previous_->disk(record.name), previous_->name.text());
+  if (!suspicion || suspicion->size <= size) return;
+  for (VolumeFacts& volume : record.facts.volumes)
+    if (volume.partition == 0 && volume.cut_off.empty()) volume.cut_off = "the disk " + suspicion->because.substr(3);
+}
+
 Result<void> DiskLabels::read(ImageReader& image, std::string how, DiskRecord& record) {
   using Kind = ImageChange::Kind;
   // What is not seen to change now was the same until now.

@@ -36,6 +36,9 @@ class DiskLabels {
 
   // The disk was opened between the two instants.
   void opened(const std::string& disk, Instant from, Instant until);
+  // A volume that takes the whole disk, and the disk is smaller than it was: a part of it is missing, whatever its
+  // header says. `size`: of the disk, bytes. Before the keys are tried.
+  void note_cut_off(DiskRecord& record, std::uint64_t size) const;
   // All of it was read. Before that, `reading_ended`, nobody has looked for changes. Puts reading and suspicion into
   // `record`, whose map must be known. Errors: image_unreadable.
   Result<void> read(ImageReader& image, std::string how, DiskRecord& record);

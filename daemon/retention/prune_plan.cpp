@@ -70,8 +70,9 @@ Result<std::map<const PrunePoint*, std::vector<std::string>>> verdicts_of(const 
       std::vector<std::string> reasons = found[i].reasons;
       if (suspect)
         for (std::string& reason : reasons) reason = "suspect: " + reason;
-      if (rules.latest == counted[i]->name && std::ranges::find(reasons, "newest") == reasons.end())
-        reasons.insert(reasons.begin(), "newest");
+      const bool newest =
+          std::ranges::any_of(reasons, [](const std::string& reason) { return reason.ends_with("newest"); });
+      if (rules.latest == counted[i]->name && !newest) reasons.insert(reasons.begin(), "newest");
       verdicts[counted[i]] = std::move(reasons);
     }
   }

@@ -48,6 +48,33 @@ else
   skip "retention of suspect points" "no stepped clock in this build"
 fi
 
+# --- an encrypted disk that was cut off: its key opens the header, and that proves nothing of what is missing
+if have cryptsetup; then
+  fresh
+  make_luks "$work/luks.img" 32M luks2
+  fill "$work/luks.img" $((17 * MiB)) $MiB ciphertext
+  chmod 600 "$work/passphrase"
+  EXTRA="key_vaults: { main: { provider: local, path: vault, key_file: vault.key } }" \
+    settings "web: { disks: { root: { image: luks.img, bek: main/web, kek: main/backup } } }"
+  new_store
+  check "vault init" cairn vault init --create-key-file
+  check "key create" cairn key create backup
+  check "key import" cairn key import web/root --from "$work/passphrase"
+  backup web
+  proved=$(latest web)
+  equal "a whole one is proved" "$(point_fact web proof)" proved
+  for size in 20M 8M; do
+    truncate -s $size "$work/luks.img"
+    run cairn backup web
+    equal "cut off at $size it is not" "$status $(point_fact web proof) $(point_fact web suspect)" "3 unproved true"
+    contains "cut off at $size: it says why" "$(said)" "[volume-cut-off]"
+  done
+  contains "the whole one stays the newest proved" "$(cairn prune --dry-run | grep "$proved")" "newest proved"
+  equal "status goes by the whole one" "$(cairn status --json | jq -r '.machines[0].proof.last_proved')" "web@$proved"
+else
+  skip "an encrypted disk that was cut off" "no cryptsetup"
+fi
+
 # --- a block device with nothing behind it
 if can_loop; then
   settings "$(one_disk web /dev/loop-none)"

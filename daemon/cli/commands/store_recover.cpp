@@ -109,7 +109,7 @@ Result<ExitCode> list(Context& context, Store& store) {
 
 Result<json> extract_one(Store& store, const StoreRecoverCommand& command, const PointName& name, JobContext& job) {
   RestoreTask task{name, fs::absolute(command.to).lexically_normal(), std::nullopt,
-                   static_cast<const RestoreFlags&>(command)};
+                   static_cast<const RestoreFlags&>(command), system_clock().now()};
   if (command.points.size() > 1) {
     task.to /= name.text();
     std::error_code problem;

@@ -83,6 +83,19 @@ TEST(Luks, RecognisesLuks2WithLabelAndSeveralSlots) {
   EXPECT_EQ(volume.damage, "");
 }
 
+TEST(Luks, SaysThatAPartOfTheVolumeIsMissingWhereTheHeaderShowsIt) {
+  NEEDS_CRYPTSETUP();
+  for (const auto& format :
+       {luks2(), std::vector<std::string>{"--type", "luks1", "--pbkdf-force-iterations", "1000"}}) {
+    const Sandbox box;
+    const auto image = box.sparse_file("disk", kDisk);
+    luks_format(image, format);
+    EXPECT_EQ(probe(image).volumes.at(0).cut_off, "");
+    std::filesystem::resize_file(image, 1 * kMiB);
+    EXPECT_NE(probe(image).volumes.at(0).cut_off, "");
+  }
+}
+
 TEST(Luks, TellsTheSectorSize) {
   NEEDS_CRYPTSETUP();
   for (const unsigned sector : {512U, 4096U}) {

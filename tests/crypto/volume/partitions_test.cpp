@@ -128,6 +128,7 @@ TEST(Partitions, OutsideOfTheDiskAreRemarks) {
   EXPECT_THAT(facts.remarks,
               ElementsAre(HasSubstr("partition 1 reaches beyond the end"), HasSubstr("partition 2 starts outside")));
   ASSERT_THAT(facts.volumes, SizeIs(1));
+  EXPECT_THAT(facts.volumes[0].cut_off, HasSubstr("beyond the end of the disk"));
   EXPECT_EQ(facts.volumes[0].place.size, 17 * kMiB);
 }
 
