@@ -13,7 +13,7 @@ struct BackendPlace {
   enum class Kind { local };
 
   // A path alone is a directory of this host.
-  BackendPlace(std::filesystem::path local) : path(std::move(local)) {}  // NOLINT(google-explicit-constructor)
+  BackendPlace(std::filesystem::path local) : path(std::move(local)) {}
 
   Kind kind = Kind::local;
   std::filesystem::path path;

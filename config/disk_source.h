@@ -15,7 +15,7 @@ struct DiskSource {
 
   DiskSource() = default;
   // A path alone is one of this host.
-  DiskSource(std::filesystem::path local) : path(std::move(local)) {}  // NOLINT(google-explicit-constructor)
+  DiskSource(std::filesystem::path local) : path(std::move(local)) {}
 
   Kind kind = Kind::local;
   std::filesystem::path path;

@@ -89,7 +89,7 @@ TimeZone TimeZone::host() {
   }
   try {
     if (auto zone = find(date::current_zone()->name())) return *zone;
-  } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch)
+  } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): as the next line says
     // Neither /etc/localtime nor /etc/timezone: the C library takes UTC then, and so do we.
   }
   return {};

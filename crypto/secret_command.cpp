@@ -73,8 +73,7 @@ class Child {
 
 Result<Child> spawn(const SecretCommand& command, int input, int output, int complaints) {
   std::vector<char*> words;
-  for (const std::string& word : command.argv)
-    words.push_back(const_cast<char*>(word.c_str()));  // NOLINT: posix_spawn's type
+  for (const std::string& word : command.argv) words.push_back(const_cast<char*>(word.c_str()));  // posix_spawn's type
   words.push_back(nullptr);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);

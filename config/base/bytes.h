@@ -25,7 +25,7 @@ struct BulkAllocator {
   static constexpr std::align_val_t kPage{4096};
   BulkAllocator() = default;
   template <class Other>
-  BulkAllocator(const BulkAllocator<Other>& /*same*/) noexcept {}  // NOLINT(google-explicit-constructor)
+  BulkAllocator(const BulkAllocator<Other>& /*same*/) noexcept {}
   [[nodiscard]] Byte* allocate(std::size_t count) { return static_cast<Byte*>(::operator new(count, kPage)); }
   void deallocate(Byte* bytes, std::size_t count) noexcept { ::operator delete(bytes, count, kPage); }
   template <class Other, class... Arguments>

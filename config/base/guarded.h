@@ -3,7 +3,7 @@
 //   Guarded<std::map<std::string, int>> counts;
 //   (*counts.lock())["web"] = 1;    // locked to the end of the statement
 //   const auto all = counts.lock();  // locked to the end of the scope: all->size()
-// With std::timed_mutex as the second type, lock_within() gives up after a time.
+// With TimedMutex as the second type, lock_within() gives up after a time.
 // Any thread. One thread must not lock the same value twice.
 #pragma once
 

@@ -285,7 +285,7 @@ struct ControlApi::State {
     // Every body is JSON, whatever it is said to be (curl -d says it is a form, which the library would take for
     // parameters). The request is the library's own variable, constant only in a handler's eyes.
     server.set_pre_routing_handler([](const httplib::Request& request, httplib::Response&) {
-      const_cast<httplib::Request&>(request).headers.erase("Content-Type");  // NOLINT(*-const-cast)
+      const_cast<httplib::Request&>(request).headers.erase("Content-Type");
       return httplib::Server::HandlerResponse::Unhandled;
     });
     server.Get(".*", handle);

@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
@@ -20,19 +21,24 @@
 namespace cairn::faults {
 namespace {
 
-// The C library's own.
+// The C library's own (or a sanitizer's, which stands between). `known` is no static with a guard: a sanitizer calls
+// mmap() before it can bear being called for the guard.
 template <class Function>
-Function real(const char* name) {
-  void* found = ::dlsym(RTLD_NEXT, name);
-  if (found == nullptr) std::abort();
+Function real(std::atomic<void*>& known, const char* name) {
+  void* found = known.load(std::memory_order_relaxed);
+  if (found == nullptr) {
+    found = ::dlsym(RTLD_NEXT, name);
+    if (found == nullptr) std::abort();
+    known.store(found, std::memory_order_relaxed);
+  }
   Function function = nullptr;
   std::memcpy(&function, &found, sizeof(function));
   return function;
 }
-#define REAL(name)                                                              \
-  (*[] {                                                                        \
-    static const auto function = cairn::faults::real<decltype(&::name)>(#name); \
-    return function;                                                            \
+#define REAL(name)                                               \
+  (*[] {                                                         \
+    static constinit std::atomic<void*> known = nullptr;         \
+    return cairn::faults::real<decltype(&::name)>(known, #name); \
   }())
 
 template <class Open>

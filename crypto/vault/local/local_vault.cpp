@@ -7,6 +7,7 @@
 
 #include "config/base/guarded.h"
 #include "config/base/text.h"
+#include "config/base/timed_mutex.h"
 #include "crypto/vault/local/open_local_vault.h"
 #include "crypto/vault/local/vault_entries.h"
 
@@ -353,7 +354,7 @@ class OpenLocalVault final : public LocalVault {
   const std::string principal_;
   VaultAccess access_;
   // Its lock comes before that of the directory; flock(2) would do, but this one wakes its waiters.
-  Guarded<AuditLog::Memory, std::timed_mutex> audit_memory_;
+  Guarded<AuditLog::Memory, TimedMutex> audit_memory_;
 };
 
 }  // namespace

@@ -22,14 +22,14 @@ constexpr std::size_t kMaxForeignId = 60;  // bytes; what is longer is cut off
 // The type of PKCS #11 for values that are only read has no const.
 template <class Value>
 CK_ATTRIBUTE attribute(CK_ATTRIBUTE_TYPE type, const Value& value) {
-  return {type, const_cast<Value*>(&value), sizeof(Value)};  // NOLINT
+  return {type, const_cast<Value*>(&value), sizeof(Value)};
 }
 CK_ATTRIBUTE attribute(CK_ATTRIBUTE_TYPE type, const std::string& text) {
-  return {type, const_cast<char*>(text.data()), text.size()};  // NOLINT
+  return {type, const_cast<char*>(text.data()), text.size()};
 }
 template <std::size_t Size>
 CK_ATTRIBUTE attribute(CK_ATTRIBUTE_TYPE type, const std::array<std::uint8_t, Size>& bytes) {
-  return {type, const_cast<std::uint8_t*>(bytes.data()), bytes.size()};  // NOLINT
+  return {type, const_cast<std::uint8_t*>(bytes.data()), bytes.size()};
 }
 
 constexpr CK_BBOOL kYes = CK_TRUE;

@@ -107,7 +107,7 @@ Result<Pkcs11Module*> Pkcs11Module::load(const std::string& path) {
   if (!module) {
     void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) {
-      const char* why = dlerror();  // NOLINT(concurrency-mt-unsafe): glibc keeps it for each thread
+      const char* why = dlerror();  // glibc keeps it for each thread
       return fail(ErrorCode::hsm_unavailable, kDoing, path, why != nullptr ? why : "it cannot be loaded");
     }
     const auto get_list = reinterpret_cast<CK_C_GetFunctionList>(dlsym(library, "C_GetFunctionList"));

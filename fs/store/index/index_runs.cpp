@@ -87,7 +87,7 @@ std::uint64_t filter_blocks_for(std::uint64_t names) {
 std::uint64_t filter_block_of(const ChunkName& name, std::uint64_t blocks) {
   std::uint64_t place = 0;  // the first eight bytes as names are ordered: big-endian
   for (std::size_t i = 0; i < 8; ++i) place = place << 8U | name.bytes[i];
-  __extension__ typedef unsigned __int128 Wide;  // NOLINT(modernize-use-using): -Wpedantic
+  __extension__ typedef unsigned __int128 Wide;  // NOLINT(modernize-use-using): -Wpedantic refuses the other way
   return static_cast<std::uint64_t>(Wide{place} * blocks >> 64U);
 }
 

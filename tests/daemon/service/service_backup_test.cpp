@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -203,7 +204,7 @@ TEST_F(LocalServiceTest, ARestoredFileHasNoNameUntilItIsWhole) {
     task.to = path("out");
     task.disk = "root";
     task.flags.force = force;
-    bool watched = false;
+    std::atomic<bool> watched = false;  // each writer of the disk reports its progress
     JobContext job({}, [&] {
       for (const std::string& name : files_in("out")) EXPECT_TRUE(name == "old.img" || (force && name == "root.img"));
       watched = true;
