@@ -28,7 +28,10 @@ json make_row(const RecoveryPoint& point) {
   json disks = json::array();
   for (const DiskRecord& disk : point.disks) {
     encrypted = encrypted || disk.facts.encrypted();
-    disks.push_back({{"name", disk.name}, {"size", disk.map.size}});
+    disks.push_back({{"name", disk.name},
+                     {"size", disk.map.size},
+                     {"encryption", to_string(disk.facts.encryption())},
+                     {"not_known", disk.facts.not_known}});
   }
   row["consistency"] = to_string(point.consistency);
   row["proof"] = to_string(point.proof.state);
