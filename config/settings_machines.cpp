@@ -10,6 +10,7 @@
 namespace cairn {
 namespace {
 
+constexpr const char* kOnlyRaw = "raw (or no format: then it is found out whether the image is raw)";
 constexpr const char* kReference = "VAULT/NAME, such as main/web-01-root";
 
 // The nearest name, or the names when they are few.
@@ -78,6 +79,13 @@ void SettingsReader::read_disks(MapReader& machine_map, MachineSettings& machine
     } else if (image == nullptr) {
       map.missing("image", "the image file or block device of the disk");
     }
+    if (const auto format = map.text("format", kOnlyRaw)) {
+      if (*format == "raw")
+        disk.format = DiskFormat::raw;
+      else
+        map.problem(*map.take("format"), in_quotes(*format), kOnlyRaw);
+    }
+    if (const auto header = named_path(map, "header")) disk.header = *header;
     read_references(map, "bek", disk.beks);
     if (std::vector<VaultReference> keks; read_references(map, "kek", keks) && keks.size() == 1)
       disk.kek = keks.front();

@@ -61,7 +61,9 @@ enum class ErrorCode : std::uint16_t {
   image_unreadable,
   image_shrank,
   image_in_use,
+  image_not_raw,
   header_damaged,
+  detached_header_unusable,
   // mount
   no_fuse,
   mount_point_missing,
@@ -116,6 +118,7 @@ enum class ErrorCode : std::uint16_t {
   keys_missing,
   became_encrypted,
   keys_not_needed,
+  encryption_unknown,
   volume_key_changed,
   key_slots_changed,
   no_escrowed_keys,

@@ -45,6 +45,25 @@ constexpr CatalogueEntry kDiskKeysErrors[] = {
      "The settings name bek and kek for a disk on which no LUKS or BitLocker volume is seen.",
      "Take bek and kek out of the settings, or find out why the disk is not encrypted any more.",
      "take bek and kek out, or find out why it is not encrypted", EINVAL},
+    {encryption_unknown, "encryption-unknown", "whether the disk is encrypted is not known",
+     "No encrypted volume was recognised on the disk, and not everything that lies on it was recognised either: a "
+     "volume "
+     "manager or RAID whose volumes are on other disks too, a format that Cairn does not look into, a LUKS header that "
+     "is "
+     "kept elsewhere, or a lost partition table. `not-encrypted` is only said of what was seen.",
+     "Read what was seen on it (`cairn config check`). If its LUKS header is a file elsewhere, name it: header: FILE "
+     "in "
+     "the disk's settings. Keys that are named for it are kept in its points, but could not be tried: keep them, and "
+     "try "
+     "a restore.",
+     "leave its keys in the settings; see \"cairn config check\" for what was seen", EINVAL},
+    {detached_header_unusable, "detached-header-unusable", "the file named as the disk's header is not usable as one",
+     "The settings name a file (header: FILE) that should hold the LUKS header of the disk. It is not there, cannot be "
+     "read, is larger than 64 MiB, or holds no LUKS header. Without it nobody can unlock the disk, so the backup is "
+     "refused.",
+     "Put the header file in its place (`cryptsetup luksHeaderBackup` makes one, an earlier recovery point has one: "
+     "`cairn restore POINT --header-only`), or correct `header` in the settings.",
+     "put the header file in its place, or correct \"header\" in the settings", ENOENT},
     {volume_key_changed, "volume-key-changed", "the volume key of the disk has changed",
      "The disk was encrypted anew since the last recovery point. All of its ciphertext is different and is stored "
      "anew.",

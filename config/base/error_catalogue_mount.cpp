@@ -28,6 +28,19 @@ constexpr CatalogueEntry kMountErrors[] = {
      "Do not resize images during a backup; run it again.", "run the backup again", EIO},
     {image_in_use, "image-in-use", "the disk is in use", "Another process holds the disk exclusively.",
      "Stop that process or wait for it.", "wait for the process that holds it", EBUSY},
+    {image_not_raw, "image-not-raw", "the image is not a raw disk",
+     "The image's own bytes say that it is a file of another format (qcow2, QED, VMDK, VDI, VHD, VHDX, Parallels, "
+     "DMG). "
+     "Cairn reads raw images and block devices; backed up as it is, such a file would be stored, and perhaps none of "
+     "the "
+     "disk's data (a VMDK descriptor or an overlay names other files), and nothing could be said of encryption in it. "
+     "So "
+     "the backup is refused. Whoever rules a guest can make a raw disk look so: when the previous recovery point has "
+     "the "
+     "same file as a raw disk, the backup goes on as raw and warns.",
+     "Convert it: `qemu-img convert -O raw IMAGE NEW.img`, and name that. If the file is a raw disk, or is meant to be "
+     "stored as it is: `format: raw` in the disk's settings.",
+     "convert it (qemu-img convert -O raw), or say format: raw in the disk's settings", EINVAL},
     {header_damaged, "header-damaged", "a volume's header is damaged",
      "A LUKS or BitLocker header on the disk is damaged. The disk is backed up as it is.",
      "Restore the header from an earlier recovery point: the mount shows it under headers/.",

@@ -13,8 +13,9 @@
 #include "config/base/json.h"
 #include "config/base/ranges.h"
 #include "config/base/units.h"
+#include "crypto/volume/contents.h"
 #include "crypto/volume/crypt_device.h"
-#include "crypto/volume/partitions.h"
+#include "crypto/volume/luks_json.h"
 #include "crypto/volume/volume_source.h"
 
 namespace cairn {
@@ -137,6 +138,8 @@ void check_ends(const VolumeSource& source, std::uint64_t header_end, VolumeFact
     facts.cut_off =
         fmt::format("the volume ends inside its header, which takes {} bytes of {}", header_end, source.place.size);
     add_damage(facts, facts.cut_off);
+  } else if (source.is_header_file) {
+    return;
   } else if (facts.data_offset >= source.place.size) {
     facts.cut_off = fmt::format("the volume ends before its data, which start at byte {} of {}", facts.data_offset,
                                 source.place.size);
@@ -237,6 +240,14 @@ Result<std::optional<VolumeFacts>> probe_luks2(const VolumeSource& source, Buffe
   facts.uuid = primary.uuid.empty() ? secondary.uuid : primary.uuid;
   facts.label = primary.label.empty() ? secondary.label : primary.label;
 
+  std::string excess = luks2_json_excess(ByteView(area).first(std::min<std::size_t>(area.size(), second_at)));
+  if (excess.empty() && second_at < area.size())
+    excess = luks2_json_excess(ByteView(area).subspan(static_cast<std::size_t>(second_at)));
+  if (!excess.empty()) {
+    facts.damage = std::move(excess);
+    facts.header = tidy_ranges({{0, std::max(kUsualHeaderArea, 2 * second_at)}}, source.place.size);
+    return facts;
+  }
   CAIRN_TRY(HeaderCopy copy, HeaderCopy::make(source.place.size, source.object));
   CAIRN_CHECK(copy.put(0, std::move(area)));
   CryptDevice device(copy.path());

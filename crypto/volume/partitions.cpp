@@ -1,30 +1,20 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Partitions by libblkid, on copies: of the tables (TableAreas), or of a volume's start.
+// Partitions by libblkid, on a copy of the tables (TableAreas).
 #include "crypto/volume/partitions.h"
 
 #include <blkid/blkid.h>
 #include <fmt/format.h>
 
 #include <array>
-#include <memory>
 
 #include "config/base/ranges.h"
+#include "config/base/text.h"
+#include "crypto/volume/contents.h"
 #include "crypto/volume/table_areas.h"
 
 namespace cairn {
 
 namespace {
-
-struct FreeProbe {
-  void operator()(blkid_probe probe) const { blkid_free_probe(probe); }
-};
-using Probe = std::unique_ptr<blkid_struct_probe, FreeProbe>;
-
-Probe open_probe(const HeaderCopy& copy, std::uint64_t size) {
-  Probe probe(blkid_new_probe());
-  if (!probe || blkid_probe_set_device(probe.get(), copy.fd(), 0, static_cast<blkid_loff_t>(size)) != 0) return nullptr;
-  return probe;
-}
 
 // As large as the disk, with nothing in it but its partition tables.
 Result<HeaderCopy> copy_tables(const VolumeSource& disk, const TableAreas& tables) {
@@ -55,7 +45,12 @@ void take_partition(blkid_partition entry, std::uint64_t disk_size, PartitionTab
     bytes = length * 512;
   else
     remarks.push_back(fmt::format("partition {} reaches beyond the end of the disk", number));
-  table.partitions.push_back({static_cast<unsigned>(number), {offset, bytes}, cut_off});
+  const char* guid = blkid_partition_get_type_string(entry);
+  table.partitions.push_back(
+      {static_cast<unsigned>(number),
+       {offset, bytes},
+       guid != nullptr ? lower_ascii(printable(guid)) : fmt::format("{:#04x}", blkid_partition_get_type(entry)),
+       cut_off});
 }
 
 }  // namespace
@@ -73,7 +68,7 @@ Result<PartitionTable> read_partitions(ByteSource& source, const std::string& ob
     return table;
   }
   CAIRN_TRY(const HeaderCopy copy, copy_tables(disk, tables));
-  const Probe probe = open_probe(copy, size);
+  const BlkidProbe probe = open_blkid_probe(copy, size);
   if (!probe) return fail(ErrorCode::io_error, "look for partitions on", object, "libblkid cannot read it");
   blkid_probe_set_sectorsize(probe.get(), static_cast<unsigned>(tables.sector_bytes));
 
@@ -98,28 +93,6 @@ Result<PartitionTable> read_partitions(ByteSource& source, const std::string& ob
     take_partition(blkid_partlist_get_partition(list, i), size, table, remarks);
   }
   return table;
-}
-
-Result<std::string> contents_in_words(const VolumeSource& source) {
-  constexpr std::size_t kSuperblocks = 256 * 1024;
-  CAIRN_TRY(Buffer start, source.read(ByteOffset(0), ByteCount(kSuperblocks)));
-  CAIRN_TRY(HeaderCopy copy, HeaderCopy::make(source.place.size, source.object));
-  CAIRN_CHECK(copy.put(0, std::move(start)));
-  const Probe probe = open_probe(copy, source.place.size);
-  if (!probe) return std::string();
-  blkid_probe_enable_superblocks(probe.get(), 1);
-  blkid_probe_set_superblocks_flags(probe.get(), BLKID_SUBLKS_TYPE | BLKID_SUBLKS_USAGE);
-  // libblkid finds LUKS2's secondary headers too, and looks no further.
-  std::string luks = "crypto_LUKS";
-  std::array<char*, 2> without = {luks.data(), nullptr};
-  blkid_probe_filter_superblocks_type(probe.get(), BLKID_FLTR_NOTIN, without.data());
-  // 1: nothing recognised; -2: more than one signature.
-  const int found = blkid_do_safeprobe(probe.get());
-  if (found == -2) return "contents of more than one type";
-  const char* type = nullptr;
-  if (found != 0 || blkid_probe_lookup_value(probe.get(), "TYPE", &type, nullptr) != 0 || type == nullptr)
-    return std::string();
-  return "contents of type " + printable(type);
 }
 
 }  // namespace cairn

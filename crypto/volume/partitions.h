@@ -17,6 +17,7 @@ inline constexpr std::size_t kMaxPartitions = 128;  // how many are looked at
 struct Partition {
   unsigned number = 0;
   ByteRange place;       // bytes; lies inside the disk
+  std::string type;      // GPT: its GUID in small letters; MBR: "0x83"
   bool cut_off = false;  // the table says that it is longer than the disk is
 };
 
@@ -28,10 +29,5 @@ struct PartitionTable {
 
 // Remarks are appended for what is odd. `object` names the disk in errors. Errors: those of `disk`, io_error.
 Result<PartitionTable> read_partitions(ByteSource& disk, const std::string& object, std::vector<std::string>& remarks);
-
-// "contents of type ext4" and the like, by the superblock at the volume's start, LUKS headers apart; empty: nothing is
-// recognised. libblkid sees a copy of the first 256 KiB only: on the whole of a hostile volume it may read for hours.
-// Errors: those of the disk, io_error.
-Result<std::string> contents_in_words(const VolumeSource& source);
 
 }  // namespace cairn

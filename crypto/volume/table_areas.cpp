@@ -86,7 +86,8 @@ Result<bool> follow_chains(const VolumeSource& disk, ByteView first, std::uint64
   return true;
 }
 
-// A disk that is one NTFS file system differs from one with an MBR by its master file table.
+}  // namespace
+
 std::optional<ByteRange> ntfs_records(ByteView boot) {
   if (boot.size() < 512 || as_text(boot.subspan(3, 8)) != "NTFS    ") return std::nullopt;
   // Sectors to a cluster, as NTFS writes large ones: a negative power of two.
@@ -96,8 +97,6 @@ std::optional<ByteRange> ntfs_records(ByteView boot) {
   if (cluster == 0 || number > (std::uint64_t{1} << 62) / cluster) return std::nullopt;
   return ByteRange{number * cluster, kNtfsRecords};
 }
-
-}  // namespace
 
 Result<TableAreas> find_table_areas(const VolumeSource& disk) {
   TableAreas found;

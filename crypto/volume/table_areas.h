@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,10 @@ struct TableAreas {
   std::string refused;               // why the tables are not to be read, in words; empty: they may be
   std::vector<ByteRange> areas;      // in the disk; together at most some 20 MiB
 };
+
+// Where the master file table begins, by the boot sector of an NTFS volume: libblkid takes it for NTFS when it is
+// there, and that tells a disk that is one NTFS file system from one with an MBR. Nothing: it is no such boot sector.
+std::optional<ByteRange> ntfs_records(ByteView boot);
 
 // Errors: those of the disk.
 Result<TableAreas> find_table_areas(const VolumeSource& disk);

@@ -19,8 +19,10 @@
 #include "config/base/ranges.h"
 #include "config/base/units.h"
 #include "crypto/volume/crypt_device.h"
+#include "crypto/volume/detached_header.h"
 #include "crypto/volume/fd_source.h"
 #include "crypto/volume/fve_volume.h"
+#include "crypto/volume/luks_json.h"
 #include "crypto/volume/volume_source.h"
 
 namespace cairn {
@@ -60,9 +62,13 @@ std::string in_words(BekType type) {
 }
 
 Result<HeaderCopy> private_copy(const VolumeFacts& facts, const ReadHeader& read, const std::string& object) {
-  CAIRN_TRY(HeaderCopy copy, HeaderCopy::make(facts.place.size, object));
+  // A detached header lies in a file of its own, which may be larger than the disk.
+  const std::vector<ByteRange> areas =
+      tidy_ranges(facts.header, facts.detached.empty() ? facts.place.size : kMaxHeaderFile);
+  const std::uint64_t size = areas.empty() ? facts.place.size : std::max(facts.place.size, end_of(areas.back()));
+  CAIRN_TRY(HeaderCopy copy, HeaderCopy::make(size, object));
   Buffer bytes;
-  for (const ByteRange& range : tidy_ranges(facts.header, facts.place.size)) {
+  for (const ByteRange& range : areas) {
     for (std::uint64_t done = 0; done < range.size; done += bytes.size()) {
       bytes.resize(static_cast<std::size_t>(std::min<std::uint64_t>(kPiece, range.size - done)));
       CAIRN_CHECK(read(range.offset + done, bytes));
@@ -70,6 +76,25 @@ Result<HeaderCopy> private_copy(const VolumeFacts& facts, const ReadHeader& read
     }
   }
   return copy;
+}
+
+// libcryptsetup looks for the second copy at each size that the first may have: none is to be shown a JSON bomb.
+Result<void> check_json(const VolumeFacts& facts, const HeaderCopy& copy, const std::string& object) {
+  constexpr std::uint64_t kSmallestCopy = 16 * kKiB;
+  constexpr std::uint64_t kLargestCopy = 4 * kMiB;
+  FdSource bytes(copy.fd(), facts.place.size, object);
+  const auto look = [&](std::uint64_t at, std::uint64_t size) -> Result<void> {
+    if (at >= facts.place.size) return {};
+    Buffer area(static_cast<std::size_t>(std::min(size, facts.place.size - at)));
+    CAIRN_CHECK(bytes.read(at, area));
+    // Key material follows the copies, and may look like anything: only what says it is a header counts.
+    if (!as_text(area).starts_with(at == 0 ? "LUKS\xba\xbe" : "SKUL\xba\xbe")) return {};
+    if (const std::string excess = luks2_json_excess(area); !excess.empty()) return damaged(facts, object, excess);
+    return {};
+  };
+  CAIRN_CHECK(look(0, kLargestCopy));
+  for (std::uint64_t at = kSmallestCopy; at <= kLargestCopy; at *= 2) CAIRN_CHECK(look(at, at));
+  return {};
 }
 
 // What trying a BEK on the slots came to.
@@ -279,6 +304,7 @@ Result<UnlockedVolume> unlock_volume(const VolumeFacts& facts, const ReadHeader&
                   fmt::format("name the BEK of this {} volume", to_string(facts.type)));
   if (bek.empty()) return refuse(ErrorCode::bek_does_not_open, facts, object, "the BEK is empty");
   CAIRN_TRY(HeaderCopy copy, private_copy(facts, read, object));
+  if (facts.type == VolumeType::luks2) CAIRN_CHECK(check_json(facts, copy, object));
   if (bitlocker) return unlock_bitlocker(facts, copy, type, bek, object);
   return unlock_luks(facts, copy, bek.reveal(), object, limits);
 }

@@ -49,7 +49,8 @@ Result<Buffer> VolumeSource::read(ByteOffset offset, ByteCount size) const {
 }
 
 std::string VolumeSource::name() const {
-  return partition == 0 ? std::string("the disk") : fmt::format("partition {}", partition);
+  std::string name = volume_name(partition, within);
+  return name.empty() ? "the disk" : name;
 }
 
 Result<HeaderCopy> HeaderCopy::make(std::uint64_t size, const std::string& object) {
@@ -101,6 +102,7 @@ VolumeFacts facts_of(const VolumeSource& source, VolumeType type) {
   VolumeFacts facts;
   facts.type = type;
   facts.partition = source.partition;
+  facts.within = source.within;
   facts.place = source.place;
   return facts;
 }

@@ -20,12 +20,14 @@ namespace cairn {
 
 struct VolumeSource {
   ByteSource& disk;
-  unsigned partition = 0;  // 0: the whole disk
-  ByteRange place;         // in the disk; lies wholly inside it
-  std::string object;      // the disk, for errors
+  unsigned partition = 0;       // 0: the whole disk
+  ByteRange place;              // in the disk; lies wholly inside it
+  std::string object;           // the disk, for errors
+  std::string within = {};      // as VolumeFacts::within
+  bool is_header_file = false;  // the bytes are a header alone; its data lie elsewhere
   // The bytes from `offset` of the volume: `size` of them, fewer where the volume ends. Errors: those of the disk.
   [[nodiscard]] Result<Buffer> read(ByteOffset offset, ByteCount size) const;
-  // "partition 3" or "the disk", for remarks.
+  // "partition 3", "lv:vg0/root on partition 3" or "the disk", for remarks.
   [[nodiscard]] std::string name() const;
 };
 

@@ -17,6 +17,7 @@
 #include "config/base/units.h"
 #include "daemon/backup/definition_disks.h"
 #include "daemon/backup/disk_labels.h"
+#include "daemon/keys/disk_look.h"
 #include "daemon/keys/header_image.h"
 #include "daemon/keys/proof_run.h"
 #include "daemon/queue/job.h"
@@ -120,6 +121,7 @@ std::vector<ByteRange> ciphertext_of(const DiskFacts& facts, std::uint64_t disk_
   std::vector<ByteRange> ranges;
   for (const VolumeFacts& volume : facts.volumes) {
     if (!volume.damage.empty() || volume.place.offset >= disk_size || volume.data_offset >= volume.place.size) continue;
+    if (!volume.segments.empty()) continue;  // its pieces lie between others; trying to compress them only costs time
     ranges.push_back({volume.place.offset + volume.data_offset, volume.place.size - volume.data_offset});
   }
   return tidy_ranges(std::move(ranges), disk_size);
@@ -140,7 +142,12 @@ std::string_view suffix_of(VolumeType type) {
 // "root.luks2", "root-part2.bitlocker". All headers of a point share one folder of the mount, so a name that is taken
 // (disks "a" and "a-part1") gets a number.
 std::string header_name(const std::string& disk, const VolumeFacts& volume, std::set<std::string>& taken) {
-  const std::string stem = volume.partition == 0 ? disk : fmt::format("{}-part{}", disk, volume.partition);
+  std::string stem = volume.partition == 0 ? disk : fmt::format("{}-part{}", disk, volume.partition);
+  if (!volume.within.empty()) stem += "-" + volume.within;
+  // "lv:vg0/root" is no file name.
+  std::ranges::replace_if(stem, [](char c) { return c == '/' || c == ':'; }, '-');
+  constexpr std::size_t kLongestStem = 200;
+  if (stem.size() > kLongestStem) stem.resize(kLongestStem);
   std::string name = fmt::format("{}.{}", stem, suffix_of(volume.type));
   for (int number = 2; !taken.insert(name).second; ++number)
     name = fmt::format("{}-{}.{}", stem, number, suffix_of(volume.type));
@@ -176,11 +183,12 @@ class Backup {
     for (const OpenDisk& disk : disks) total += disk.image->size();
     job_.set_total(total);
 
+    previous_ = previous;
     for (OpenDisk& disk : disks) {
       CAIRN_CHECK(look_at(disk));
       labels.note_cut_off(disk.record, disk.image->size());
     }
-    PointKeys keys(machine_.name, inputs_.keys, inputs_.store, job_, previous);
+    PointKeys keys(machine_.name, inputs_.keys, inputs_.store, job_, previous_);
     CAIRN_CHECK(take_headers(disks, keys));
     ProofRun proof(keys, records_of(disks), job_.stop());
     take_definition(machine_, point_, job_);
@@ -226,16 +234,42 @@ class Backup {
           fmt::format("disk {}: the image {} has 0 bytes, and so has the disk in this point; was it cut off by "
                       "accident?",
                       record.name, disk.settings->image.text()));
-    auto facts = probe_disk(image, disk.settings->image.text());
+    auto facts = look_at_disk(*disk.settings, image, disk.settings->image.text());
     if (!facts) return cannot_probe(record.name, std::move(facts).error());
     record.facts = *std::move(facts);
+    const ImageIdentity identity = identify_image(disk.settings->image, image.size());
+    record.image = identity.image;
+    record.inode = identity.inode;
+    CAIRN_TRY(StoredForm form, form_of(*disk.settings, record.facts, identity, before(record.name),
+                                       disk_object(machine_.name, record.name)));
+    record.stored_as = std::move(form.stored_as);
+    if (form.warning) job_.warn(as_warning(*form.warning));
     for (const std::string& remark : record.facts.remarks) job_.warn(fmt::format("disk {}: {}", record.name, remark));
     for (const VolumeFacts& volume : record.facts.volumes)
       if (!volume.damage.empty())
         job_.warn(fmt::format("disk {}: the {} header{} is damaged: {}", record.name, to_string(volume.type),
-                              volume.partition == 0 ? "" : fmt::format(" in partition {}", volume.partition),
-                              volume.damage));
+                              in_words(volume), volume.damage));
     return {};
+  }
+
+  [[nodiscard]] const DiskRecord* before(const std::string& disk) const {
+    return previous_ ? previous_->disk(disk) : nullptr;
+  }
+  static std::string in_words(const VolumeFacts& volume) {
+    const std::string name = volume_name(volume.partition, volume.within);
+    return name.empty() ? name : " in " + name;
+  }
+
+  // When all of the disk has been read it may be known better.
+  void say_encryption(const OpenDisk& disk, DiskRecord& record) {
+    const std::string object = disk_object(machine_.name, record.name);
+    if (record.facts.encryption() == DiskEncryption::unknown && record.map.data_bytes == 0) {
+      take_for_empty(record.facts);
+      if (const auto idle = keys_not_needed(*disk.settings, record.facts, before(record.name), object))
+        job_.warn(as_warning(*idle));
+    }
+    if (const auto unknown = encryption_unknown(*disk.settings, record.facts, before(record.name), object))
+      job_.warn(as_warning(*unknown));
   }
 
   // The keys first, then the headers. After that ProofRun tries the keys on the headers as they are stored: a point is
@@ -277,6 +311,7 @@ class Backup {
     CAIRN_TRY(const IngestReport report, read_disk(disk, tracking, std::move(options)));
     record.map = report.map;
     count(report);
+    say_encryption(disk, record);
 
     std::string how = disk.plan.only_changes() ? TrackedImage(image, *disk.plan.tracker).how() : image.how();
     CAIRN_CHECK(labels.read(image, how, record));
@@ -286,6 +321,9 @@ class Backup {
              {"new_bytes", report.new_bytes},
              {"stored_bytes", report.stored_bytes},
              {"carried_bytes", report.carried_bytes},
+             {"encryption", to_string(record.facts.encryption())},
+             {"seen", record.facts.seen},
+             {"not_known", record.facts.not_known},
              {"how", std::move(how)},
              {"consistency", to_string(record.reading.consistency)},
              {"suspect", record.suspicion ? json(record.suspicion->because) : json(nullptr)}};
@@ -305,13 +343,18 @@ class Backup {
   }
 
   Result<void> take_header(ImageReader& image, const VolumeFacts& volume, DiskRecord& record) {
-    HeaderImage header(image, volume);
+    std::unique_ptr<ImageReader> file;
+    if (!volume.detached.empty()) {
+      CAIRN_TRY(file, open_header_file(volume.detached));
+    }
+    HeaderImage header(file ? *file : image, volume);
     if (header.size() == 0) return {};
     IngestOptions options;
     options.stop = job_.stop();
     CAIRN_TRY(const IngestReport report, ingest_disk(*writer_, header, options));
     count(report);
-    record.headers.push_back({header_name(record.name, volume, header_names_), report.map, volume.partition});
+    record.headers.push_back(
+        {header_name(record.name, volume, header_names_), report.map, volume.partition, volume.within});
     return {};
   }
 
@@ -367,6 +410,7 @@ class Backup {
   JobContext& job_;
   std::shared_ptr<StoreWriter> writer_;
   RecoveryPoint point_;
+  std::optional<RecoveryPoint> previous_;  // what this one is compared with
   std::set<std::string> header_names_;
 };
 

@@ -14,9 +14,13 @@ namespace cairn {
 // touching the next, all inside the volume and the disk, whatever the facts claim.
 std::vector<ByteRange> header_areas(const VolumeFacts& volume, std::uint64_t disk_size);
 
+// Fills `to` from `offset` of the volume; of a detached header, from `offset` of its file, which `from` then is.
+Result<void> read_header_bytes(ImageReader& from, const VolumeFacts& volume, std::uint64_t offset, MutableBytes to);
+
 class HeaderImage : public ImageReader {
  public:
-  // `disk` must outlive this. Areas, or parts of them, beyond the volume or the disk are left out.
+  // `disk` must outlive this: the disk, or for a detached header the file that holds it. Areas, or parts of them,
+  // beyond the volume or the disk are left out.
   HeaderImage(ImageReader& disk, const VolumeFacts& volume);
 
   [[nodiscard]] std::uint64_t size() const override { return size_; }
@@ -29,7 +33,7 @@ class HeaderImage : public ImageReader {
 
  private:
   ImageReader& disk_;
-  std::uint64_t start_;           // of the volume in the disk, bytes
+  const VolumeFacts volume_;
   std::vector<ByteRange> areas_;  // from the volume's start, ascending, not touching each other
   std::uint64_t size_ = 0;
 };

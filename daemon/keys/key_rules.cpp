@@ -15,10 +15,10 @@ constexpr std::array kNeeded = {Right::secrets_get, Right::keys_get, Right::keys
 
 std::string volumes_in_words(const DiskFacts& facts) {
   std::vector<std::string> words;
-  for (const VolumeFacts& volume : facts.volumes)
-    words.push_back(volume.partition == 0
-                        ? std::string(to_string(volume.type))
-                        : fmt::format("{} on partition {}", to_string(volume.type), volume.partition));
+  for (const VolumeFacts& volume : facts.volumes) {
+    const std::string name = volume_name(volume.partition, volume.within);
+    words.push_back(to_string(volume.type) + (name.empty() ? name : " on " + name));
+  }
   return fmt::format("{}", fmt::join(words, ", "));
 }
 
@@ -69,7 +69,8 @@ std::string disk_object(const std::string& machine, const std::string& disk) {
 }
 
 std::string volume_object(const std::string& disk_object, const VolumeFacts& volume) {
-  return volume.partition == 0 ? disk_object : fmt::format("{}, partition {}", disk_object, volume.partition);
+  const std::string name = volume_name(volume.partition, volume.within);
+  return name.empty() ? disk_object : disk_object + ", " + name;
 }
 
 std::string as_warning(const Error& error) {
@@ -83,20 +84,21 @@ Result<void> check_named_keys(const DiskSettings& disk, const DiskFacts& facts, 
                 fmt::format("the settings name the BEK {} and no KEK", disk.beks.front().text()));
   if (!facts.encrypted() || !disk.beks.empty()) return {};
   const std::string what = volumes_in_words(facts);
-  if (previous != nullptr && !previous->facts.encrypted())
-    return fail(
-        ErrorCode::became_encrypted, "protect disk", object,
-        fmt::format("it holds {} and the settings name no keys for it; at the previous recovery point it was not "
-                    "encrypted",
-                    what));
+  // Points of earlier versions do not say whether they looked where this one did.
+  const bool was_looked_at = previous != nullptr && (previous->facts.all_known || !previous->facts.not_known.empty());
+  if (was_looked_at && !previous->facts.encrypted())
+    return fail(ErrorCode::became_encrypted, "protect disk", object,
+                fmt::format("it holds {} and the settings name no keys for it; at the previous recovery point {}", what,
+                            previous->facts.all_known ? "it was not encrypted" : "no encrypted volume was seen on it"));
   return fail(ErrorCode::keys_missing, "protect disk", object,
               fmt::format("it holds {} and the settings name no keys for it", what));
 }
 
 std::optional<Error> keys_not_needed(const DiskSettings& disk, const DiskFacts& facts, const DiskRecord* previous,
                                      const std::string& object) {
-  if (facts.encrypted() || (disk.beks.empty() && !disk.kek)) return std::nullopt;
-  std::string because = "no LUKS or BitLocker volume is on it, and the settings name keys for it";
+  if (facts.encryption() != DiskEncryption::not_encrypted || (disk.beks.empty() && !disk.kek)) return std::nullopt;
+  std::string because = fmt::format("it holds {} and no LUKS or BitLocker volume, and the settings name keys for it",
+                                    fmt::join(facts.seen, ", "));
   if (previous != nullptr && previous->facts.encrypted())
     because += "; at the previous recovery point it was encrypted: is its header destroyed?";
   return fail(ErrorCode::keys_not_needed, "use the keys of disk", object, because).error();
@@ -139,6 +141,7 @@ TriedVolume try_volume(const VolumeFacts& volume, const ReadHeader& read, std::s
   TriedVolume tried;
   tried.proof.disk = disk;
   tried.proof.partition = volume.partition;
+  tried.proof.within = volume.within;
   for (const BekToTry& bek : beks) {
     tried.proof.secret = bek.record->reference();
     tried.proof.secret_version = bek.record->version;
@@ -175,11 +178,12 @@ std::vector<std::string> volume_changes(const DiskRecord& before, const Proof& p
                                         const Proof& proof_now, const std::string& object) {
   std::vector<std::string> changes;
   for (const VolumeFacts& volume : now.facts.volumes) {
-    const auto was = std::ranges::find(before.facts.volumes, volume.partition, &VolumeFacts::partition);
+    const auto was = std::ranges::find_if(before.facts.volumes,
+                                          [&](const VolumeFacts& other) { return is_same_volume(other, volume); });
     if (was == before.facts.volumes.end()) continue;
     const std::string name = volume_object(object, volume);
-    const VolumeProof* key_before = proof_before.volume(before.name, volume.partition);
-    const VolumeProof* key_now = proof_now.volume(now.name, volume.partition);
+    const VolumeProof* key_before = proof_before.volume(before.name, volume.partition, volume.within);
+    const VolumeProof* key_now = proof_now.volume(now.name, volume.partition, volume.within);
     const bool keys_known = key_before != nullptr && key_now != nullptr && !key_before->fingerprint.empty() &&
                             !key_now->fingerprint.empty();
     const bool other_key = keys_known ? key_before->fingerprint != key_now->fingerprint : was->uuid != volume.uuid;

@@ -25,7 +25,8 @@ std::string volume_object(const std::string& disk_object, const VolumeFacts& vol
 // Errors: keys_missing, became_encrypted, bek_without_kek.
 Result<void> check_named_keys(const DiskSettings& disk, const DiskFacts& facts, const DiskRecord* previous,
                               const std::string& object);
-// Keys that are named for a disk that has no use for them: keys_not_needed. Nothing: that is not so.
+// Keys that are named for a disk that is not encrypted, as was seen: keys_not_needed. Nothing: that is not so, or not
+// known.
 std::optional<Error> keys_not_needed(const DiskSettings& disk, const DiskFacts& facts, const DiskRecord* previous,
                                      const std::string& object);
 

@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include "config/base/enum_words.h"
+#include "daemon/keys/disk_look.h"
 #include "daemon/keys/key_rules.h"
 #include "daemon/keys/stored_headers.h"
 #include "fs/image/open_image.h"
@@ -30,13 +31,17 @@ class MachineCheck {
     const std::string object = disk_object(machine_.name, disk.name);
     const auto image = open_image(disk.image, CloneMode::never);
     if (!image) return;
-    const auto facts = probe_disk(**image, object);
+    const auto facts = look_at_disk(disk, **image, object);
     if (!facts) return;
     const DiskRecord* before = previous_ ? previous_->disk(disk.name) : nullptr;
+    if (!disk.beks.empty())
+      if (auto unknown = encryption_unknown(disk, *facts, before, object))
+        add(disk, Kind::warning, *std::move(unknown));
     if (auto idle = keys_not_needed(disk, *facts, before, object)) add(disk, Kind::warning, *std::move(idle));
     if (auto named = check_named_keys(disk, *facts, before, object); !named)
       return add(disk, Kind::error, std::move(named).error());
-    if (!facts->encrypted()) return;
+    const bool may_be = facts->encryption() == DiskEncryption::unknown && !disk.beks.empty();
+    if (!facts->encrypted() && !may_be) return;
     if (!may(disk)) return;
     const auto keys = gather_keys(disk, vaults_, owners_, object);
     if (!keys) return add(disk, Kind::error, keys.error());
@@ -74,11 +79,11 @@ class MachineCheck {
         add(disk, kind, *std::move(tried.error));
         continue;
       }
+      const std::string name = volume_name(volume.partition, volume.within);
       findings_.push_back({disk.name, Kind::good,
                            fmt::format("{} opens the {} header{}; it is wrapped by {} version {}", tried.proof.secret,
-                                       to_string(volume.type),
-                                       volume.partition == 0 ? "" : fmt::format(" of partition {}", volume.partition),
-                                       tried.proof.kek, tried.proof.kek_version),
+                                       to_string(volume.type), name.empty() ? name : " of " + name, tried.proof.kek,
+                                       tried.proof.kek_version),
                            std::nullopt});
     }
   }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "daemon/keys/disk_look.h"
 #include "daemon/keys/stored_headers.h"
 #include "daemon/queue/job.h"
 #include "fs/store/store.h"
@@ -39,7 +40,9 @@ const DiskRecord* PointKeys::before(const std::string& disk) const {
 void PointKeys::gather(const DiskSettings& disk, const DiskFacts& facts) {
   const std::string name = object(disk.name);
   if (const auto idle = keys_not_needed(disk, facts, before(disk.name), name)) job_.warn(as_warning(*idle));
-  if (!facts.encrypted()) return;
+  // Keys of a disk that may be encrypted, for all that is known, are kept, though there is nothing to try them on.
+  const bool may_be = facts.encryption() == DiskEncryption::unknown && !disk.beks.empty();
+  if (!facts.encrypted() && !may_be) return;
   Disk& kept = disks_[disk.name];
   const auto failed = [&](Error error) {
     kept.error = error;
@@ -99,8 +102,12 @@ void PointKeys::finish(RecoveryPoint& point, UtcTime now) {
       if (std::ranges::none_of(point.keks, [&](const KekRecord& have) { return have.is_of(kek); }))
         point.keks.push_back(kek);
     }
-  if (disks_.empty()) {
-    proof_.state = ProofState::not_encrypted;
+  if (proof_.volumes.empty()) {
+    const auto unknown = std::ranges::find_if(
+        point.disks, [](const DiskRecord& disk) { return disk.facts.encryption() == DiskEncryption::unknown; });
+    proof_.state = unknown == point.disks.end() ? ProofState::not_encrypted : ProofState::unknown;
+    if (unknown != point.disks.end())
+      proof_.reason = fmt::format("disk {}: {}", unknown->name, encryption_in_words(unknown->facts));
   } else {
     proof_.time = now;
     const auto open = std::ranges::find(proof_.volumes, false, &VolumeProof::proved);

@@ -57,7 +57,7 @@ class PointKeys {
   const std::optional<RecoveryPoint> previous_;
   VaultSet vaults_;
   std::vector<EscrowOwner> owners_;
-  std::map<std::string, Disk> disks_;  // the encrypted ones
+  std::map<std::string, Disk> disks_;  // the encrypted ones, and those that may be and have keys
   std::vector<Error> wrong_;           // since the last verdict
   Proof proof_;
 };

@@ -53,7 +53,7 @@ Result<SecretBytes> open_bek(const RecoveryPoint& point, const BekRecord& record
 }
 
 ProofState PointVerdict::state() const {
-  if (volumes.empty()) return ProofState::not_encrypted;
+  if (volumes.empty()) return recorded == ProofState::unknown ? recorded : ProofState::not_encrypted;
   const bool all = std::ranges::none_of(volumes, [](const VolumeVerdict& volume) { return volume.error.has_value(); });
   return all ? ProofState::proved : ProofState::unproved;
 }
@@ -76,7 +76,7 @@ PointVerdict unlock_point(Store& store, const RecoveryPoint& point, const Escrow
         tried.error = fail(ErrorCode::no_escrowed_keys, "unlock", object, "the point was taken without keys").error();
       else if (tried.error && opened.error)
         tried.error = opened.error;
-      verdict.volumes.push_back({disk.name, volume.partition, to_string(volume.type), volume.uuid,
+      verdict.volumes.push_back({disk.name, volume.partition, volume.within, to_string(volume.type), volume.uuid,
                                  std::move(tried.proof), std::move(tried.error)});
     }
   }
@@ -88,6 +88,7 @@ json to_json(const PointVerdict& verdict) {
   for (const VolumeVerdict& volume : verdict.volumes)
     volumes.push_back({{"disk", volume.disk},
                        {"partition", volume.partition},
+                       {"within", volume.within},
                        {"type", volume.type},
                        {"uuid", volume.uuid},
                        {"unlocked", !volume.error},

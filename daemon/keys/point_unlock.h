@@ -26,7 +26,8 @@ Result<SecretBytes> open_bek(const RecoveryPoint& point, const BekRecord& record
 struct VolumeVerdict {
   std::string disk;
   unsigned partition = 0;
-  std::string type;  // "LUKS2"
+  std::string within;  // as VolumeFacts::within
+  std::string type;    // "LUKS2"
   std::string uuid;
   VolumeProof proof;
   std::optional<Error> error;  // why it could not be unlocked
@@ -40,7 +41,7 @@ struct PointVerdict {
 // Tries every encrypted volume of the point. What goes wrong is in the verdict.
 PointVerdict unlock_point(Store& store, const RecoveryPoint& point, const EscrowKeys& owner);
 
-// {"point","state","recorded","volumes":[{"disk","partition","type","uuid","unlocked","secret","secret_version","kek",
+// {"point","state","recorded","volumes":[{"disk","partition","within","type","uuid","unlocked","secret","secret_version","kek",
 // "kek_version","slot","error":Error|null}]}
 nlohmann::json to_json(const PointVerdict& verdict);
 

@@ -5,6 +5,8 @@
 
 #include <memory>
 
+#include "crypto/volume/segments.h"
+#include "daemon/keys/disk_look.h"
 #include "daemon/keys/header_image.h"
 #include "fs/image/image_reader.h"
 #include "fs/store/map/disk_reader.h"
@@ -54,8 +56,11 @@ ReadHeader read_stored_header(Store& store, const DiskRecord& disk, const Volume
 }
 
 ReadHeader read_live_header(ImageReader& image, const VolumeFacts& volume) {
-  return [&image, start = volume.place.offset](std::uint64_t offset, MutableBytes to) {
-    return image.read(start + offset, to);
+  if (volume.detached.empty())
+    return [&image, volume](std::uint64_t offset, MutableBytes to) { return read_volume(image, volume, offset, to); };
+  return [volume](std::uint64_t offset, MutableBytes to) -> Result<void> {
+    CAIRN_TRY(const auto file, open_header_file(volume.detached));
+    return read_header_bytes(*file, volume, offset, to);
   };
 }
 

@@ -46,8 +46,8 @@ constexpr std::size_t kMergeAtLeast = 4096;
 constexpr unsigned kMinThreads = 4;
 constexpr unsigned kMaxThreads = 8;
 
-fs::path target_of(const RestoreTask& task, const std::string& disk) {
-  return task.to / (disk + ".img");
+fs::path target_of(const RestoreTask& task, const DiskRecord& disk) {
+  return task.to / disk.file_name();
 }
 
 enum class OnDamage { fail, leave_zeros };
@@ -270,7 +270,7 @@ json damage_document(const std::vector<ByteRange>& lost) {
 }
 
 Result<json> restore_disk(Store& store, const RestoreTask& task, const DiskRecord& record, JobContext& job) {
-  const fs::path target = target_of(task, record.name);
+  const fs::path target = target_of(task, record);
   CAIRN_TRY(RestoreTarget file, RestoreTarget::create(target, record.map.size));
   const auto disk = store.open_disk(record.map, fmt::format("{}/{}", task.point.text(), record.name));
   auto written = DiskWriter(store, *disk, file, job, task.flags.salvage ? OnDamage::leave_zeros : OnDamage::fail).run();
@@ -298,7 +298,7 @@ Result<void> check_target(const RecoveryPoint& point, const RestoreTask& task) {
   std::uint64_t needed = 0;
   for (const DiskRecord* disk : disks) {
     needed += disk->map.data_bytes;
-    CAIRN_CHECK(check_restore_name(target_of(task, disk->name), task.flags.force ? IfExists::replace : IfExists::fail));
+    CAIRN_CHECK(check_restore_name(target_of(task, *disk), task.flags.force ? IfExists::replace : IfExists::fail));
   }
   struct statvfs room{};
   if (statvfs(task.to.c_str(), &room) != 0) return fail_errno(errno, "restore to", task.to.string());

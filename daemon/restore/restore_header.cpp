@@ -59,7 +59,7 @@ Result<json> restore_header_files(Store& store, const HeaderFilesTask& task) {
   if (headers.empty())
     return fail(ErrorCode::no_such_header, "restore the headers of",
                 task.disk ? fmt::format("{}/{}", task.point.text(), *task.disk) : task.point.text(),
-                "nothing on it was encrypted");
+                "no encrypted volume was seen on it");
   const IfExists if_exists = task.force ? IfExists::replace : IfExists::fail;
   for (const auto& [disk, header] : headers) CAIRN_CHECK(check_restore_name(task.to / header.record->name, if_exists));
   json files = json::array();

@@ -15,8 +15,10 @@
 #include "config/base/json.h"
 #include "config/base/ranges.h"
 #include "config/base/unique_fd.h"
+#include "crypto/volume/contents.h"
 #include "crypto/volume/fd_source.h"
 #include "crypto/volume/partitions.h"
+#include "crypto/volume/segments.h"
 #include "crypto/volume/volume_source.h"
 #include "daemon/keys/stored_headers.h"
 #include "daemon/restore/restore.h"
@@ -121,7 +123,9 @@ class HeaderInPlace {
  private:
   Result<void> check_size() const {
     for (const StoredHeader& header : headers_) {
-      const std::uint64_t end = header.volume->place.offset + header.areas.back().offset + header.areas.back().size;
+      std::uint64_t end = 0;
+      for (const ByteRange& area : header.areas)
+        for (const ByteRange& place : places_of(*header.volume, area)) end = std::max(end, end_of(place));
       if (end > device_.size())
         return fail(
             ErrorCode::header_differs, kRestoringHeader, device_.path(),
@@ -161,15 +165,24 @@ class HeaderInPlace {
   // No volume is where one was: is something else there?
   Result<void> object_to_contents(const VolumeFacts& wanted, const PartitionTable& table,
                                   std::vector<std::string>& objections) const {
-    const auto starts_there = [&](const Partition& partition) { return partition.place.offset == wanted.place.offset; };
-    if (!table.type.empty() && std::none_of(table.partitions.begin(), table.partitions.end(), starts_there)) {
+    // A volume of LVM or md begins somewhere inside of its partition.
+    const auto starts_there = [&](const Partition& partition) {
+      if (wanted.within.empty()) return partition.place.offset == wanted.place.offset;
+      return wanted.partition == partition.number && partition.place.offset <= wanted.place.offset;
+    };
+    if (!table.type.empty() && (wanted.within.empty() || wanted.partition != 0) &&
+        std::none_of(table.partitions.begin(), table.partitions.end(), starts_there)) {
       objections.push_back(fmt::format("it has a partition table ({}) without a partition at byte {}, where {} was",
                                        table.type, wanted.place.offset, in_words(wanted)));
       return {};
     }
     const ByteRange place = {wanted.place.offset, std::min(wanted.place.size, device_.size() - wanted.place.offset)};
     FdSource source(device_.fd(), device_.size(), device_.path());
-    CAIRN_TRY(const std::string contents, contents_in_words({source, wanted.partition, place, device_.path()}));
+    SegmentedSource pieces(source, wanted);
+    const VolumeSource look = wanted.segments.empty()
+                                  ? VolumeSource{source, wanted.partition, place, device_.path()}
+                                  : VolumeSource{pieces, wanted.partition, {0, wanted.place.size}, device_.path()};
+    CAIRN_TRY(const std::string contents, contents_in_words(look));
     if (!contents.empty())
       objections.push_back(fmt::format("{} lie at byte {}, where {} was", contents, place.offset, in_words(wanted)));
     return {};
@@ -180,11 +193,15 @@ class HeaderInPlace {
       const auto reader =
           store_.open_disk(header.record->map, fmt::format("{}/{}", task_.point.text(), header.record->name));
       for (const ByteRange& range : header.areas) {
-        Area area{header.volume->place.offset + range.offset, Buffer(static_cast<std::size_t>(range.size)),
-                  Buffer(static_cast<std::size_t>(range.size))};
-        CAIRN_CHECK(read_header(*reader, range.offset, area.stored));
-        CAIRN_CHECK(device_.read(area.offset, area.present));
-        areas_.push_back(std::move(area));
+        std::uint64_t offset = range.offset;
+        for (const ByteRange& place : places_of(*header.volume, range)) {
+          const auto size = static_cast<std::size_t>(place.size);
+          Area area{place.offset, Buffer(size), Buffer(size)};
+          CAIRN_CHECK(read_header(*reader, offset, area.stored));
+          CAIRN_CHECK(device_.read(area.offset, area.present));
+          areas_.push_back(std::move(area));
+          offset += place.size;
+        }
       }
     }
     std::sort(areas_.begin(), areas_.end(), [](const Area& a, const Area& b) { return a.offset < b.offset; });
@@ -322,10 +339,12 @@ class HeaderInPlace {
       const VolumeFacts& volume = *header.volume;
       json areas = json::array();
       for (const ByteRange& area : header.areas)
-        areas.push_back({{"offset", volume.place.offset + area.offset}, {"size", area.size}});
+        for (const ByteRange& place : places_of(volume, area))
+          areas.push_back({{"offset", place.offset}, {"size", place.size}});
       rows.push_back({{"header", header.record->name},
                       {"volume", to_string(volume.type)},
                       {"partition", volume.partition},
+                      {"within", volume.within},
                       {"uuid", volume.uuid},
                       {"areas", std::move(areas)},
                       {"in_point", volume.damage.empty() ? "sound" : "damaged: " + volume.damage},
@@ -356,9 +375,18 @@ Result<json> restore_header_in_place(Store& store, const HeaderInPlaceTask& task
   CAIRN_TRY(const auto disks, wanted_disks(point, task.disk));
   const DiskRecord& disk = *disks.front();
   CAIRN_TRY(auto headers, stored_headers(disk, task.point));
+  const std::string object = fmt::format("{}/{}", task.point.text(), task.disk);
+  if (headers.empty()) {
+    const bool known = disk.facts.encryption() == DiskEncryption::not_encrypted;
+    return fail(ErrorCode::no_such_header, "restore the header of", object,
+                known ? "the disk was not encrypted" : "no encrypted volume was recognised on the disk");
+  }
+  // It belongs into a file, not onto the disk.
+  std::erase_if(headers, [](const StoredHeader& header) { return !header.volume->detached.empty(); });
   if (headers.empty())
-    return fail(ErrorCode::no_such_header, "restore the header of", fmt::format("{}/{}", task.point.text(), task.disk),
-                "the disk was not encrypted");
+    return fail(ErrorCode::no_such_header, "restore the header of", object,
+                "its header is a detached one, which does not lie on the disk",
+                "write it to a file: --header-only --to DIRECTORY");
   CAIRN_TRY(TargetDevice device, TargetDevice::open(task.device));
   return HeaderInPlace(store, task, clock, disk, std::move(headers), std::move(device)).run();
 }

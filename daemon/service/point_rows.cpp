@@ -34,7 +34,9 @@ json make_row(const RecoveryPoint& point) {
                      {"size", disk.map.size},
                      {"consistency", to_string(disk.reading.consistency)},
                      {"consistency_reason", disk.reading.reason},
-                     {"suspect", disk.suspicion ? json(disk.suspicion->because) : json(nullptr)}});
+                     {"suspect", disk.suspicion ? json(disk.suspicion->because) : json(nullptr)},
+                     {"encryption", to_string(disk.facts.encryption())},
+                     {"not_known", disk.facts.not_known}});
   }
   row["suspect"] = point.suspect();
   row["apart_ms"] = point.apart_ms ? json(*point.apart_ms) : json(nullptr);

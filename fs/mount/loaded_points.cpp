@@ -33,7 +33,7 @@ LoadedPoint lay_out_point(RecoveryPoint point) {
   loaded.document = json_text(to_json(point), JsonForm::pretty);
   const std::string prefix = point.name.text() + "/";
   for (DiskRecord& disk : point.disks) {
-    loaded.disks.push_back({disk.name + ".img", prefix + disk.name, disk.map});
+    loaded.disks.push_back({disk.file_name(), prefix + disk.name, disk.map});
     for (HeaderRecord& header : disk.headers)
       if (is_file_name(header.name))
         loaded.headers.push_back({header.name, prefix + "headers/" + header.name, header.map});

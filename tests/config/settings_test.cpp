@@ -62,7 +62,7 @@ machines:
     definition: /etc/libvirt/qemu/web-01.xml
     disks:
       root: { image: /var/lib/libvirt/images/web-01.img, bek: main/web-01-root, kek: main/backup }
-      scratch: { image: /var/lib/libvirt/images/web-01-scratch.img }   # not encrypted: no keys
+      scratch: { image: /var/lib/libvirt/images/web-01-scratch.img, format: raw, header: scratch.header }   # not encrypted: no keys
 )";
 
 TEST(Settings, ReadsEveryKeyOfTheDesign) {
@@ -108,6 +108,10 @@ TEST(Settings, ReadsEveryKeyOfTheDesign) {
   EXPECT_EQ(root.image.path, "/var/lib/libvirt/images/web-01.img");
   EXPECT_THAT(root.beks, ElementsAre(VaultReference{"main", "web-01-root"}));
   EXPECT_EQ(root.kek, (VaultReference{"main", "backup"}));
+  EXPECT_EQ(root.format, DiskFormat::not_said);
+  EXPECT_TRUE(root.header.empty());
+  EXPECT_EQ((*machine)->disks[1].format, DiskFormat::raw);
+  EXPECT_EQ((*machine)->disks[1].header.filename(), "scratch.header");
   EXPECT_THAT((*machine)->disks[1].beks, IsEmpty());
   EXPECT_FALSE((*machine)->disks[1].kek);
 }

@@ -3,14 +3,14 @@
 # The rules for machines with encrypted disks, each met once: its error by name, its text, the way out that it names, and
 # that nothing was stored.
 . "$(dirname "$0")/lib.sh"
-needs cryptsetup jq
+needs cryptsetup jq mkfs.ext4
 
 make_luks "$work/web.img" 32M luks2
 make_luks "$work/other.img" 32M luks2
 printf 'another passphrase' >"$work/other.key"
 cryptsetup luksChangeKey -q "${cheap_kdf[@]}" --key-file "$work/passphrase" "$work/other.img" "$work/other.key"
 truncate -s 8M "$work/plain.img"
-fill "$work/plain.img" 0 $MiB plain
+mkfs.ext4 -q -F "$work/plain.img"
 chmod 600 "$work/passphrase" "$work/other.key"
 vaults="key_vaults: { main: { provider: local, path: vault, key_file: vault.key } }"
 with() { EXTRA=$vaults settings "$@"; }
@@ -85,8 +85,13 @@ equal "its proof" "$(point_fact scratch proof)" not-encrypted
 cryptsetup luksFormat -q --type luks1 "${cheap_kdf[@]}" --key-file "$work/passphrase" "$work/plain.img"
 refuses "a disk that became encrypted is refused" disk-became-encrypted cairn backup scratch
 contains "and ransomware is thought of" "$(cat "$stderr")" "ransomware"
-fill "$work/plain.img" 0 $MiB again
+fill "$work/plain.img" 0 $((3 * MiB)) again
 with "$(web 'bek: main/web, kek: main/backup')" "scratch: { disks: { root: { image: plain.img, bek: main/web, kek: main/backup } } }"
+exits "keys for a disk of which nobody knows what it holds are a warning" 3 cairn backup scratch
+contains "by name, and not to be taken out" "$(cat "$stdout" "$stderr")" "[encryption-unknown]"
+equal "its proof is not known" "$(point_fact scratch proof)" unknown
+equal "and the point holds the keys" "$(cairn points scratch@latest --json | jq '.disks[0].keys | length')" 1
+mkfs.ext4 -q -F "$work/plain.img"
 exits "keys for a disk that is not encrypted are a warning" 3 cairn backup scratch
 contains "by name" "$(cat "$stdout" "$stderr")" "[keys-not-needed]"
 

@@ -19,6 +19,9 @@
 #include "crypto/vault/local/audit_log.h"
 #include "crypto/vault/local/vault_file.h"
 #include "crypto/vault/wrapped_bek.h"
+#include "crypto/volume/fd_source.h"
+#include "crypto/volume/lvm.h"
+#include "crypto/volume/segments.h"
 #include "crypto/volume/unlock.h"
 #include "crypto/volume/volume.h"
 #include "daemon/backup/tracking_record.h"
@@ -109,6 +112,23 @@ void fuzz_vault_answer(ByteView input) {
   if (stored && !is_vault_version(stored->version)) std::abort();
 }
 
+// A group of which one physical volume is there: whatever the text says, what is placed lies inside of it.
+void fuzz_lvm_text(ByteView input) {
+  LvmMember member;
+  member.id = std::string(32, 'a');
+  member.place = {1 << 20, 64 << 20};
+  member.text = as_text(input);
+  for (const LvmPlaced& volume : lay_out_lvm({&member, 1}).volumes) {
+    if (!volume.why_not.empty()) continue;
+    for (const std::uint64_t offset : {std::uint64_t{0}, volume.facts.place.size / 2, volume.facts.place.size - 1}) {
+      const ByteRange place = place_of(volume.facts, offset);
+      if (place.size == 0 || place.offset < member.place.offset ||
+          place.offset + place.size > member.place.offset + member.place.size)
+        std::abort();
+    }
+  }
+}
+
 constexpr std::uint64_t kFuzzDiskBytes = 4 * 1024 * 1024;
 
 // A disk that begins with `input`; none where there is no room for it.
@@ -154,8 +174,8 @@ void fuzz_unlock(ByteView input) {
   for (const VolumeFacts& volume : facts->volumes) {
     const ReadHeader read = [&](std::uint64_t offset, MutableBytes to) -> Result<void> {
       if (offset + to.size() > volume.place.size) std::abort();
-      if (::pread(disk.get(), to.data(), to.size(), static_cast<off_t>(volume.place.offset + offset)) < 0) std::abort();
-      return {};
+      FdSource source(disk.get(), kFuzzDiskBytes, "fuzz");
+      return read_volume(source, volume, offset, to);
     };
     const bool bitlocker = volume.type == VolumeType::bitlocker;
     static_cast<void>(unlock_volume(volume, read, bitlocker ? BekType::bitlocker_startup_key : BekType::luks_passphrase,
@@ -242,6 +262,7 @@ constexpr FuzzTarget kTargets[] = {
     {"wrapped-bek", fuzz_wrapped_bek},
     {"audit-log", fuzz_audit_log},
     {"volume", fuzz_volume},
+    {"lvm-text", fuzz_lvm_text},
     {"bek", fuzz_bek},
     {"unlock", fuzz_unlock, "volume"},
     {"index-file", fuzz_index_file},

@@ -2,15 +2,15 @@
 // cairn config check: settings, disks, store, key vaults, keys and mount point, without changing anything.
 // Document:
 // {"settings":FILE,"checks":[{"check","object","state":"ok"|"note"|"warning"|"error","detail","error":Error|null}],
-// "warnings":[TEXT],"error":Error (the first, when there is one)}; disks have "size" and "volumes" too. Settings that
-// are not right: {"error":Error,"problems":[{"line","column","key","found","expected"}]}.
+// "warnings":[TEXT],"error":Error (the first, when there is one)}; disks have "size", "volumes", "encryption", "seen"
+// and "not_known" too. Settings that are not right:
+// {"error":Error,"problems":[{"line","column","key","found","expected"}]}.
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 
 #include "config/base/enum_words.h"
 #include "crypto/key_slots.h"
-#include "crypto/volume/volume.h"
 #include "daemon/backup/definition_disks.h"
 #include "daemon/backup/disk_labels.h"
 #include "daemon/cli/commands/render.h"
@@ -18,6 +18,7 @@
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/table.h"
 #include "daemon/cli/work/context.h"
+#include "daemon/keys/disk_look.h"
 #include "daemon/keys/machine_keys.h"
 #include "daemon/keys/vault_set.h"
 #include "daemon/queue/job_record.h"
@@ -104,15 +105,31 @@ nlohmann::json check_mount(const Settings& settings) {
 }
 
 nlohmann::json document_of(const VolumeFacts& volume) {
-  return {{"type", to_string(volume.type)},
-          {"partition", volume.partition},
-          {"uuid", volume.uuid},
-          {"cipher", volume.cipher},
+  return {{"type", to_string(volume.type)}, {"partition", volume.partition}, {"within", volume.within},
+          {"detached", volume.detached},    {"uuid", volume.uuid},           {"cipher", volume.cipher},
           {"damage", volume.damage}};
 }
 
-// False when it cannot be read at all.
-bool check_disk(const std::string& object, const DiskSettings& disk, nlohmann::json& checks) {
+// The machine's newest point, whose disks these are compared with.
+std::optional<RecoveryPoint> newest_point(const Result<std::unique_ptr<Store>>& store, const std::string& machine) {
+  if (!store) return std::nullopt;
+  const auto newest = (*store)->points().find(machine + "@latest");
+  if (!newest) return std::nullopt;
+  auto point = (*store)->points().load(*newest);
+  if (!point) return std::nullopt;
+  return *std::move(point);
+}
+
+// An image that is one hole has nothing on it, without a look at any byte.
+bool is_one_hole(ImageReader& image) {
+  if (image.size() == 0) return true;
+  const auto extent = image.extent_at(0);
+  return extent && extent->kind == ExtentKind::hole && extent->size >= image.size();
+}
+
+// False when it cannot be read at all. `previous`: the disk in the newest point; null: there is none.
+bool check_disk(const std::string& object, const DiskSettings& disk, const DiskRecord* previous,
+                nlohmann::json& checks) {
   // The image itself is looked at, not a clone: a clone would be a change, if a short one.
   const auto image = open_image(disk.image, CloneMode::never);
   if (!image) {
@@ -122,21 +139,37 @@ bool check_disk(const std::string& object, const DiskSettings& disk, nlohmann::j
   std::string detail = disk.image.text() + ", " + (*image)->how() + ", " + format_size((*image)->size());
   nlohmann::json volumes = nlohmann::json::array();
   std::string remarks;
-  const auto facts = probe_disk(**image, object);
+  auto facts = look_at_disk(disk, **image, object);
   if (!facts) {
     checks.push_back(bad("disk", object, facts.error()));
     return false;
   }
+  if (is_one_hole(**image)) take_for_empty(*facts);
+  const auto form = form_of(disk, *facts, identify_image(disk.image, (*image)->size()), previous, object);
+  if (!form) {
+    checks.push_back(bad("disk", object, form.error()));
+    return false;
+  }
+  if (form->warning) remarks = form->warning->message();
   for (const VolumeFacts& volume : facts->volumes) {
     volumes.push_back(document_of(volume));
     detail += std::string(", ") + to_string(volume.type);
-    if (volume.partition != 0) detail += " on partition " + std::to_string(volume.partition);
+    if (const std::string name = volume_name(volume.partition, volume.within); !name.empty()) detail += " on " + name;
     if (!volume.damage.empty()) remarks += (remarks.empty() ? "" : "; ") + volume.damage;
   }
-  if (!facts->encrypted()) detail += ", not encrypted";
+  if (const std::string words = encryption_in_words(*facts); !words.empty()) detail += ", " + words;
+  if (form->stored_as.size() > 0) detail += ", stored as it is: a file of the format " + form->stored_as;
+  const auto unknown = encryption_unknown(disk, *facts, nullptr, object);
   for (const std::string& remark : facts->remarks) remarks += (remarks.empty() ? "" : "; ") + remark;
-  nlohmann::json check =
-      remarks.empty() ? good("disk", object, detail) : doubtful("disk", object, detail + ": " + remarks);
+  if (!remarks.empty()) detail += ": " + remarks;
+  nlohmann::json check = good("disk", object, detail);
+  if (!remarks.empty() || unknown)
+    check = doubtful("disk", object, detail);
+  else if (facts->encryption() == DiskEncryption::unknown)
+    check = remark("disk", object, detail);
+  check["encryption"] = to_string(facts->encryption());
+  check["seen"] = facts->seen;
+  check["not_known"] = facts->not_known;
   check["size"] = (*image)->size();
   check["volumes"] = std::move(volumes);
   checks.push_back(std::move(check));
@@ -226,11 +259,11 @@ void check_keys(const MachineSettings& machine, OnMissingKeys on_missing_keys, V
 }
 
 void check_machine(const MachineSettings& machine, const ChangeTrackingSettings& tracking, Store* store,
-                   nlohmann::json& checks) {
+                   const std::optional<RecoveryPoint>& previous, nlohmann::json& checks) {
   if (machine.disks.empty()) checks.push_back(doubtful("machine", machine.name, "it has no disks"));
   for (const DiskSettings& disk : machine.disks) {
     const std::string object = machine.name + "/" + disk.name;
-    if (!check_disk(object, disk, checks)) continue;
+    if (!check_disk(object, disk, previous ? previous->disk(disk.name) : nullptr, checks)) continue;
     check_consistency(object, disk, checks);
     check_tracking(object, disk, tracking, checks);
   }
@@ -269,7 +302,8 @@ Result<ExitCode> run(Context& context, const ConfigCheckCommand&) {
   check_vaults(**settings, vaults, checks);
   if ((*settings)->machines.empty()) checks.push_back(doubtful("machines", "settings", "no machine is named"));
   for (const auto& [name, machine] : (*settings)->machines) {
-    check_machine(machine, (*settings)->change_tracking, store ? store->get() : nullptr, checks);
+    check_machine(machine, (*settings)->change_tracking, store ? store->get() : nullptr, newest_point(store, name),
+                  checks);
     if (store) check_keys(machine, (*settings)->policy_of(machine).on_missing_keys, vaults, **store, checks);
   }
 

@@ -88,15 +88,16 @@ Result<ExitCode> unlock_all(Context& context, const std::string& what, Which whi
                       {"points", std::move(rows)},
                       {"proved", count[ProofState::proved]},
                       {"unproved", count[ProofState::unproved]},
-                      {"not_encrypted", count[ProofState::not_encrypted]}};
+                      {"not_encrypted", count[ProofState::not_encrypted]},
+                      {"unknown", count[ProofState::unknown]}};
   CAIRN_CHECK(context.output().answer(document, render_drill(document)));
   return count[ProofState::unproved] == 0 ? ExitCode::done : ExitCode::failed;
 }
 
-std::string volume_name(const json& point, const json& volume) {
-  const std::uint64_t partition = number_of(volume, "partition");
-  return text_of(point, "point") + "/" + text_of(volume, "disk") +
-         (partition == 0 ? "" : fmt::format(", partition {}", partition));
+std::string drilled_volume(const json& point, const json& volume) {
+  const std::string name =
+      volume_name(static_cast<unsigned>(number_of(volume, "partition")), text_of(volume, "within"));
+  return text_of(point, "point") + "/" + text_of(volume, "disk") + (name.empty() ? name : ", " + name);
 }
 
 Result<ExitCode> run(Context& context, const KeyDrillCommand& command) {
@@ -114,16 +115,16 @@ std::string render_drill(const json& document) {
     for (const auto& volume : member(point, "volumes")) {
       const json& error = member(volume, "error");
       if (error.is_object()) {
-        text += fmt::format("FAILED    {}: {} [{}]\n", volume_name(point, volume), text_of(error, "message"),
+        text += fmt::format("FAILED    {}: {} [{}]\n", drilled_volume(point, volume), text_of(error, "message"),
                             text_of(error, "name"));
         continue;
       }
       const json& slot = member(volume, "slot");
-      text +=
-          fmt::format("unlocked  {}: {} {} with {} version {}{}\n", volume_name(point, volume), text_of(volume, "type"),
-                      text_of(volume, "uuid"), text_of(volume, "secret"), text_of(volume, "secret_version"),
-                      slot.is_number_integer() && slot.get<int>() >= 0 ? fmt::format(", key slot {}", slot.get<int>())
-                                                                       : std::string());
+      text += fmt::format(
+          "unlocked  {}: {} {} with {} version {}{}\n", drilled_volume(point, volume), text_of(volume, "type"),
+          text_of(volume, "uuid"), text_of(volume, "secret"), text_of(volume, "secret_version"),
+          slot.is_number_integer() && slot.get<int>() >= 0 ? fmt::format(", key slot {}", slot.get<int>())
+                                                           : std::string());
     }
   }
   text +=

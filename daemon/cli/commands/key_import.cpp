@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // cairn key import: a BEK from a file or standard input, tried on the disk, wrapped by its KEK, stored. Document:
-// {"disk","secret","version","type","kek","kek_version","opened":[{"partition","type","slot"}]}.
+// {"disk","secret","version","type","kek","kek_version","opened":[{"partition","within","type","slot"}]}.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -16,6 +16,7 @@
 #include "daemon/cli/work/context.h"
 #include "daemon/cli/work/disk_choice.h"
 #include "daemon/cli/work/vault_choice.h"
+#include "daemon/keys/disk_look.h"
 #include "daemon/keys/key_rules.h"
 #include "daemon/keys/stored_headers.h"
 #include "fs/image/open_image.h"
@@ -79,8 +80,10 @@ class DiskTrial {
       const ReadHeader read = read_live_header(image_, volume);
       const auto unlocked = unlock_volume(volume, read, type, opened.bek, volume_object(object_, volume));
       if (unlocked)
-        opened.volumes.push_back(
-            {{"partition", volume.partition}, {"type", to_string(volume.type)}, {"slot", unlocked->slot}});
+        opened.volumes.push_back({{"partition", volume.partition},
+                                  {"within", volume.within},
+                                  {"type", to_string(volume.type)},
+                                  {"slot", unlocked->slot}});
       else
         error = unlocked.error();
     }
@@ -126,10 +129,14 @@ Result<ExitCode> run(Context& context, const KeyImportCommand& command) {
                   "there is no key type \"" + command.type + "\"", "see \"cairn key import --help\"");
   }
   CAIRN_TRY(const auto image, open_image(disk.settings->image, CloneMode::never));
-  CAIRN_TRY(const DiskFacts facts, probe_disk(*image, disk.object));
+  CAIRN_TRY(const DiskFacts facts, look_at_disk(*disk.settings, *image, disk.object));
+  if (facts.encryption() == DiskEncryption::unknown)
+    return fail(ErrorCode::encryption_unknown, "import a key for", disk.object,
+                disk.settings->image.text() + ": " + encryption_in_words(facts) +
+                    "; the key cannot be tried, and was not stored");
   if (!facts.encrypted())
     return fail(ErrorCode::keys_not_needed, "import a key for", disk.object,
-                "no LUKS or BitLocker volume is on " + disk.settings->image.text());
+                disk.settings->image.text() + " is " + encryption_in_words(facts));
   CAIRN_TRY(const SecretBytes given, read_bek(command.from));
   DiskTrial trial(*image, facts, disk.object);
   CAIRN_TRY(Opened opened, type ? trial.try_as(*type, given) : trial.find_out(given));

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // cairn points: the recovery points, or all about one. Documents: daemon/API.md "Point row", fs/store/FORMAT.md.
 #include <algorithm>
+#include <utility>
 
+#include "crypto/volume/volume_facts.h"
 #include "daemon/cli/commands/render.h"
 #include "daemon/cli/grammar/command_spec.h"
 #include "daemon/cli/grammar/option_values.h"
@@ -29,12 +31,26 @@ std::uint64_t size_of_disks(const nlohmann::json& row) {
   return size;
 }
 
+std::string volume_name_of(const nlohmann::json& volume) {
+  return volume_name(static_cast<unsigned>(number_of(volume, "partition")), text_of(volume, "within"));
+}
+
+// "encryption: unknown: LVM2_member on partition 2: ..."
+std::string encryption_line(const nlohmann::json& disk) {
+  const std::string state = text_of(disk, "encryption");
+  if (state.empty()) return {};
+  std::string line = "  encryption: " + state;
+  const char* before = ": ";
+  for (const char* list : {"not_known", "seen"})
+    for (const auto& words : member(disk, list))
+      if (words.is_string()) line += std::exchange(before, "; ") + words.get<std::string>();
+  return printable(line) + "\n";
+}
+
 // How the volume was unlocked, or why not.
 std::string proof_line(const nlohmann::json& proof) {
-  const std::string where =
-      text_of(proof, "disk") + (number_of(proof, "partition") == 0
-                                    ? std::string()
-                                    : ", partition " + std::to_string(number_of(proof, "partition")));
+  const std::string name = volume_name_of(proof);
+  const std::string where = text_of(proof, "disk") + (name.empty() ? name : ", " + name);
   if (!flag_of(proof, "proved")) return printable(where + ": not unlocked: " + text_of(proof, "reason"));
   std::string line = where + ": unlocked with " + text_of(proof, "secret") + " version " +
                      text_of(proof, "secret_version") + ", wrapped by " + text_of(proof, "kek") + " version " +
@@ -84,8 +100,9 @@ std::string disk_labels(const nlohmann::json& disk) {
 
 std::string volume_line(const nlohmann::json& volume) {
   std::string line = text_of(volume, "type");
-  const std::uint64_t partition = number_of(volume, "partition");
-  line += partition == 0 ? " on the whole disk" : " on partition " + std::to_string(partition);
+  const std::string name = volume_name_of(volume);
+  line += " on " + (name.empty() ? "the whole disk" : name);
+  if (const std::string file = text_of(volume, "detached"); !file.empty()) line += ", its header in the file " + file;
   if (const std::string cipher = text_of(volume, "cipher"); !cipher.empty()) line += ", " + cipher;
   if (const std::string uuid = text_of(volume, "uuid"); !uuid.empty()) line += ", UUID " + uuid;
   if (const std::string damage = text_of(volume, "damage"); !damage.empty()) line += ", header damaged: " + damage;
@@ -220,6 +237,9 @@ std::string render_point(const nlohmann::json& document) {
     text += "\n" + printable(disk_labels(disk), Lines::keep);
     const nlohmann::json& facts = member(disk, "facts");
     const nlohmann::json& from = facts.is_object() ? facts : disk;
+    text += encryption_line(from);
+    if (const std::string format = text_of(disk, "stored_as"); !format.empty())
+      text += "  stored as it is: a file of the format " + printable(format) + "\n";
     for (const auto& volume : member(from, "volumes")) text += "  " + volume_line(volume) + "\n";
     for (const auto& header : member(disk, "headers")) text += "  header " + printable(text_of(header, "name")) + "\n";
     for (const auto& remark : member(from, "remarks"))

@@ -22,8 +22,10 @@ std::optional<UtcTime> optional_time(const json& document, const char* key) {
   return parse_iso_time(found->get<std::string>());
 }
 
-constexpr EnumWords<ProofState, 3> kProofStates{
-    {{ProofState::unproved, "unproved"}, {ProofState::proved, "proved"}, {ProofState::not_encrypted, "not-encrypted"}}};
+constexpr EnumWords<ProofState, 4> kProofStates{{{ProofState::unproved, "unproved"},
+                                                 {ProofState::proved, "proved"},
+                                                 {ProofState::not_encrypted, "not-encrypted"},
+                                                 {ProofState::unknown, "unknown"}}};
 
 }  // namespace
 
@@ -34,9 +36,9 @@ std::optional<ProofState> parse_proof_state(std::string_view text) {
   return value_of_word(kProofStates, text);
 }
 
-const VolumeProof* Proof::volume(std::string_view disk, unsigned partition) const {
+const VolumeProof* Proof::volume(std::string_view disk, unsigned partition, std::string_view within) const {
   for (const VolumeProof& candidate : volumes)
-    if (candidate.disk == disk && candidate.partition == partition) return &candidate;
+    if (candidate.disk == disk && candidate.partition == partition && candidate.within == within) return &candidate;
   return nullptr;
 }
 
@@ -64,7 +66,7 @@ json to_json(const KekRecord& record, KeyMaterial material) {
 
 json to_json(const Proof& proof) {
   json volumes = json::array();
-  for (const VolumeProof& volume : proof.volumes)
+  for (const VolumeProof& volume : proof.volumes) {
     volumes.push_back({{"disk", volume.disk},
                        {"partition", volume.partition},
                        {"proved", volume.proved},
@@ -75,6 +77,8 @@ json to_json(const Proof& proof) {
                        {"kek_version", volume.kek_version},
                        {"slot", volume.slot},
                        {"fingerprint", volume.fingerprint}});
+    if (!volume.within.empty()) volumes.back()["within"] = volume.within;
+  }
   return {{"state", to_string(proof.state)},
           {"reason", proof.reason},
           {"time", proof.time ? json(iso_time(*proof.time)) : json(nullptr)},
@@ -123,6 +127,7 @@ Result<Proof> proof_from(const json& document, const std::string& object) {
     VolumeProof volume;
     volume.disk = row.at("disk").get<std::string>();
     volume.partition = whole_number<unsigned>(row.at("partition"));
+    if (row.contains("within")) volume.within = row.at("within").get<std::string>();
     volume.proved = row.at("proved").get<bool>();
     volume.reason = row.at("reason").get<std::string>();
     volume.secret = row.at("secret").get<std::string>();

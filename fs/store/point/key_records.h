@@ -44,7 +44,8 @@ struct KekRecord {
 // One encrypted volume: whether a BEK of the point opened its header as stored in the point.
 struct VolumeProof {
   std::string disk;
-  unsigned partition = 0;  // 0: the whole disk
+  unsigned partition = 0;   // 0: the whole disk
+  std::string within = {};  // as VolumeFacts::within
   bool proved = false;
   std::string reason;  // why not
   std::string secret;  // "main/web-01-root"; empty when none was tried
@@ -56,8 +57,9 @@ struct VolumeProof {
 };
 
 // proved: every encrypted volume of the point was opened with the keys in the point, from its header in the point.
-enum class ProofState { unproved, proved, not_encrypted };
-std::string_view to_string(ProofState state);  // "unproved", "proved", "not-encrypted"
+// not_encrypted: there was nothing to open, and that was seen; unknown: none was seen, and not all was recognised.
+enum class ProofState { unproved, proved, not_encrypted, unknown };
+std::string_view to_string(ProofState state);  // "unproved", "proved", "not-encrypted", "unknown"
 std::optional<ProofState> parse_proof_state(std::string_view text);
 
 struct Proof {
@@ -65,7 +67,8 @@ struct Proof {
   std::string reason;           // why it is unproved
   std::optional<UtcTime> time;  // when it was tried
   std::vector<VolumeProof> volumes;
-  [[nodiscard]] const VolumeProof* volume(std::string_view disk, unsigned partition) const;
+  [[nodiscard]] const VolumeProof* volume(std::string_view disk, unsigned partition,
+                                          std::string_view within = {}) const;
 };
 
 // with: as in the store. without: what is wrapped or in escrow is left out; for the mount, commands and the API.

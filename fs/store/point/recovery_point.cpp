@@ -6,6 +6,7 @@
 
 #include "config/base/json.h"
 #include "crypto/base64.h"
+#include "crypto/volume/segments.h"
 
 namespace cairn {
 namespace {
@@ -27,10 +28,17 @@ json map_json(const MapRecord& map) {
 json volume_json(const VolumeFacts& volume) {
   json slots = json::array();
   for (const KeySlotFacts& slot : volume.slots) slots.push_back({{"number", slot.number}, {"kind", slot.kind}});
+  json segments = json::array();
+  for (const VolumeSegment& segment : volume.segments)
+    segments.push_back(
+        {{"start", segment.start}, {"size", segment.size}, {"stripe_bytes", segment.stripe_bytes}, {"at", segment.at}});
   json header = json::array();
   for (const ByteRange& range : volume.header) header.push_back(range_json(range));
   return {{"type", to_string(volume.type)},
           {"partition", volume.partition},
+          {"within", volume.within},
+          {"segments", segments},
+          {"detached", volume.detached},
           {"place", range_json(volume.place)},
           {"uuid", volume.uuid},
           {"label", volume.label},
@@ -55,13 +63,43 @@ MapRecord map_from(const json& document) {
   return map;
 }
 
+// What earlier versions did not write is as it was for all of theirs: volumes in one piece, header and all.
+void place_from(const json& document, VolumeFacts& volume) {
+  volume.partition = whole_number<unsigned>(document.at("partition"));
+  volume.place = range_from(document.at("place"));
+  if (!document.contains("within")) return;
+  volume.within = document.at("within").get<std::string>();
+  volume.detached = document.at("detached").get<std::string>();
+  for (const json& row : document.at("segments")) {
+    VolumeSegment segment{whole_number<std::uint64_t>(row.at("start")),
+                          whole_number<std::uint64_t>(row.at("size")),
+                          whole_number<std::uint64_t>(row.at("stripe_bytes")),
+                          {}};
+    for (const json& at : row.at("at")) segment.at.push_back(whole_number<std::uint64_t>(at));
+    volume.segments.push_back(std::move(segment));
+  }
+  if (!volume.segments.empty() && !are_whole(volume.segments, volume.place.size))
+    throw BadDocument{"a volume's segments do not make it up"};
+}
+
+// A disk of an earlier version without encrypted volumes was called not encrypted whatever lay on it: not known.
+void encryption_from(const json& document, DiskFacts& facts) {
+  if (!document.contains("encryption")) return;
+  const auto state = parse_disk_encryption(document.at("encryption").get<std::string>());
+  if (!state) throw BadDocument{"a disk's encryption is an unknown state"};
+  facts.seen = document.at("seen").get<std::vector<std::string>>();
+  facts.not_known = document.at("not_known").get<std::vector<std::string>>();
+  // An unknown disk of an earlier version has nothing in not_known.
+  facts.all_known = *state != DiskEncryption::unknown && facts.not_known.empty();
+  if (facts.encryption() != *state) throw BadDocument{"a disk's encryption is not what was seen on it"};
+}
+
 VolumeFacts volume_from(const json& document) {
   VolumeFacts volume;
   const auto type = parse_volume_type(document.at("type").get<std::string>());
   if (!type) throw BadDocument{"a volume has an unknown type"};
   volume.type = *type;
-  volume.partition = whole_number<unsigned>(document.at("partition"));
-  volume.place = range_from(document.at("place"));
+  place_from(document, volume);
   volume.uuid = document.at("uuid").get<std::string>();
   volume.label = document.at("label").get<std::string>();
   volume.cipher = document.at("cipher").get<std::string>();
@@ -84,6 +122,13 @@ DiskRecord disk_from(const json& document) {
   disk.facts.partition_table = document.at("partition_table").get<std::string>();
   for (const json& volume : document.at("volumes")) disk.facts.volumes.push_back(volume_from(volume));
   disk.facts.remarks = document.at("remarks").get<std::vector<std::string>>();
+  encryption_from(document, disk.facts);
+  if (document.contains("image")) {
+    disk.image = document.at("image").get<std::string>();
+    disk.inode = whole_number<std::uint64_t>(document.at("inode"));
+    disk.stored_as = document.at("stored_as").get<std::string>();
+    if (!disk.stored_as.empty() && !is_valid_name(disk.stored_as)) throw BadDocument{"a disk's format is not one"};
+  }
   for (const json& header : document.at("headers")) {
     HeaderRecord record{header.at("name").get<std::string>(), map_from(header),
                         header.contains("partition") ? whole_number<unsigned>(header.at("partition")) : 0U};
@@ -91,6 +136,7 @@ DiskRecord disk_from(const json& document) {
     const std::size_t number = disk.headers.size();
     if (!header.contains("partition") && number < disk.facts.volumes.size())
       record.partition = disk.facts.volumes[number].partition;
+    if (header.contains("within")) record.within = header.at("within").get<std::string>();
     if (!is_file_name(record.name)) throw BadDocument{"a header's name is not a file name"};
     disk.headers.push_back(std::move(record));
   }
@@ -134,8 +180,12 @@ std::optional<PointName> newest_before(const PointName& point, std::span<const P
 
 const HeaderRecord* DiskRecord::header_of(const VolumeFacts& volume) const {
   for (const HeaderRecord& header : headers)
-    if (header.partition == volume.partition) return &header;
+    if (header.partition == volume.partition && header.within == volume.within) return &header;
   return nullptr;
+}
+
+std::string DiskRecord::file_name() const {
+  return name + "." + (stored_as.empty() ? "img" : stored_as);
 }
 
 const DiskRecord* RecoveryPoint::disk(std::string_view disk_name) const {
@@ -167,6 +217,12 @@ json to_json(const RecoveryPoint& point, KeyMaterial material) {
     document["name"] = disk.name;
     document["partition_table"] = disk.facts.partition_table;
     document["remarks"] = disk.facts.remarks;
+    document["encryption"] = to_string(disk.facts.encryption());
+    document["seen"] = disk.facts.seen;
+    document["not_known"] = disk.facts.not_known;
+    document["image"] = disk.image;
+    document["inode"] = disk.inode;
+    document["stored_as"] = disk.stored_as;
     document["volumes"] = json::array();
     for (const VolumeFacts& volume : disk.facts.volumes) document["volumes"].push_back(volume_json(volume));
     document["headers"] = json::array();
@@ -174,6 +230,7 @@ json to_json(const RecoveryPoint& point, KeyMaterial material) {
       json row = map_json(header.map);
       row["name"] = header.name;
       row["partition"] = header.partition;
+      if (!header.within.empty()) row["within"] = header.within;
       document["headers"].push_back(std::move(row));
     }
     document["keys"] = json::array();
@@ -233,6 +290,9 @@ Result<RecoveryPoint> point_from_json(const json& document, const std::string& o
     point.previous_name = document.at("previous").at("name").get<std::string>();
     point.previous = document.at("previous").at("hash").get<std::string>();
     CAIRN_TRY(point.proof, proof_from(document.at("proof"), object));
+    if (point.proof.state == ProofState::not_encrypted &&
+        std::ranges::any_of(point.disks, [](const DiskRecord& disk) { return !disk.facts.all_known; }))
+      point.proof.state = ProofState::unknown;
     if (const auto until = document.find("immutable_until"); until != document.end())
       point.immutable_until = time_member(*until);
     if (document.contains("keks"))

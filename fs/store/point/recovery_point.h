@@ -36,9 +36,10 @@ struct PointName {
 std::optional<PointName> newest_before(const PointName& point, std::span<const PointName> points);
 
 struct HeaderRecord {
-  std::string name;        // file name in the mount: "root.luks2", "root-part2.bitlocker"
-  MapRecord map;           // the volume's size up to the end of its last header area; all but the header areas is zero
-  unsigned partition = 0;  // of the volume: 0: the whole disk
+  std::string name;         // file name in the mount: "root.luks2", "root-part2.bitlocker"
+  MapRecord map;            // the volume's size up to the end of its last header area; all but the header areas is zero
+  unsigned partition = 0;   // of the volume: 0: the whole disk
+  std::string within = {};  // of the volume: as VolumeFacts::within
 };
 
 struct DiskRecord {
@@ -49,6 +50,11 @@ struct DiskRecord {
   std::vector<BekRecord> beks = {};
   DiskReading reading = {};
   std::optional<Suspicion> suspicion = {};
+  std::string image = {};      // where it was read from, as the settings named it; empty: not recorded
+  std::uint64_t inode = 0;     // of the image file; 0: not recorded, or no file
+  std::string stored_as = {};  // "vmdk": the bytes are a file of that format (ImageFormat::suffix); empty: a raw disk
+  // "root.img"; with stored_as "root.vmdk": what the disk is called as a file.
+  [[nodiscard]] std::string file_name() const;
   // Null: the volume has none.
   [[nodiscard]] const HeaderRecord* header_of(const VolumeFacts& volume) const;
 };

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/crypto/volume/unlocking.h"
+#include "crypto/volume/fd_source.h"
+#include "crypto/volume/segments.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -33,9 +35,8 @@ Result<UnlockedVolume> unlock(const std::filesystem::path& image, const VolumeFa
     };
     EXPECT_TRUE(std::any_of(facts.header.begin(), facts.header.end(), inside)) << offset << "+" << to.size();
     std::fill(to.begin(), to.end(), std::uint8_t{0});
-    if (::pread(fd.get(), to.data(), to.size(), static_cast<off_t>(facts.place.offset + offset)) < 0)
-      return fail_errno(errno, "read", image.string());
-    return {};
+    FdSource disk(fd.get(), std::filesystem::file_size(image), image.string());
+    return read_volume(disk, facts, offset, to);
   };
   auto unlocked = unlock_volume(facts, read, type, bek, "web-01/root");
   EXPECT_EQ(Blake3::hex_of(read_all(image)), before) << "the image was changed";

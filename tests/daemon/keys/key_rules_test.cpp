@@ -51,6 +51,13 @@ Proof proof_with(const std::string& fingerprint) {
   return proof;
 }
 
+DiskFacts plain_disk() {
+  return {.seen = {"ext4"}, .all_known = true};
+}
+DiskFacts unknown_disk(std::string what) {
+  return {.not_known = {std::move(what)}};
+}
+
 TEST(KeyRules, AnEncryptedDiskNeedsKeys) {
   const auto refused = check_named_keys(disk_with(false, false), encrypted(), nullptr, "web/root");
   ASSERT_FALSE(refused);
@@ -59,7 +66,7 @@ TEST(KeyRules, AnEncryptedDiskNeedsKeys) {
 }
 
 TEST(KeyRules, ADiskThatBecameEncryptedHasAnErrorOfItsOwn) {
-  const DiskRecord plain = record_of(DiskFacts{});
+  const DiskRecord plain = record_of(plain_disk());
   const auto refused = check_named_keys(disk_with(false, false), encrypted(), &plain, "web/root");
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::became_encrypted);
@@ -75,15 +82,29 @@ TEST(KeyRules, ABekNeedsAKek) {
 }
 
 TEST(KeyRules, PlainDisksNeedNoneAndKeysForThemAreAWarning) {
-  EXPECT_TRUE(check_named_keys(disk_with(false, false), DiskFacts{}, nullptr, "web/root"));
-  EXPECT_FALSE(keys_not_needed(disk_with(false, false), DiskFacts{}, nullptr, "web/root"));
-  const auto idle = keys_not_needed(disk_with(true, true), DiskFacts{}, nullptr, "web/root");
+  EXPECT_TRUE(check_named_keys(disk_with(false, false), plain_disk(), nullptr, "web/root"));
+  EXPECT_FALSE(keys_not_needed(disk_with(false, false), plain_disk(), nullptr, "web/root"));
+  const auto idle = keys_not_needed(disk_with(true, true), plain_disk(), nullptr, "web/root");
   ASSERT_TRUE(idle);
   EXPECT_EQ(idle->code, ErrorCode::keys_not_needed);
   const DiskRecord before = record_of(encrypted());
-  EXPECT_THAT(keys_not_needed(disk_with(true, true), DiskFacts{}, &before, "web/root")->because,
+  EXPECT_THAT(keys_not_needed(disk_with(true, true), plain_disk(), &before, "web/root")->because,
               HasSubstr("is its header destroyed?"));
   EXPECT_FALSE(keys_not_needed(disk_with(true, true), encrypted(), nullptr, "web/root"));
+}
+
+TEST(KeyRules, KeysOfADiskThatIsNotKnownAreNeverCalledUnnecessary) {
+  EXPECT_FALSE(keys_not_needed(disk_with(true, true), unknown_disk("LVM2_member"), nullptr, "web/root"));
+  EXPECT_FALSE(keys_not_needed(disk_with(true, true), DiskFacts{}, nullptr, "web/root"));
+}
+
+TEST(KeyRules, WhatEarlierVersionsDidNotLookForIsNoSignOfRansomware) {
+  const DiskRecord before = record_of(DiskFacts{});  // as a point of an earlier version is read
+  EXPECT_EQ(check_named_keys(disk_with(false, false), encrypted(), &before, "web/root").error().code,
+            ErrorCode::keys_missing);
+  const DiskRecord looked_at = record_of(unknown_disk("nothing recognised"));
+  EXPECT_EQ(check_named_keys(disk_with(false, false), encrypted(), &looked_at, "web/root").error().code,
+            ErrorCode::became_encrypted);
 }
 
 TEST(KeyRules, AnotherVolumeKeyIsTold) {
@@ -119,7 +140,7 @@ TEST(KeyRules, NothingChangedNothingSaid) {
   EXPECT_THAT(
       volume_changes(record_of(encrypted()), proof_with("aa"), record_of(encrypted()), proof_with("aa"), "web/root"),
       IsEmpty());
-  EXPECT_THAT(volume_changes(record_of(DiskFacts{}), Proof{}, record_of(encrypted()), proof_with("aa"), "web/root"),
+  EXPECT_THAT(volume_changes(record_of(plain_disk()), Proof{}, record_of(encrypted()), proof_with("aa"), "web/root"),
               IsEmpty())
       << "a volume that was not there before has not changed";
 }

@@ -95,6 +95,62 @@ TEST(KeyRecords, PointsOfBeforeThereWereVaultsAreRead) {
       << "headers then belonged to the volumes in order";
 }
 
+TEST(DiskEncryption, IsKeptInThePoint) {
+  RecoveryPoint point = point_with_keys();
+  DiskRecord& disk = point.disks[0];
+  disk.facts.not_known = {"swap_or_not on partition 3"};
+  disk.facts.volumes[0].within = "lv:vg0/root";
+  disk.facts.volumes[0].place.size = 3000;
+  disk.facts.volumes[0].segments = {{0, 1000, 0, {5000}}, {1000, 2000, 500, {10000, 20000}}};
+  for (HeaderRecord& header : disk.headers) header.within = "lv:vg0/root";
+  disk.image = "/images/web.img";
+  disk.inode = 7;
+  disk.stored_as = "vmdk";
+  const json document = to_json(point, KeyMaterial::with);
+  EXPECT_EQ(document["disks"][0]["encryption"], "encrypted");
+  const auto read = point_from_json(document, "test");
+  ASSERT_TRUE(read) << read.error().message();
+  EXPECT_EQ(to_json(*read, KeyMaterial::with), document);
+  EXPECT_EQ(read->disks[0].facts.volumes[0].segments, disk.facts.volumes[0].segments);
+  EXPECT_NE(read->disks[0].header_of(read->disks[0].facts.volumes[0]), nullptr);
+
+  for (const auto& [at, value] : {std::pair<std::string, json>{"encryption", "not-encrypted"},
+                                  {"encryption", "perhaps"},
+                                  {"stored_as", "../up"}}) {
+    json damaged = document;
+    damaged["disks"][0][at] = value;
+    EXPECT_FALSE(point_from_json(damaged, "test")) << at;
+  }
+  json gap = document;
+  gap["disks"][0]["volumes"][0]["segments"][1]["start"] = 1001;
+  EXPECT_FALSE(point_from_json(gap, "test"));
+}
+
+TEST(DiskEncryption, WhatEarlierVersionsCalledNotEncryptedIsNotKnown) {
+  RecoveryPoint point = point_with_keys();
+  point.disks[0].facts.volumes.clear();
+  point.disks[0].headers.clear();
+  point.disks[0].facts.seen = {"ext4"};
+  point.disks[0].facts.all_known = true;
+  point.proof = Proof{};
+  point.proof.state = ProofState::not_encrypted;
+  json document = to_json(point, KeyMaterial::with);
+  const auto seen = point_from_json(document, "test");
+  ASSERT_TRUE(seen);
+  EXPECT_EQ(seen->proof.state, ProofState::not_encrypted);
+  EXPECT_EQ(seen->disks[0].facts.encryption(), DiskEncryption::not_encrypted);
+
+  for (const char* member : {"encryption", "seen", "not_known", "image", "inode", "stored_as"})
+    document["disks"][0].erase(member);
+  const auto earlier = point_from_json(document, "test");
+  ASSERT_TRUE(earlier);
+  EXPECT_EQ(earlier->proof.state, ProofState::unknown);
+  EXPECT_EQ(earlier->disks[0].facts.encryption(), DiskEncryption::unknown);
+  const auto again = point_from_json(to_json(*earlier, KeyMaterial::with), "test");
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->disks[0].facts.encryption(), DiskEncryption::unknown);
+}
+
 TEST(KeyRecords, DamagedOnesMakeThePointDamaged) {
   const json good = to_json(point_with_keys(), KeyMaterial::with);
   const auto refused = [&](const json::json_pointer& at, const json& value) {

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/keys/disk_look.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "config/base/units.h"
+#include "crypto/volume/detached_header.h"
+#include "fs/image/open_image.h"
+
+namespace cairn {
+namespace {
+
+constexpr const char* kUsingHeader = "use as the header of a disk";
+
+std::string format_in_words(const ImageFormat& format) {
+  return format.detail.empty() ? "a " + format.name + " file"
+                               : fmt::format("a {} file ({})", format.name, format.detail);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ImageReader>> open_header_file(const std::string& path) {
+  auto file = open_image(DiskSource(path), CloneMode::never);
+  if (!file) {
+    Error error = std::move(file).error();
+    const std::string why = error.because.empty() ? std::string(catalogue_entry(error.code).title) : error.because;
+    return fail(ErrorCode::detached_header_unusable, kUsingHeader, path, why);
+  }
+  if ((*file)->size() > kMaxHeaderFile)
+    return fail(ErrorCode::detached_header_unusable, kUsingHeader, path,
+                fmt::format("it has {}, and no header has more than {}", format_size((*file)->size()),
+                            format_size(kMaxHeaderFile)));
+  return file;
+}
+
+Result<DiskFacts> look_at_disk(const DiskSettings& disk, ImageReader& image, const std::string& object) {
+  CAIRN_TRY(DiskFacts facts, probe_disk(image, object));
+  if (disk.header.empty()) return facts;
+  const std::string path = disk.header.string();
+  CAIRN_TRY(const auto file, open_header_file(path));
+  CAIRN_TRY(auto volume, probe_detached_header(*file, path, image.size(), facts.remarks));
+  if (!volume) return fail(ErrorCode::detached_header_unusable, kUsingHeader, path, "it holds no LUKS header");
+  facts.volumes.push_back(*std::move(volume));
+  // What looked like nothing known is its ciphertext.
+  if (facts.partition_table.empty() && !facts.format) facts.not_known.clear();
+  facts.all_known = facts.not_known.empty();
+  return facts;
+}
+
+ImageIdentity identify_image(const DiskSource& source, std::uint64_t size) {
+  ImageIdentity identity{source.text(), 0, size};
+  struct stat facts{};
+  if (::stat(source.path.c_str(), &facts) == 0 && S_ISREG(facts.st_mode)) identity.inode = facts.st_ino;
+  return identity;
+}
+
+Result<StoredForm> form_of(const DiskSettings& disk, const DiskFacts& facts, const ImageIdentity& now,
+                           const DiskRecord* previous, const std::string& object) {
+  if (!facts.format) return StoredForm{};
+  const std::string looks = format_in_words(*facts.format);
+  // A guest writes the bytes of its disk, but not the name, number and size of the file that they are in.
+  const bool was_raw = previous != nullptr && previous->stored_as.empty() && !previous->image.empty() &&
+                       previous->image == now.image && previous->inode == now.inode && previous->map.size == now.size;
+  if (was_raw) {
+    Error warning = fail(ErrorCode::image_not_raw, "take for anything but a raw disk", object,
+                         "it looks like " + looks +
+                             " now, and the same file was a raw disk at the previous recovery point; it was "
+                             "backed up as a raw disk: what runs in the guest can write such bytes",
+                         "look in the guest for who wrote them; open the restored image with format=raw only")
+                        .error();
+    return StoredForm{{}, std::move(warning)};
+  }
+  if (disk.format == DiskFormat::raw) return StoredForm{facts.format->suffix, {}};
+  return fail(ErrorCode::image_not_raw, "back up", object,
+              fmt::format("the image {} looks like {}, and not like a raw disk", now.image, looks));
+}
+
+std::optional<Error> encryption_unknown(const DiskSettings& disk, const DiskFacts& facts, const DiskRecord* previous,
+                                        const std::string& object) {
+  if (facts.encryption() != DiskEncryption::unknown) return std::nullopt;
+  const bool named = !disk.beks.empty() || disk.kek.has_value();
+  const bool told = previous != nullptr && !previous->facts.encrypted() && !previous->facts.not_known.empty() &&
+                    previous->facts.not_known == facts.not_known;
+  const bool tells = std::ranges::any_of(
+      facts.not_known, [](const std::string& words) { return !words.starts_with(kNothingRecognised); });
+  if (!named && (told || !tells)) return std::nullopt;
+  std::string because = fmt::format("no LUKS or BitLocker volume was seen, but neither was all of it recognised: {}",
+                                    fmt::join(facts.not_known, "; "));
+  if (named)
+    because += "; the keys that the settings name for it could not be tried, and are kept in the recovery point";
+  if (previous != nullptr && previous->facts.encrypted())
+    because += "; at the previous recovery point it was encrypted: is its header destroyed?";
+  return fail(ErrorCode::encryption_unknown, "tell whether it is encrypted of", object, std::move(because),
+              named ? std::string() : "if it is, name its keys, or its header's file; if not, nothing is to be done")
+      .error();
+}
+
+void take_for_empty(DiskFacts& facts) {
+  if (facts.encrypted() || facts.format) return;
+  facts.not_known.clear();
+  facts.seen = {"nothing but zeros"};
+  facts.all_known = true;
+}
+
+std::string encryption_in_words(const DiskFacts& facts) {
+  switch (facts.encryption()) {
+    case DiskEncryption::encrypted:
+      return {};
+    case DiskEncryption::not_encrypted:
+      return fmt::format("not encrypted ({})", fmt::join(facts.seen, ", "));
+    case DiskEncryption::unknown:
+      return fmt::format("unknown whether it is encrypted ({})", fmt::join(facts.not_known, "; "));
+  }
+  return {};
+}
+
+}  // namespace cairn

@@ -1,0 +1,125 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# What is said of disks: encrypted, not encrypted, unknown; encrypted volumes in LVM, detached headers, and images of other
+# formats, which are refused unless they are meant.
+. "$(dirname "$0")/lib.sh"
+needs cryptsetup jq mkfs.ext4 qemu-img
+
+vaults="key_vaults: { main: { provider: local, path: vault, key_file: vault.key } }"
+with() { EXTRA=$vaults settings "$@"; }
+keys='bek: main/disk, kek: main/backup'
+said() { cat "$stdout" "$stderr"; }
+state() { cairn points "$1@latest" --json | jq -r '.disks[0].encryption'; }
+
+# --- unknown is not "not encrypted" -----------------------------------------------------------------------------------
+# A physical volume whose metadata are gone: its label is in the second sector.
+truncate -s 40M "$work/pv.img"
+dd if="$here/../fuzz/corpus/volume/lvm1" of="$work/pv.img" bs=512 count=8 conv=notrunc status=none
+truncate -s 16M "$work/noise.img" "$work/ext4.img" "$work/zeros.img"
+fill "$work/noise.img" 0 $((16 * MiB)) noise
+mkfs.ext4 -q -F "$work/ext4.img"
+with "$(one_disk pv pv.img)" "$(one_disk noise noise.img)" "$(one_disk ext4 ext4.img)" "$(one_disk zeros zeros.img)"
+new_store
+(umask 077; head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$work/vault.key")
+check "vault init" cairn vault init
+check "key create" cairn key create backup
+exits "config check warns of a member of LVM" 3 cairn config check --json
+row() { jq -r --arg object "$1/root" '.checks[] | select(.check == "disk" and .object == $object) | .'"$2" "$stdout"; }
+equal "the state of each is said: LVM" "$(row pv encryption)" unknown
+contains "with what is seen" "$(row pv not_known[0])" LVM2_member
+equal "random bytes" "$(row noise encryption)" unknown
+equal "no error and no warning" "$(row noise state)" note
+contains "with a hint" "$(row noise detail)" "header is kept elsewhere"
+equal "a file system" "$(row ext4 encryption)" not-encrypted
+contains "with what is seen" "$(row ext4 detail)" "not encrypted (ext4)"
+equal "an empty image" "$(row zeros encryption)" not-encrypted
+exits "a backup of a member of LVM warns" 3 cairn backup pv
+contains "by name" "$(said)" "[encryption-unknown]"
+equal "its point says unknown" "$(state pv)" unknown
+equal "and so does the list" "$(point_fact pv proof)" unknown
+exits "once, as long as nothing changes" 0 cairn backup pv
+contains "the point says it every time" "$(cairn points pv@latest)" "encryption: unknown: LVM2_member"
+exits "random bytes are no warning" 0 cairn backup noise --json
+equal "but unknown in the job" "$(jq -r '.. | .encryption? // empty' "$stdout" | head -n 1)" unknown
+exits "a file system" 0 cairn backup ext4
+equal "is not encrypted" "$(state ext4) $(point_fact ext4 proof)" "not-encrypted not-encrypted"
+exits "zeros" 0 cairn backup zeros
+equal "are not encrypted: all of them were read" "$(state zeros)" not-encrypted
+
+# --- in LVM: a volume of one segment, and one of two, as lvm2 made them -------------------------------------------------
+make_luks "$work/two.raw" 10M luks1
+make_luks "$work/one.raw" 36M luks2
+fill "$work/one.raw" $((18 * MiB)) $((4 * MiB)) data
+truncate -s 100M "$work/lvm.img"
+dd if="$here/../fuzz/corpus/volume/lvm1" of="$work/lvm.img" conv=notrunc status=none
+put() { dd if="$1" of="$work/lvm.img" bs=1M skip="$2" count="$3" seek="$4" conv=notrunc status=none; }
+put "$work/two.raw" 0 10 33
+put "$work/one.raw" 0 20 1
+put "$work/one.raw" 20 16 43
+chmod 600 "$work/passphrase"
+with "lvm: { disks: { root: { image: lvm.img, $keys } } }"
+exits "a key is imported for volumes in LVM" 0 cairn key import lvm/root --from "$work/passphrase" --json
+equal "it opens both" "$(jq -r '[.opened[].within] | sort | join(" ")' "$stdout")" "lv:vgx/one lv:vgx/two"
+run cairn backup lvm
+contains "the third lies on another disk" "$(cairn points lvm@latest)" "lv:vgx/str: part of it lies on another disk"
+equal "the point is proved" "$(point_fact lvm proof)" proved
+mkdir "$work/out"
+exits "their headers are restored" 0 cairn restore lvm@latest --header-only --to "$work/out"
+for name in one two; do
+  check "the header of $name opens it" cryptsetup open --test-passphrase --key-file "$work/passphrase" \
+    --header "$(ls "$work/out/root-lv-vgx-$name".*)" "$work/$name.raw"
+done
+sum=$(sha "$work/lvm.img")
+dd if=/dev/zero of="$work/lvm.img" bs=4096 seek=$((MiB / 4096)) count=2048 conv=notrunc status=none
+dd if=/dev/zero of="$work/lvm.img" bs=4096 seek=$((33 * MiB / 4096)) count=256 conv=notrunc status=none
+exits "in place too" 0 cairn restore lvm@latest --header-only --in-place "$work/lvm.img" --yes
+equal "the disk is what it was" "$(sha "$work/lvm.img")" "$sum"
+
+# --- a detached header --------------------------------------------------------------------------------------------------
+truncate -s 12M "$work/detached.img"
+cryptsetup luksFormat -q --type luks2 "${cheap_kdf[@]}" --key-file "$work/passphrase" --header "$work/detached.header" "$work/detached.img"
+fill "$work/detached.img" 0 $((12 * MiB)) ciphertext
+with "$(one_disk bare detached.img)" "detached: { disks: { root: { image: detached.img, header: detached.header, $keys } } }" \
+  "gone: { disks: { root: { image: detached.img, header: gone.header, $keys } } }"
+exits "without its header" 0 cairn backup bare
+equal "nobody knows" "$(state bare)" unknown
+exits "with it" 0 cairn backup detached
+equal "the disk is encrypted and proved" "$(state detached) $(point_fact detached proof)" "encrypted proved"
+rm -r "$work/out" && mkdir "$work/out"
+exits "the header is restored as a file" 0 cairn restore detached@latest --header-only --to "$work/out"
+exits "and the disk" 0 cairn restore detached@latest --to "$work/out"
+check "together they open" cryptsetup open --test-passphrase --key-file "$work/passphrase" \
+  --header "$work/out/root-detached.luks2" "$work/out/root.img"
+refuses "it is not written onto the disk" no-such-header \
+  cairn restore detached@latest --header-only --in-place "$work/out/root.img" --yes
+exits "a drill opens it from the store alone" 0 cairn key drill detached@latest
+refuses "a header that is not there" detached-header-unusable cairn backup gone
+
+# --- images of other formats --------------------------------------------------------------------------------------------
+fill "$work/ext4.img" $((8 * MiB)) $MiB contents
+for format in qcow2 vmdk vdi vpc qed; do qemu-img convert -f raw -O $format "$work/ext4.img" "$work/image.$format"; done
+qemu-img convert -f raw -O vmdk -o subformat=monolithicFlat "$work/ext4.img" "$work/flat.vmdk"
+qemu-img convert -f raw -O vpc -o subformat=fixed,force_size "$work/ext4.img" "$work/fixed.vpc"
+with "$(one_disk qcow2 image.qcow2)" "$(one_disk vmdk image.vmdk)" "$(one_disk flat flat.vmdk)" "$(one_disk vdi image.vdi)" \
+  "$(one_disk vpc image.vpc)" "$(one_disk fixed fixed.vpc)" "$(one_disk qed image.qed)" \
+  'meant: { disks: { root: { image: flat.vmdk, format: raw } } }' "$(one_disk raw ext4.img)"
+for machine in qcow2 vmdk flat vdi vpc fixed qed; do
+  refuses "$machine: is refused" image-not-raw cairn backup $machine
+done
+refuses "config check says so before" image-not-raw cairn config check
+rm -r "$work/out" && mkdir "$work/out"
+run cairn backup meant
+equal "meant: unknown, not not-encrypted" "$(state meant)" unknown
+exits "meant: restored under its own suffix" 0 cairn restore meant@latest --to "$work/out"
+check "meant: as it was" cmp "$work/flat.vmdk" "$work/out/root.vmdk"
+
+# A guest writes such bytes onto its raw disk.
+exits "raw: a raw disk" 0 cairn backup raw
+printf 'QFI\xfb\0\0\0\3' | dd of="$work/ext4.img" conv=notrunc status=none
+exits "raw: the same file goes on as raw, with a warning" 3 cairn backup raw
+contains "raw: which says what it looks like" "$(said)" "it looks like a qcow2 file"
+exits "raw: restored as raw" 0 cairn restore raw@latest --to "$work/out"
+check "raw: as it was" cmp "$work/ext4.img" "$work/out/root.img"
+cp "$work/ext4.img" "$work/new.img" && mv "$work/new.img" "$work/ext4.img"
+refuses "raw: another file of that name is not the raw disk of before" image-not-raw cairn backup raw
+end
