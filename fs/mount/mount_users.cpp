@@ -77,10 +77,6 @@ std::optional<std::string> use_of(const std::string& process, dev_t device) {
   return std::nullopt;
 }
 
-std::string connection_folder(dev_t device) {
-  return fmt::format("/sys/fs/fuse/connections/{}", minor(device));
-}
-
 }  // namespace
 
 std::vector<std::string> mounts_of_device(std::string_view mountinfo, dev_t device) {
@@ -122,12 +118,17 @@ std::string in_words(const std::vector<MountUser>& users) {
   return text;
 }
 
-bool connection_is_open(dev_t device) {
-  return access(connection_folder(device).c_str(), F_OK) == 0;
+bool is_mounted_somewhere(dev_t device) {
+  return std::ranges::any_of(numbers_in("/proc"), [&](const std::string& pid) {
+    const auto mounts = parse_mountinfo(text_of_file("/proc/" + pid + "/mountinfo"));
+    return std::ranges::any_of(
+        mounts, [&](const MountEntry& mount) { return mount.device == device && mount.type == kMountType; });
+  });
 }
 
 bool abort_connection(dev_t device) {
-  const UniqueFd file(::open((connection_folder(device) + "/abort").c_str(), O_WRONLY | O_CLOEXEC));
+  const std::string place = fmt::format("/sys/fs/fuse/connections/{}/abort", minor(device));
+  const UniqueFd file(::open(place.c_str(), O_WRONLY | O_CLOEXEC));
   return file && ::write(file.get(), "1", 1) == 1;
 }
 

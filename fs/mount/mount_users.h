@@ -26,11 +26,12 @@ std::string in_words(const std::vector<MountUser>& users);
 // The numbers by which a process's mountinfo names its mounts of the device.
 std::vector<std::string> mounts_of_device(std::string_view mountinfo, dev_t device);
 
-// Whether the kernel still has the FUSE connection of this mount: it goes on when a copy of the mount is left in
-// another mount namespace. False also where that cannot be seen (fusectl is not mounted).
-bool connection_is_open(dev_t device);
-// Ends it: all that wait for its server, and all that come, get ENOTCONN; the server's read of /dev/fuse ends. False:
-// that may not be, or cannot be seen.
+// Whether some process sees a mount of Cairn's with this number: a copy in another mount namespace keeps the connection
+// with its server.
+bool is_mounted_somewhere(dev_t device);
+// Ends the FUSE connection: all that wait for its server, and all that come, get ENOTCONN; the server's read of
+// /dev/fuse ends. The number must be that of a mount that is there: the kernel gives those that have gone to others.
+// False: it may not be done, or fusectl is not mounted.
 bool abort_connection(dev_t device);
 
 }  // namespace cairn

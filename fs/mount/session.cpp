@@ -346,11 +346,13 @@ Result<void> MountSession::stop() {
   const std::lock_guard stopping(state.stop_mutex);
   Result<void> down;
   if (!state.loop.joinable()) return down;
-  if (const auto users = users_of_mount(state.device); !users.empty())
+  // Once it has ended its device's number may be another's.
+  if (const auto users = ended() ? std::vector<MountUser>() : users_of_mount(state.device); !users.empty())
     log_event(LogLevel::warning, "unmounted-in-use", state.options.path.string(), {{"because", in_words(users)}});
   // First of all: a notification of the watcher's may wait for a request, and that for a store that does not answer.
   down = state.take_down_own(WhenBusy::abort);
-  (void)abort_connection(state.device);
+  // It was unmounted here before, perhaps, and another mount namespace has it still.
+  if (!ended() && is_mounted_somewhere(state.device)) (void)abort_connection(state.device);
   state.tell_watcher_to_end();
   state.end_loop();
   {

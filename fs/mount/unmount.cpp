@@ -22,7 +22,7 @@ Result<void> unmount(const std::filesystem::path& path) {
     if (const auto users = users_of_mount(mount->device); !users.empty()) return busy(users);
   CAIRN_CHECK(down);
   // A copy of the mount that another namespace was left with would keep its server for ever.
-  if (connection_is_open(mount->device)) (void)abort_connection(mount->device);
+  if (is_mounted_somewhere(mount->device)) (void)abort_connection(mount->device);
   return {};
 }
 

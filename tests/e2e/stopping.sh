@@ -3,7 +3,7 @@
 # What hangs or is in the way: an image whose file system does not answer, a mount that others use, a control API with
 # slow clients, a socket that was removed, a store that another process writes to, a disk that a machine writes to.
 . "$(dirname "$0")/lib.sh"
-needs root fuse curl jq
+needs root fuse curl jq python3
 
 hanging=$(find "$CAIRN_BUILD/tests/e2e" -name hanging_file -type f -perm -u+x -print -quit 2>/dev/null)
 [ -n "$hanging" ] || { skip "all of it" "hanging_file is not built"; end; }
@@ -93,15 +93,32 @@ kill "$other"
 
 # --- the control API --------------------------------------------------------------------------------------------------
 start_daemon
-clients=()
-for _ in $(seq 24); do
-  # A byte now and then; they end with the script.
-  { printf 'GET /v1/status HT'; while sleep 0.2; do printf x; done; } | timeout 60 curl -sS --unix-socket "$work/cairnd.sock" -T - telnet://cairn >/dev/null 2>&1 &
-  clients+=($!)
-done
+# A byte of a request now and then, on 40 connections.
+cat >"$work/slow.py" <<'PYTHON'
+import socket, sys, time
+clients = []
+for _ in range(40):
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(sys.argv[1])
+    client.send(b"GET /v1/sta")
+    clients.append(client)
+open(sys.argv[2], "w").close()
+while True:
+    for client in clients:
+        try:
+            client.send(b"x")
+        except OSError:
+            pass
+    time.sleep(0.1)
+PYTHON
+python3 "$work/slow.py" "$work/cairnd.sock" "$work/slow.begun" &
+slow=$!
+disown "$slow" 2>/dev/null
+children+=("$slow")
+wait_until 20 test -e "$work/slow.begun"
 for _ in $(seq 5); do get status >"$work/answer"; done
 check "status answers beside slow clients" jq -e .daemon.running "$work/answer"
-for pid in "${clients[@]}"; do kill "$pid" 2>/dev/null; done
+kill "$slow"
 rm -f "$work/cairnd.sock"
 check "a socket that was removed is made anew" wait_until 20 get version
 stop_daemon
