@@ -5,6 +5,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 
@@ -71,9 +72,12 @@ void start_crypto() {
 }
 
 Result<void> check_lockable_memory() {
+  static std::atomic<bool> was_enough = false;  // by now some of it is in use
+  if (was_enough) return {};
   auto* const memory = static_cast<std::uint8_t*>(sodium_malloc(kLockedAtLeast));
   const bool locked = memory != nullptr && sodium_mlock(memory, kLockedAtLeast) == 0;
   sodium_free(memory);
+  was_enough = locked;
   if (locked) return {};
   rlimit limit{};
   (void)getrlimit(RLIMIT_MEMLOCK, &limit);

@@ -147,6 +147,8 @@ class Daemon {
                                [this](const std::string& machine) { return key_watch_->status(machine); }});
     // Before anything is due: a daemon that cannot have its socket must not begin a backup.
     CAIRN_TRY(api_, ControlApi::start(*service_, socket));
+    // Not before either: it may be deriving keys for minutes, and a start that fails would wait for it.
+    key_watch_->start();
     scheduler_->start();
     start_scrubber();
     beat();

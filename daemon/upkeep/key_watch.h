@@ -23,12 +23,14 @@ class Store;
 
 class KeyWatch {
  public:
-  // `settings` gives those in force; store and clock must outlive this. Begins at once.
+  // `settings` gives those in force; store and clock must outlive this.
   KeyWatch(std::function<std::shared_ptr<const Settings>()> settings, Store& store, const Clock& clock);
   ~KeyWatch();
   KeyWatch(const KeyWatch&) = delete;
   KeyWatch& operator=(const KeyWatch&) = delete;
 
+  // Begins; once.
+  void start() { thread_.start(); }
   // Looks again.
   void poke();
   void ask_to_stop() { thread_.ask_to_stop(); }

@@ -79,6 +79,29 @@ check "umount while another mount namespace has a copy" cairn umount "$mnt"
 check "leaves no server process behind" wait_until 10 ended "$server"
 kill "$other"
 
+# A store that does not answer, and a reader of the mount that waits for it.
+pack=$(find "$work/store/packs" -type f -printf '%s %p\n' | sort -n | tail -n 1 | cut -d ' ' -f 2)
+"$hanging" "$pack" >"$work/hanging.out" 2>&1 &
+server=$!
+disown "$server" 2>/dev/null
+children+=("$server")
+wait_until 20 grep -q mounted "$work/hanging.out"
+mount_points
+mounted=$(pgrep -f "cairn --config $config mount $mnt" | head -n 1)
+kill -STOP "$server"
+cat "$(disk good)" >/dev/null 2>&1 &
+reader=$!
+disown "$reader" 2>/dev/null
+children+=("$reader")
+waits_in_fuse() { grep -q -e request_wait -e fuse "/proc/$1/stack" "/proc/$1/wchan"; }
+check "a reader waits for the store" wait_until 20 waits_in_fuse "$reader"
+kill -TERM "$mounted"
+check "SIGTERM ends the mount though the store hangs" wait_until 20 ended "$mounted"
+check "and its reader has an error" wait_until 20 ended "$reader"
+check_fails "nothing is mounted any more" findmnt "$mnt"
+kill -KILL "$server"
+umount -l "$pack"
+
 start_daemon
 exec 7<"$work/points/good/latest/disks/root.img"
 unshare --mount --propagation private sleep 600 &

@@ -19,7 +19,16 @@ for closed in '<&-' '>&-' '2>&-' '<&- >&- 2>&-'; do
 done
 
 # --- no /proc ---------------------------------------------------------------------------------------------------------
-without_proc() { unshare --mount --propagation private sh -c 'umount -l /proc && exec "$@"' sh "$@"; }
+# Programs, not functions: timeout runs them.
+cat >"$work/bin/without_proc" <<'SCRIPT'
+#!/bin/sh
+exec unshare --mount --propagation private sh -c 'umount -l /proc && exec "$@"' sh "$@"
+SCRIPT
+cat >"$work/bin/unlockable" <<'SCRIPT'
+#!/bin/sh
+exec prlimit --memlock=65536:65536 setpriv --bounding-set=-ipc_lock --inh-caps=-ipc_lock "$@"
+SCRIPT
+chmod +x "$work/bin/without_proc" "$work/bin/unlockable"
 if without_proc true 2>/dev/null; then
   mkdir "$work/out"
   check "without /proc: points" without_proc "$CAIRN" --config "$config" points
@@ -37,7 +46,6 @@ fi
 refuses "too few open files are called that" too-many-open-files prlimit --nofile=12:12 "$CAIRN" --config "$config" backup web
 refuses "a limit of file sizes is an error, not the end" file-size-limit prlimit --fsize=1000000:1000000 "$CAIRN" --config "$config" restore web@latest --to "$work" --force
 check "nothing of that is damage" cairn verify --data
-unlockable() { prlimit --memlock=65536:65536 setpriv --bounding-set=-ipc_lock --inh-caps=-ipc_lock "$@"; }
 refuses "too little lockable memory" memory-not-lockable unlockable "$CAIRN" --config "$config" points
 refuses "too little lockable memory, told by the daemon" memory-not-lockable unlockable timeout 20 "$CAIRND" --config "$config"
 
