@@ -34,6 +34,7 @@ struct BackupInputs {
   std::optional<std::chrono::seconds> immutable = {};  // of the policy: from the point's time on
   bool accept_change = false;                     // a disk that is smaller or empty is a new state, and not suspect
   std::function<ClockReading()> read_clock = {};  // empty: read_clock() of `clock`
+  std::chrono::seconds wait{0};                   // for another process that writes to the store
 };
 
 // The job's result (daemon/API.md). Warnings go to `job`.

@@ -2,6 +2,7 @@
 // A machine's backup as a job of the queue: run_backup with what the settings say, and what is noted after it.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -11,6 +12,7 @@
 #include "config/settings.h"
 #include "daemon/backup/tracking_place.h"
 #include "daemon/queue/job_queue.h"
+#include "daemon/queue/lock_wait.h"
 #include "fs/store/point/trusted_clock.h"
 
 namespace cairn {
@@ -18,6 +20,13 @@ namespace cairn {
 class Store;
 
 enum class Reading { as_policy_says, full };
+
+struct BackupWishes {
+  JobTrigger trigger = JobTrigger::on_demand;
+  Reading reading = Reading::as_policy_says;
+  std::chrono::seconds wait = kUsualWait;  // for another process that writes to the store
+  bool accept_change = false;              // a disk that is smaller or empty is a new state, and not suspect
+};
 
 struct BackupSurroundings {
   Store& store;  // must outlive the job, as `clock`
@@ -27,10 +36,9 @@ struct BackupSurroundings {
   std::optional<Error> journal_error;  // a job that is not in the journal says so in a warning
   std::function<void()> committed;     // called once the point is in the store
   std::function<ClockReading()> read_clock;
-  bool accept_change = false;  // as of the request
 };
 
 // Its key: one backup of a machine at a time. `then` is left to the caller.
-JobSpec backup_spec(const MachineSettings& machine, JobTrigger trigger, Reading reading, BackupSurroundings around);
+JobSpec backup_spec(const MachineSettings& machine, const BackupWishes& wishes, BackupSurroundings around);
 
 }  // namespace cairn

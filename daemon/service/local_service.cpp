@@ -13,6 +13,7 @@
 #include "daemon/queue/job_filter.h"
 #include "daemon/queue/job_queue.h"
 #include "daemon/queue/journal.h"
+#include "daemon/queue/lock_wait.h"
 #include "daemon/restore/restore.h"
 #include "daemon/restore/restore_header.h"
 #include "daemon/retention/verify_job.h"
@@ -71,7 +72,10 @@ Result<json> LocalService::status() {
 }
 
 Result<json> LocalService::jobs(const JobFilter& filter) {
-  if (engine_.journal_error()) return pass_on(*engine_.journal_error());
+  // One that cannot be written can still be read, perhaps.
+  if (const auto& error = engine_.journal_error();
+      error && (error->code == ErrorCode::journal_damaged || engine_.journal() == nullptr))
+    return pass_on(*error);
   // The queue knows its own jobs better than the journal does; the journal knows older ones and those of other
   // processes.
   std::vector<JobRecord> records = engine_.queue().jobs();
@@ -108,16 +112,17 @@ Result<json> LocalService::job(const std::string& id) {
   return to_json(record);
 }
 
-JobSpec LocalService::backup_of(const MachineSettings& machine, JobTrigger trigger, Reading reading,
-                                bool accept_change) {
+JobSpec LocalService::backup_of(const MachineSettings& machine, const BackupWishes& wishes) {
   const auto committed = [this] {
     note_space();
     points_changed();
   };
-  JobSpec spec = backup_spec(machine, trigger, reading,
+  JobSpec spec = backup_spec(machine, wishes,
                              {engine_.store(), engine_.clock(), engine_.settings(), tracking_, engine_.journal_error(),
-                              committed, [this] { return engine_.read_clock(); }, accept_change});
-  spec.then = [this, machine = machine.name, trigger](const json&) { return prune_after_backup(machine, trigger); };
+                              committed, [this] { return engine_.read_clock(); }});
+  spec.then = [this, machine = machine.name, trigger = wishes.trigger](const json&) {
+    return prune_after_backup(machine, trigger);
+  };
   return spec;
 }
 
@@ -135,8 +140,9 @@ Result<json> LocalService::start_backup(const BackupRequest& request) {
   for (const std::string& name : names) {
     CAIRN_TRY(const MachineSettings* machine, settings->machine(name));
     if (seen.insert(name).second)
-      specs.push_back(backup_of(*machine, JobTrigger::on_demand,
-                                request.full_read ? Reading::full : Reading::as_policy_says, request.accept_change));
+      specs.push_back(
+          backup_of(*machine, {JobTrigger::on_demand, request.full_read ? Reading::full : Reading::as_policy_says,
+                               lock_wait_of(request.wait_s), request.accept_change}));
   }
   CAIRN_TRY(const auto records, engine_.queue().submit_all(std::move(specs)));
   json jobs = json::array();
@@ -147,7 +153,7 @@ Result<json> LocalService::start_backup(const BackupRequest& request) {
 Result<json> LocalService::start_machine(const std::string& machine, JobTrigger trigger) {
   const auto settings = engine_.settings();
   CAIRN_TRY(const MachineSettings* found, settings->machine(machine));
-  CAIRN_TRY(const JobRecord record, engine_.queue().submit(backup_of(*found, trigger, Reading::as_policy_says, false)));
+  CAIRN_TRY(const JobRecord record, engine_.queue().submit(backup_of(*found, {.trigger = trigger})));
   return to_json(record);
 }
 
@@ -201,6 +207,7 @@ Result<json> LocalService::start_verify(const VerifyRequest& request) {
   task.options.accept_gaps = request.accept_gaps;
   task.options.rate = request.rate;
   task.repair = request.repair;
+  task.wait = lock_wait_of(request.wait_s);
   if (!request.from.empty()) {
     if (!request.repair)
       return fail(ErrorCode::used_wrongly, "verify", request.from, "a replica is for repairs only",

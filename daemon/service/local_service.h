@@ -25,7 +25,7 @@ struct JobSpec;
 struct MachineSettings;
 struct PruneTask;
 struct VerifyTask;
-enum class Reading;
+struct BackupWishes;
 
 // The objects of verify jobs: all of the store's structure, or some packs only.
 inline constexpr const char* kVerifyStore = "store";
@@ -68,7 +68,7 @@ class LocalService : public Service {
 
  private:
   // A backup, with the prune of that machine that follows it.
-  JobSpec backup_of(const MachineSettings& machine, JobTrigger trigger, Reading reading, bool accept_change);
+  JobSpec backup_of(const MachineSettings& machine, const BackupWishes& wishes);
   JobSpec prune_after_backup(const std::string& machine, JobTrigger trigger);
   JobSpec prune_spec(const PruneTask& task, JobTrigger trigger);
   JobSpec verify_spec(const VerifyTask& task, const std::string& object, JobTrigger trigger);

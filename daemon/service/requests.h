@@ -12,9 +12,15 @@
 #include <vector>
 
 #include "config/base/clock.h"
+#include "daemon/queue/lock_wait.h"
 #include "daemon/restore/restore_flags.h"
 
 namespace cairn {
+
+// Of a request's wait_s.
+inline constexpr std::uint64_t kUsualWaitSeconds = kUsualWait.count();
+inline constexpr const char* kWaitMeaning =
+    "how long, in seconds, the job waits for the store while another process writes to it; 60 when left out";
 
 enum class Need { optional, required };
 
@@ -34,6 +40,7 @@ struct BackupRequest {
   bool all = false;
   bool full_read = false;
   bool accept_change = false;
+  std::uint64_t wait_s = kUsualWaitSeconds;
 
   static constexpr auto members() {
     using R = BackupRequest;
@@ -42,7 +49,8 @@ struct BackupRequest {
         Member{"all", &R::all, "every machine of the settings"},
         Member{"full_read", &R::full_read, "read all of every disk, whatever change tracking says, and compare"},
         Member{"accept_change", &R::accept_change,
-               "a disk that is smaller than before, or empty, is as it is meant to be: the point is not suspect"}};
+               "a disk that is smaller than before, or empty, is as it is meant to be: the point is not suspect"},
+        Member{"wait_s", &R::wait_s, kWaitMeaning}};
   }
   static constexpr const char* kPath = "/v1/backups";
 };
@@ -76,6 +84,7 @@ struct PruneRequest {
   bool accept_clock = false;
   bool accept_damage = false;
   std::uint64_t rate = 0;
+  std::uint64_t wait_s = kUsualWaitSeconds;
 
   static constexpr auto members() {
     using R = PruneRequest;
@@ -84,7 +93,8 @@ struct PruneRequest {
         Member{"dry_run", &R::dry_run, "only say what would be done"},
         Member{"accept_clock", &R::accept_clock, "the clock is right, whatever the store says of it"},
         Member{"accept_damage", &R::accept_damage, "what only damage hides may be given up"},
-        Member{"rate", &R::rate, "of garbage collection, bytes a second; 0: no limit"}};
+        Member{"rate", &R::rate, "of garbage collection, bytes a second; 0: no limit"},
+        Member{"wait_s", &R::wait_s, kWaitMeaning}};
   }
   static constexpr const char* kPath = "/v1/prunes";
 };
@@ -108,6 +118,7 @@ struct VerifyRequest {
   std::string from = {};
   bool accept_gaps = false;
   std::uint64_t rate = 0;
+  std::uint64_t wait_s = kUsualWaitSeconds;
 
   static constexpr auto members() {
     using R = VerifyRequest;
@@ -116,7 +127,8 @@ struct VerifyRequest {
                       Member{"repair", &R::repair, "repair what can be repaired"},
                       Member{"from", &R::from, "absolute path of a copy of the store; with `repair` only"},
                       Member{"accept_gaps", &R::accept_gaps, "points that are missing are noted as gone"},
-                      Member{"rate", &R::rate, "bytes a second; 0: no limit"}};
+                      Member{"rate", &R::rate, "bytes a second; 0: no limit"},
+                      Member{"wait_s", &R::wait_s, kWaitMeaning}};
   }
   static constexpr const char* kPath = "/v1/verifications";
 };

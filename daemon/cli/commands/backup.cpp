@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "daemon/cli/grammar/command_spec.h"
+#include "daemon/cli/work/busy_wait.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/cli/work/finish_jobs.h"
 #include "daemon/service/service.h"
@@ -15,6 +16,7 @@ struct BackupCommand {
   bool all = false;
   bool full_read = false;
   bool accept_change = false;
+  BusyWait::Time wait = BusyWait::usual();
 };
 
 Result<void> check(BackupCommand& command, const GlobalOptions&) {
@@ -33,7 +35,8 @@ Result<ExitCode> run(Context& context, const BackupCommand& command) {
   request.all = command.all;
   request.full_read = command.full_read;
   request.accept_change = command.accept_change;
-  CAIRN_TRY(const nlohmann::json started, service->start_backup(request));
+  request.wait_s = static_cast<std::uint64_t>(command.wait.count());
+  CAIRN_TRY(const nlohmann::json started, while_busy(command.wait, [&] { return service->start_backup(request); }));
   return finish_jobs(context, started);
 }
 
@@ -56,6 +59,7 @@ CommandSpec backup_command() {
       flag("--all", "Every machine of the settings", &BackupCommand::all),
       flag("--full-read", "Read all of every disk, and check change tracking against it", &BackupCommand::full_read),
       flag("--accept-change", "A disk that is smaller or empty now is meant to be", &BackupCommand::accept_change),
+      wait_option(&BackupCommand::wait),
   };
   set_action<BackupCommand>(spec, run, check);
   return spec;
