@@ -85,7 +85,15 @@ void SettingsReader::read_disks(MapReader& machine_map, MachineSettings& machine
       else
         map.problem(*map.take("format"), in_quotes(*format), kOnlyRaw);
     }
-    if (const auto header = named_path(map, "header")) disk.header = *header;
+    // The form that other systems have for a header in a file system of the same disk must not become a path.
+    if (const YamlEntry* header = map.take("header"); header != nullptr &&
+                                                      header->value->kind == YamlNode::Kind::scalar &&
+                                                      header->value->text.starts_with("partition:"))
+      map.problem(
+          *header, in_quotes(header->value->text),
+          "the path of a file on this host; a header inside a file system of the disk is not read: copy it out");
+    else if (const auto path = named_path(map, "header"))
+      disk.header = *path;
     read_references(map, "bek", disk.beks);
     if (std::vector<VaultReference> keks; read_references(map, "kek", keks) && keks.size() == 1)
       disk.kek = keks.front();

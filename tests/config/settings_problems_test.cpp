@@ -319,6 +319,7 @@ TEST(SettingsProblems, KeysOfDisks) {
                                                "bek that it wraps too (or neither, for a disk "
                                                "that is not encrypted)"));
   EXPECT_THAT(disk("format: raw, header: /etc/cairn/root.header"), IsEmpty());
+  EXPECT_THAT(disk("header: 'partition:1/luks/header'"), ElementsAre(HasSubstr("is not read: copy it out")));
   EXPECT_THAT(disk("format: qcow2"), ElementsAre(HasSubstr("format: found \"qcow2\", expected raw (or no format")));
   EXPECT_THAT(disk("bek: mian/b, kek: main/k"),
               ElementsAre("6:27: machines.m.disks.d.bek: found the vault \"mian\", expected a vault that is declared "

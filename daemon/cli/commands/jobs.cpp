@@ -5,6 +5,7 @@
 #include "daemon/cli/grammar/command_spec.h"
 #include "daemon/cli/grammar/option_values.h"
 #include "daemon/cli/text/documents.h"
+#include "daemon/cli/text/encryption_text.h"
 #include "daemon/cli/text/table.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/cli/work/finish_jobs.h"
@@ -142,6 +143,7 @@ std::string render_job(const nlohmann::json& job) {
     const std::string note = text_of(disk, "note");
     text += "disk " + printable(text_of(disk, "name")) + ": " + printable(text_of(disk, "how")) +
             (note.empty() ? "" : "; " + printable(note)) + ", read " + size_of(disk, "read_bytes") + "\n";
+    if (const std::string words = encryption_text(disk); !words.empty()) text += "  encryption: " + words + "\n";
   }
   for (const auto& file : member(result, "files"))
     if (const std::string zeros = render_zeros(file); !zeros.empty())

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // cairn points: the recovery points, or all about one. Documents: daemon/API.md "Point row", fs/store/FORMAT.md.
 #include <algorithm>
-#include <utility>
 
 #include "crypto/volume/volume_facts.h"
 #include "daemon/cli/commands/render.h"
 #include "daemon/cli/grammar/command_spec.h"
 #include "daemon/cli/grammar/option_values.h"
 #include "daemon/cli/text/documents.h"
+#include "daemon/cli/text/encryption_text.h"
 #include "daemon/cli/text/table.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/service/service.h"
@@ -33,18 +33,6 @@ std::uint64_t size_of_disks(const nlohmann::json& row) {
 
 std::string volume_name_of(const nlohmann::json& volume) {
   return volume_name(static_cast<unsigned>(number_of(volume, "partition")), text_of(volume, "within"));
-}
-
-// "encryption: unknown: LVM2_member on partition 2: ..."
-std::string encryption_line(const nlohmann::json& disk) {
-  const std::string state = text_of(disk, "encryption");
-  if (state.empty()) return {};
-  std::string line = "  encryption: " + state;
-  const char* before = ": ";
-  for (const char* list : {"not_known", "seen"})
-    for (const auto& words : member(disk, list))
-      if (words.is_string()) line += std::exchange(before, "; ") + words.get<std::string>();
-  return printable(line) + "\n";
 }
 
 // How the volume was unlocked, or why not.
@@ -237,7 +225,7 @@ std::string render_point(const nlohmann::json& document) {
     text += "\n" + printable(disk_labels(disk), Lines::keep);
     const nlohmann::json& facts = member(disk, "facts");
     const nlohmann::json& from = facts.is_object() ? facts : disk;
-    text += encryption_line(from);
+    if (const std::string words = encryption_text(from); !words.empty()) text += "  encryption: " + words + "\n";
     if (const std::string format = text_of(disk, "stored_as"); !format.empty())
       text += "  stored as it is: a file of the format " + printable(format) + "\n";
     for (const auto& volume : member(from, "volumes")) text += "  " + volume_line(volume) + "\n";

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "daemon/cli/text/documents.h"
+#include "daemon/cli/text/encryption_text.h"
 #include "daemon/cli/text/table.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/cli/work/follow_jobs.h"
@@ -74,6 +75,9 @@ std::string render_finished_job(const nlohmann::json& job, ResultText result_tex
     all += "  " + printable(text_of(file, "path")) + "  " + size_of(file, "size") + ", " + size_of(file, "data_bytes") +
            " of it data\n" + render_zeros(file);
   if (result.is_object() && result_text != nullptr) all += result_text(result);
+  for (const auto& disk : member(result, "disks"))
+    if (text_of(disk, "encryption") == "unknown")
+      all += "  disk " + printable(text_of(disk, "name")) + ": encryption " + encryption_text(disk) + "\n";
   for (const auto& warning : member(job, "warnings"))
     if (warning.is_string()) all += "  warning: " + printable(warning.get<std::string>()) + "\n";
   return all;
