@@ -41,7 +41,7 @@ Result<FromVault> from_vault(const BekRecord& record, VaultSet& vaults, const st
   return found;
 }
 
-KeyAtHand state_of(const Error& error) {
+KeyAtHand state_after(const Error& error) {
   constexpr std::array kGone = {ErrorCode::secret_missing, ErrorCode::kek_missing,   ErrorCode::vault_missing,
                                 ErrorCode::secret_damaged, ErrorCode::unwrap_failed, ErrorCode::bek_does_not_open};
   return std::ranges::find(kGone, error.code) == kGone.end() ? KeyAtHand::unknown : KeyAtHand::missing;
@@ -85,7 +85,7 @@ class KeysAtHand {
       reason = "no settings name its key vault here";
     } else {
       const auto tried = found.empty() ? error : try_now(disk, volume, found, object);
-      state = tried ? state_of(error ? *error : *tried) : KeyAtHand::ready;
+      state = tried ? state_after(error ? *error : *tried) : KeyAtHand::ready;
       if (tried) reason = (error ? *error : *tried).message();
     }
     row(disk, volume, record, state, reason);

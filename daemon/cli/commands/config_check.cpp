@@ -249,13 +249,14 @@ nlohmann::json each_cause_once(const nlohmann::json& checks) {
       kept.push_back(check);
       continue;
     }
-    const bool first_of_kind = text_of(*same, "check") != text_of(check, "check");
-    if (first_of_kind && !text_of(*same, "object").contains(", ")) {
+    const std::string objects = text_of(*same, "object");
+    const bool other_kind = text_of(*same, "check") != text_of(check, "check");
+    const bool first = other_kind && !objects.contains(", ");
+    if (first) {
       (*same)["detail"] = check["detail"];
       (*same)["error"] = check["error"];
     }
-    (*same)["object"] = text_of(*same, "object") + ", " + (first_of_kind ? text_of(check, "check") + " " : "") +
-                        text_of(check, "object");
+    (*same)["object"] = objects + ", " + (first ? text_of(check, "check") + " of " : "") + text_of(check, "object");
   }
   return kept;
 }

@@ -119,7 +119,7 @@ Result<Named> find_named(KeyVault& vault, const VaultReference& what) {
               nearest ? "did you mean \"" + *nearest + "\"?" : "see \"cairn key list\"");
 }
 
-std::string joined(const std::vector<std::string>& words) {
+std::string names_in_words(const std::vector<std::string>& words) {
   std::string all;
   for (const std::string& word : words) all += (all.empty() ? "" : ", ") + word;
   return all;
@@ -136,13 +136,13 @@ Result<std::string> use_of(const Settings& settings, KeyVault& vault, const Vaul
       if (std::ranges::any_of(secret.versions, [&](const auto& version) { return version.kek == what.name; }))
         wrapped.push_back(what.vault + "/" + secret.name);
   }
-  if (!wrapped.empty()) add("it wraps the BEKs " + joined(wrapped) + ", which nothing else unwraps");
+  if (!wrapped.empty()) add("it wraps the BEKs " + names_in_words(wrapped) + ", which nothing else unwraps");
   std::vector<std::string> disks;
   for (const auto& [name, machine] : settings.machines)
     for (const DiskSettings& disk : machine.disks)
       if ((kek && disk.kek == what) || (!kek && std::ranges::find(disk.beks, what) != disk.beks.end()))
         disks.push_back(name + "/" + disk.name);
-  if (!disks.empty()) add("the settings name it for " + joined(disks));
+  if (!disks.empty()) add("the settings name it for " + names_in_words(disks));
   return uses;
 }
 

@@ -163,7 +163,10 @@ Result<ExitCode> run(Context& context, const VaultInitCommand& command) {
       });
     }
   }
-  CAIRN_TRY(UnlockKey key, read_unlock_key(vault.key));
+  auto read_key = read_unlock_key(vault.key);
+  if (!read_key && read_key.error().code == ErrorCode::key_file_missing)
+    read_key.error().resolution = "\"cairn vault init --vault " + name + " --create-key-file\" makes one";
+  CAIRN_TRY(UnlockKey key, std::move(read_key));
   NewKeySlot slot;
   slot.type = key.type;
   slot.label = "settings";
