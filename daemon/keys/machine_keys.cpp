@@ -44,7 +44,7 @@ class MachineCheck {
     if (!facts->encrypted() && !may_be) return;
     if (!may(disk)) return;
     const auto keys = gather_keys(disk, vaults_, owners_, object);
-    if (!keys) return add(disk, Kind::error, keys.error());
+    if (!keys) return add(disk, Kind::error, naming_key_restore(keys.error(), before, machine_.name));
     try_volumes(disk, *facts, **image, *keys, object);
   }
 
@@ -59,7 +59,8 @@ class MachineCheck {
   bool may(const DiskSettings& disk) {
     auto lacking = lacking_rights(disk, vaults_);
     if (!lacking) {
-      add(disk, Kind::error, std::move(lacking).error());
+      const DiskRecord* before = previous_ ? previous_->disk(disk.name) : nullptr;
+      add(disk, Kind::error, naming_key_restore(std::move(lacking).error(), before, machine_.name));
       return false;
     }
     for (Error& error : *lacking) add(disk, Kind::error, std::move(error));
@@ -77,6 +78,10 @@ class MachineCheck {
       if (tried.error) {
         const Kind kind = tried.error->code == ErrorCode::volume_cut_off ? Kind::warning : Kind::error;
         add(disk, kind, *std::move(tried.error));
+        continue;
+      }
+      if (auto open = opened_without_secret(tried, volume_object(object, volume))) {
+        add(disk, Kind::warning, *std::move(open));
         continue;
       }
       const std::string name = volume_name(volume.partition, volume.within);
