@@ -184,6 +184,10 @@ Result<void> LocalBackend::put(std::string_view name, std::span<const ByteView> 
   if (!target && is_missing(target.error())) target = root.make_folder(place.folder);
   if (!target) return pass_on(std::move(target).error());
   if (auto renamed = temporary_folder->rename(temporary, *target, place.leaf, if_exists); !renamed) {
+    const auto there = target->look_at(place.leaf);
+    if (there && *there && !S_ISREG((*there)->st_mode))
+      return fail(ErrorCode::wrong_file_type, "write", path_of(name),
+                  std::string("it is ") + kind_of_file(**there) + ", not a file");
     if (renamed.error().code == ErrorCode::object_exists)
       return fail(ErrorCode::object_exists, "write", path_of(name), "there is an object of that name");
     return renamed;

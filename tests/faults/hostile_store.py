@@ -6,7 +6,7 @@
 #
 #   hostile_store.py CAIRN CAIRND [--quick] [--jobs N] [--seed N]
 #
-# --quick: for each name and kind two of the commands, in turn. Prints one line: cases, 0, lost, wrong, crashes, other,
+# --quick: for each name and kind one of the commands, in turn. Prints one line: cases, 0, lost, wrong, crashes, other,
 # seconds; "wrong" is a change outside, "crashes" what ended by a signal or had to be killed.
 import argparse
 import concurrent.futures
@@ -258,8 +258,8 @@ try:
         for kind in KINDS:
             chosen = COMMANDS
             if options.quick:
-                chosen = [COMMANDS[(turn + i) % len(COMMANDS)] for i in range(2)]
-                turn += 2
+                chosen = [COMMANDS[turn % len(COMMANDS)]]
+                turn += 1
             cases.append((name, kind, chosen))
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         started = [pool.submit(try_one, original, *case, number) for number, case in enumerate(cases)]

@@ -20,8 +20,7 @@ Result<UniqueFd> find_file(const Folder& folder, const char* name, struct stat& 
   if (!fd || ::fstat(fd.get(), &facts) != 0) return fail_errno(errno, "open", folder.path_of(name));
   if (!S_ISREG(facts.st_mode))
     return fail(ErrorCode::wrong_file_type, "open", folder.path_of(name),
-                std::string("it is ") + kind_of_file(facts) + ", not a file",
-                "\"cairn store rebuild-index\" makes the index anew");
+                std::string("it is ") + kind_of_file(facts) + ", not a file");
   return fd;
 }
 
@@ -67,6 +66,8 @@ Result<IndexPlace> IndexPlace::open(const std::filesystem::path& folder) {
   auto place = opened();
   if (!place && place.error().code == ErrorCode::object_missing)
     return fail(ErrorCode::index_missing, "open index", (folder / kIndexDataName).string(), "the file is not there");
+  if (!place && place.error().code == ErrorCode::wrong_file_type)
+    return fail(ErrorCode::index_damaged, "open index", place.error().object, place.error().because);
   return place;
 }
 

@@ -22,7 +22,7 @@ inline constexpr const char* kIndexLockName = "lock.mdb";
 
 class IndexPlace {
  public:
-  // Errors: index_missing (the folder, or data.mdb), wrong_file_type.
+  // Errors: index_missing (the folder, or data.mdb), index_damaged (a link or another kind of file is in its place).
   static Result<IndexPlace> open(const std::filesystem::path& folder);
   // Makes the folder (0700) unless it is there, and two empty files in it. Errors: object_exists, wrong_file_type,
   // no_space, io_error, permission_denied.

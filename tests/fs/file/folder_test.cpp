@@ -307,6 +307,15 @@ TEST_F(HostileBackend, AWriteReplacesALinkAndNotWhatItLeadsTo) {
   place_.expect_outside_untouched();
 }
 
+TEST_F(HostileBackend, AWriteThatCannotReplaceSaysWhatIsThere) {
+  for (const char* name : {"link", "pipe", "sub"}) {
+    const auto refused = backend_.put(name, as_bytes("x"), IfExists::fail);
+    EXPECT_EQ(refused.error().code, ErrorCode::wrong_file_type) << name;
+  }
+  EXPECT_EQ(backend_.put("sub", as_bytes("x"), IfExists::replace).error().code, ErrorCode::wrong_file_type);
+  EXPECT_EQ(backend_.put("file", as_bytes("x"), IfExists::fail).error().code, ErrorCode::object_exists);
+}
+
 TEST_F(HostileBackend, TheDirectoryItselfMayBeALinkAndMayBeReplaced) {
   const TemporaryDirectory elsewhere;
   fs::create_directory_symlink(place_.inside(), elsewhere.path() / "store");
