@@ -32,7 +32,7 @@ struct OpenedJournal {
 };
 
 Error not_writable(Error why, const std::filesystem::path& file) {
-  if (why.code == ErrorCode::journal_damaged) return why;
+  if (why.code == ErrorCode::journal_damaged || why.code == ErrorCode::wrong_file_type) return why;
   return Error{ErrorCode::journal_not_writable, "write", file.string(), why.because, why.sys_errno, {}};
 }
 
