@@ -160,6 +160,12 @@ TriedVolume try_volume(const VolumeFacts& volume, const ReadHeader& read, std::s
                        const std::function<std::string(const SecretBytes&)>& fingerprint, const std::string& disk,
                        const std::string& object) {
   TriedVolume tried;
+  const Error cut_off{ErrorCode::volume_cut_off,
+                      "prove",
+                      object,
+                      "its key opens the header, and a part of its data is missing: " + volume.cut_off,
+                      0,
+                      {}};
   tried.proof.disk = disk;
   tried.proof.partition = volume.partition;
   tried.proof.within = volume.within;
@@ -170,12 +176,7 @@ TriedVolume try_volume(const VolumeFacts& volume, const ReadHeader& read, std::s
     tried.proof.kek_version = bek.record->bek.wrapped.version;
     const auto unlocked = unlock_volume(volume, read, bek.record->bek.type, *bek.bek, object);
     if (unlocked && !volume.cut_off.empty()) {
-      tried.error = Error{ErrorCode::volume_cut_off,
-                          "prove",
-                          object,
-                          "its key opens the header, and a part of its data is missing: " + volume.cut_off,
-                          0,
-                          {}};
+      tried.error = cut_off;
       break;
     }
     if (unlocked) {
@@ -189,14 +190,22 @@ TriedVolume try_volume(const VolumeFacts& volume, const ReadHeader& read, std::s
     // With several BEKs, one that says more than "does not open" says why it is really so.
     if (!tried.error || tried.error->code == ErrorCode::bek_does_not_open) tried.error = unlocked.error();
   }
-  if (has_clear_key(volume)) {
+  const bool opened = tried.error && tried.error->code == ErrorCode::volume_cut_off;
+  if (!opened && has_clear_key(volume)) {
     const auto unlocked = unlock_without_secret(volume, read, object);
-    if (unlocked) {
-      tried.proof = {disk, volume.partition, true, {}, {}, {}, {}, {}, -1, fingerprint(unlocked->volume_key)};
+    if (unlocked && !volume.cut_off.empty()) {
+      tried.error = cut_off;
+    } else if (unlocked) {
+      tried.proof = VolumeProof{};
+      tried.proof.disk = disk;
+      tried.proof.partition = volume.partition;
+      tried.proof.within = volume.within;
+      tried.proof.proved = true;
+      tried.proof.fingerprint = fingerprint(unlocked->volume_key);
       tried.bek_error = std::exchange(tried.error, std::nullopt);
       return tried;
     }
-    if (!tried.error) tried.error = unlocked.error();
+    if (!unlocked && !tried.error) tried.error = unlocked.error();
   }
   if (!tried.error)
     tried.error = fail(ErrorCode::keys_missing, "prove", object, "the point holds no keys for it").error();
