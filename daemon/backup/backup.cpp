@@ -17,6 +17,7 @@
 #include "config/base/units.h"
 #include "daemon/backup/definition_disks.h"
 #include "daemon/backup/disk_labels.h"
+#include "daemon/backup/pack_warning.h"
 #include "daemon/keys/disk_look.h"
 #include "daemon/keys/header_image.h"
 #include "daemon/keys/proof_run.h"
@@ -172,6 +173,7 @@ class Backup {
     CAIRN_CHECK(check_disks(machine_));
     CAIRN_TRY(writer_, when_unlocked(job_, inputs_.wait,
                                      [&] { return begin_writing(inputs_.store, "backup of " + machine_.name); }));
+    warn_of_packs(inputs_.store, *writer_, inputs_.clock.now(), job_);
     const UtcTime now = inputs_.clock.now();
     Tracking tracking(inputs_.tracking, inputs_.store, *writer_, machine_.name, now, job_);
     const std::optional<RecoveryPoint> previous = last_point(inputs_.store, machine_.name);

@@ -90,6 +90,7 @@ Result<std::unique_ptr<Engine>> Engine::open(Settings settings, const EngineOpti
     CAIRN_TRY(const UnlockKey key, read_store_key(settings, options.stop_fd));
     CAIRN_TRY(state->store, Store::open(settings.store.path, key));
   }
+  state->store->unlisted().keep_in(settings.state_dir);
   CAIRN_TRY(OpenedJournal opened, open_journal(settings, options.role));
   state->journal = std::move(opened.journal);
   state->journal_error = std::move(opened.error);

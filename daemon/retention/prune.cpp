@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "config/base/log.h"
+#include "daemon/backup/pack_warning.h"
 #include "daemon/queue/job.h"
 #include "daemon/queue/job_record.h"
 #include "daemon/queue/lock_wait.h"
@@ -186,6 +187,7 @@ class Prune {
     if (writer_) return {};
     const auto wait = task_.dry_run ? std::chrono::seconds(0) : task_.wait;
     CAIRN_TRY(writer_, when_unlocked(job_, wait, [&] { return begin_writing(inputs_.store, "prune"); }));
+    warn_of_packs(inputs_.store, *writer_, inputs_.clock.now, job_);
     return {};
   }
 

@@ -118,7 +118,12 @@ json store_document(const StatusSources& sources, std::size_t points, const json
                 {"total_bytes", nullptr},
                 {"used_percent", nullptr},
                 {"days_left", nullptr},
-                {"error", trouble ? to_json(*trouble) : json(nullptr)}};
+                {"error", trouble ? to_json(*trouble) : json(nullptr)},
+                {"index_error", nullptr}};
+  if (const auto index = index_trouble(store); !index)
+    document["index_error"] = to_json(index.error());
+  else if (*index)
+    document["index_error"] = to_json(**index);
   const auto space = free_space(store);
   if (!space || !*space || (*space)->total == 0) return document;
   const UtcTime now = sources.engine.clock().now();
