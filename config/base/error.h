@@ -118,6 +118,7 @@ enum class ErrorCode : std::uint16_t {
   keys_not_needed,
   volume_key_changed,
   key_slots_changed,
+  unlock_costlier,
   no_escrowed_keys,
   escrow_damaged,
   not_proved,
@@ -131,6 +132,7 @@ enum class ErrorCode : std::uint16_t {
   point_in_use,
   clock_jumped,
   point_gap,
+  store_rolled_back,
   // garbage collection, verify and repair
   collection_blocked,
   damage_known,

@@ -36,7 +36,7 @@ JobSpec backup_spec(const MachineSettings& machine, JobTrigger trigger, Reading 
     const Policy& policy = around.settings->policy_of(machine);
     BackupInputs inputs{around.store, around.clock, {}, tracking_inputs(*around.settings, machine, around.tracking)};
     inputs.tracking.read_all = reading == Reading::full;
-    inputs.keys = {policy.on_missing_keys, vaults_of(around.settings)};
+    inputs.keys = {policy.on_missing_keys, vaults_of(around.settings), policy.on_costlier_keys};
     inputs.immutable = policy.immutable;
     auto result = run_backup(machine, inputs, job);
     if (result) around.committed();

@@ -135,7 +135,7 @@ Result<std::vector<Error>> lacking_rights(const DiskSettings& disk, VaultSet& va
 
 TriedVolume try_volume(const VolumeFacts& volume, const ReadHeader& read, std::span<const BekToTry> beks,
                        const std::function<std::string(const SecretBytes&)>& fingerprint, const std::string& disk,
-                       const std::string& object) {
+                       const std::string& object, const UnlockLimits& limits) {
   TriedVolume tried;
   tried.proof.disk = disk;
   tried.proof.partition = volume.partition;
@@ -144,7 +144,7 @@ TriedVolume try_volume(const VolumeFacts& volume, const ReadHeader& read, std::s
     tried.proof.secret_version = bek.record->version;
     tried.proof.kek = bek.record->vault + "/" + bek.record->bek.kek;
     tried.proof.kek_version = bek.record->bek.wrapped.version;
-    const auto unlocked = unlock_volume(volume, read, bek.record->bek.type, *bek.bek, object);
+    const auto unlocked = unlock_volume(volume, read, bek.record->bek.type, *bek.bek, object, limits);
     if (unlocked) {
       tried.proof.proved = true;
       tried.proof.slot = unlocked->slot;

@@ -60,7 +60,7 @@ struct TriedVolume {
 // `fingerprint` makes VolumeProof::fingerprint of a volume key. `read` reads the volume's header.
 TriedVolume try_volume(const VolumeFacts& volume, const ReadHeader& read, std::span<const BekToTry> beks,
                        const std::function<std::string(const SecretBytes&)>& fingerprint, const std::string& disk,
-                       const std::string& object);
+                       const std::string& object, const UnlockLimits& limits = {});
 
 // What changed about a volume since the previous point, one sentence each with the error's name at its end:
 // volume_key_changed, key_slots_changed. `before` and `now`: the disk in the two points.

@@ -55,7 +55,6 @@ struct PlannedPoint {
   std::vector<std::string> reasons;  // of keeping it: "daily 3 of 30", "newest proved", "immutable until ..."
   std::optional<UtcTime> purge_after;
   bool damaged = false;
-  bool protection_over = false;  // its protection has come to its end and is removed
 };
 
 // Until when nothing removes the point: what it says itself, or what the policy says now; nothing: it is not immutable.

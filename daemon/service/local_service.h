@@ -15,6 +15,7 @@
 #include "daemon/service/point_rows.h"
 #include "daemon/service/service.h"
 #include "daemon/service/status.h"
+#include "daemon/service/store_memory.h"
 #include "daemon/service/verify_status.h"
 
 namespace cairn {
@@ -52,7 +53,7 @@ class LocalService : public Service {
   Result<nlohmann::json> start_restore(const RestoreRequest& request) override;
   // daemon/service/point_changes.cpp
   Result<nlohmann::json> start_prune(const PruneRequest& request) override;
-  Result<nlohmann::json> delete_point(const std::string& name) override;
+  Result<nlohmann::json> delete_point(const DeleteRequest& request) override;
   Result<nlohmann::json> undelete_point(const std::string& name) override;
   Result<nlohmann::json> protect_point(const ProtectRequest& request) override;
   Result<nlohmann::json> start_verify(const VerifyRequest& request) override;
@@ -79,6 +80,7 @@ class LocalService : public Service {
   const TrackingPlace tracking_;
   PointRows rows_;
   VerifyStatus verify_status_;
+  StoreMemory memory_;
   Guarded<std::function<void()>> on_points_changed_;
   Guarded<DaemonView> daemon_view_;
 };

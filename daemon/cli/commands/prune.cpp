@@ -22,6 +22,7 @@ struct PruneCommand {
   bool accept_clock = false;
   bool accept_damage = false;
   std::uint64_t rate = 0;  // bytes a second; 0: no limit
+  std::string policy;      // empty: as the settings say
 };
 
 std::string joined(const nlohmann::json& texts) {
@@ -66,6 +67,7 @@ Result<ExitCode> run(Context& context, const PruneCommand& command) {
   request.accept_clock = command.accept_clock;
   request.accept_damage = command.accept_damage;
   request.rate = command.rate;
+  if (!command.policy.empty()) request.policy = command.policy;
   CAIRN_TRY(const nlohmann::json started, service->start_prune(request));
   return finish_jobs(context, {{"jobs", nlohmann::json::array({started})}}, render_prune);
 }
@@ -104,12 +106,14 @@ CommandSpec prune_command() {
   CommandSpec spec;
   spec.words = "prune";
   spec.summary = "Apply the policies: expire recovery points, and give space back";
-  spec.examples = {"cairn prune --dry-run", "cairn prune web-01", "cairn prune --rate 50MiB"};
+  spec.examples = {"cairn prune --dry-run", "cairn prune web-01", "cairn prune --rate 50MiB",
+                   "cairn prune web-01 --policy default"};
   spec.notes =
       "A recovery point that the policy's retention rule does not keep is deleted: it is hidden, and \"cairn "
       "undelete\"\n"
       "brings it back until soft_delete has passed. Then it is removed for good, and its space is given back.\n"
       "--dry-run says for every point what would happen to it, and why. Each backup prunes its machine afterwards.\n"
+      "Points of a machine that is not in the settings any more stay, unless --policy says how long they are kept.\n"
       "When the clock went back, or far ahead, nothing is removed: set it right, or give --accept-clock.";
   spec.options = {
       value("machine", "MACHINE", "Only this machine's points (default: all)", &PruneCommand::machine,
@@ -118,6 +122,8 @@ CommandSpec prune_command() {
       flag("--accept-clock", "The clock is right, whatever the store says about it", &PruneCommand::accept_clock),
       flag("--accept-damage", "Also remove data that only damaged points or maps could still need",
            &PruneCommand::accept_damage),
+      value("--policy", "POLICY", "The policy to apply to MACHINE, which is not in the settings any more",
+            &PruneCommand::policy),
       parsed_value("--rate", "SIZE", "Read and write at most so many bytes a second (default: no limit)",
                    &PruneCommand::rate, [](const std::string& text) { return parse_rate(text, "prune"); }),
   };

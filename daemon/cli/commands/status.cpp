@@ -67,6 +67,7 @@ std::vector<std::string> status_warnings(const nlohmann::json& document, UtcTime
   const bool running = flag_of(member(document, "daemon"), "running");
   if (!running)
     warnings.emplace_back("no daemon is running: nothing is backed up on schedule (systemctl start cairnd)");
+  add_rollback_warnings(member(document, "rollback"), warnings);
   add_verify_warnings(member(document, "verify"), now, warnings);
   const nlohmann::json& mount = member(document, "mount");
   if (running && mount.is_object() && text_of(mount, "state") != "mounted") {
