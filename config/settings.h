@@ -69,6 +69,7 @@ struct KeyVaultSettings {
 // What a backup does with an encrypted disk whose keys are missing or do not open it. fail: there is no point,
 // the job fails. warn: the point is taken, unproved, and the job ends with warnings.
 enum class OnMissingKeys { fail, warn };
+enum class OnCostlierKeys { warn, fail };
 
 // When machines are backed up, and how long their recovery points are kept.
 struct Policy {
@@ -77,6 +78,7 @@ struct Policy {
   std::chrono::seconds jitter{0};  // each start is put off by 0 to this
   RetentionRule retention;
   OnMissingKeys on_missing_keys = OnMissingKeys::fail;
+  OnCostlierKeys on_costlier_keys = OnCostlierKeys::warn;  // key derivation of a disk that jumped
   // How long a deleted point can be brought back. Nothing: off, it is removed at once.
   std::optional<std::chrono::seconds> soft_delete = std::chrono::days{14};
   // How long after its time nothing removes a point. Nothing: off.

@@ -91,6 +91,9 @@ Policy SettingsReader::read_policy(MapReader& map) {
   static const std::vector<std::string> kOnMissingKeys = {"fail", "warn"};
   if (const auto choice = map.choice("on_missing_keys", kOnMissingKeys))
     policy.on_missing_keys = static_cast<OnMissingKeys>(*choice);
+  static const std::vector<std::string> kOnCostlierKeys = {"warn", "fail"};
+  if (const auto choice = map.choice("on_costlier_keys", kOnCostlierKeys))
+    policy.on_costlier_keys = static_cast<OnCostlierKeys>(*choice);
   if (const auto kept = map.duration_or_off("soft_delete", kSoftDelete)) policy.soft_delete = *kept;
   if (const auto kept = map.duration_or_off("immutable", kImmutable)) policy.immutable = *kept;
   if (const auto every = map.duration("full_read", kFullRead)) policy.full_read = *every;

@@ -131,6 +131,7 @@ enum class ErrorCode : std::uint16_t {
   encryption_unknown,
   volume_key_changed,
   key_slots_changed,
+  unlock_costlier,
   no_escrowed_keys,
   escrow_damaged,
   not_proved,
@@ -146,6 +147,7 @@ enum class ErrorCode : std::uint16_t {
   point_in_use,
   clock_jumped,
   point_gap,
+  store_rolled_back,
   // garbage collection, verify and repair
   collection_blocked,
   damage_known,

@@ -76,6 +76,14 @@ constexpr CatalogueEntry kDiskKeysErrors[] = {
      "A key was added to the disk, removed or changed since the last recovery point.",
      "If that was you, all is well: the point has the header as it is now.", "if that was not you, find out who it was",
      EIO},
+    {unlock_costlier, "unlock-costlier", "unlocking the disk costs much more than it did",
+     "The header of the disk asks for much more key derivation than at the last proof. Whoever rules the guest writes "
+     "that header, and can make each backup and each unlocking slow with it; an administrator who changed the key "
+     "slots can have meant it, too.",
+     "Look at the key slots of the disk (`cryptsetup luksDump`). If the cost is meant, nothing is to be done, or, "
+     "where "
+     "the policy says `on_costlier_keys: fail`, set it to `warn` until one backup has proved the disk.",
+     "look at its key slots with \"cryptsetup luksDump\"", EIO, 409},
     {no_escrowed_keys, "no-escrowed-keys", "the recovery point holds no keys",
      "The point was taken without keys: its disks are not encrypted, or on_missing_keys: warn let it be taken.",
      "Look for a point that is proved: `cairn points MACHINE`.", "\"cairn points\" shows which points are proved",

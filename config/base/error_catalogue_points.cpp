@@ -40,6 +40,13 @@ constexpr CatalogueEntry kPointsErrors[] = {
      "Put the file in points/ back from a copy of the store. When it is really gone: `cairn verify --accept-gaps` "
      "records that, and it is not reported again.",
      "put its file back from a copy of the store", EIO},
+    {store_rolled_back, "store-rolled-back", "the store is older than it was",
+     "This host remembers (in `state_dir`) what it saw last of each machine's recovery points, and the store shows an "
+     "earlier state: points, or what was recorded about them, were put back or taken away by something else than "
+     "Cairn. Until it is settled nothing of these machines expires and no space is reclaimed.",
+     "Find out who changed the store's files, and put the newer ones back from a copy; when they are there again this "
+     "ends by itself. When an older state was put there on purpose: `cairn store accept-rollback`.",
+     "put the newer state back, or \"cairn store accept-rollback\"", EIO, 409},
     {collection_blocked, "collection-blocked", "space cannot be reclaimed while damage hides what is needed",
      "A recovery point, or a node of its disk map, cannot be read. What lies below it is not known, so nothing that "
      "could belong to it is removed. Points are expired and deleted as before; only their space is not given back.",
@@ -72,8 +79,10 @@ constexpr CatalogueEntry kPointsErrors[] = {
      "run \"cairn verify --data\"", EIO},
     {space_reserved, "space-reserved", "what is left of the file system is kept for pruning",
      "A backup that filled the file system to the last byte would leave no room for the prune that makes room. So "
-     "backups stop a little earlier. The job was stopped; earlier recovery points are intact.",
-     "Free space: `cairn prune`, `cairn delete MACHINE@POINT`, or a larger file system. Then run the backup again.",
+     "backups stop a little earlier, and one of which a sample shows that it cannot fit does not begin. What a stopped "
+     "backup had stored is given back; earlier recovery points are intact.",
+     "Free space: `cairn prune`, `cairn delete MACHINE@POINT --for-good`, or a larger file system. Then run the backup "
+     "again.",
      "free space with \"cairn prune\"", ENOSPC, 507},
     {unknown_error_name, "unknown-error-name", "the catalogue has no such error", "The name is not that of an error.",
      "`cairn explain` lists them all.", "\"cairn explain\" lists them all", EINVAL},

@@ -102,6 +102,7 @@ struct Attempts {
   unsigned refused = 0;             // slots that it does not open
   std::vector<int> without_memory;  // slots that need more memory than there is
   std::vector<std::string> broken;  // slots that could not be tried
+  bool too_costly = false;          // one of `broken` asks for more than limits.slot_seconds
 };
 
 std::string join(const std::vector<std::string>& words) {
@@ -179,6 +180,18 @@ std::optional<SecretBytes> try_slot(crypt_device* device, int slot, std::size_t 
   return std::nullopt;
 }
 
+// `first` before the others.
+std::vector<int> slots_in_use(crypt_device* device, const char* type, int first) {
+  std::vector<int> slots;
+  for (int slot = 0; slot < crypt_keyslot_max(type); ++slot) {
+    // An unbound slot holds a key of something else.
+    const crypt_keyslot_info state = crypt_keyslot_status(device, slot);
+    if (state == CRYPT_SLOT_ACTIVE || state == CRYPT_SLOT_ACTIVE_LAST) slots.push_back(slot);
+  }
+  std::ranges::stable_partition(slots, [&](int slot) { return slot == first; });
+  return slots;
+}
+
 Result<UnlockedVolume> unlock_luks(const VolumeFacts& facts, const HeaderCopy& copy, ByteView bek,
                                    const std::string& object, const UnlockLimits& limits) {
   const char* type = facts.type == VolumeType::luks1 ? CRYPT_LUKS1 : CRYPT_LUKS2;
@@ -189,16 +202,21 @@ Result<UnlockedVolume> unlock_luks(const VolumeFacts& facts, const HeaderCopy& c
     return damaged(facts, object, fmt::format("the header says that the volume's key has {} bytes", key_bytes));
 
   CAIRN_TRY(const double digest, seconds_of_digest(facts, copy, device.get()));
-  double left = limits.seconds;
+  double left = limits.left != nullptr ? std::min<double>(limits.seconds, *limits.left) : limits.seconds;
   const std::uint64_t memory = limits.memory_bytes != 0 ? limits.memory_bytes : available_memory() / 4 * 3;
   Attempts attempts;
-  for (int slot = 0; slot < crypt_keyslot_max(type); ++slot) {
-    // An unbound slot holds a key of something else.
-    const crypt_keyslot_info state = crypt_keyslot_status(device.get(), slot);
-    if (state != CRYPT_SLOT_ACTIVE && state != CRYPT_SLOT_ACTIVE_LAST) continue;
+  for (const int slot : slots_in_use(device.get(), type, limits.first_slot)) {
     crypt_pbkdf_type kdf{};
     const bool known = crypt_keyslot_get_pbkdf(device.get(), slot, &kdf) == 0;
     const double seconds = digest + (known ? seconds_of(kdf) : 0);
+    if (limits.slot_seconds > 0 && seconds > limits.slot_seconds) {
+      attempts.broken.push_back(fmt::format(
+          "key slot {} is not tried: it asks for about {:.0f} s of work, and {:.0f} are what the policy lets "
+          "it take after the last proof",
+          slot, seconds, limits.slot_seconds));
+      attempts.too_costly = true;
+      continue;
+    }
     if (seconds > left) {
       attempts.broken.push_back(fmt::format(
           "key slot {} is not tried: it asks for about {:.0f} s of work, and {:.0f} are left", slot, seconds, left));
@@ -209,6 +227,7 @@ Result<UnlockedVolume> unlock_luks(const VolumeFacts& facts, const HeaderCopy& c
       continue;
     }
     left -= seconds;
+    if (limits.left != nullptr) *limits.left -= seconds;
     auto key = try_slot(device.get(), slot, static_cast<std::size_t>(key_bytes), bek, attempts);
     if (key) return UnlockedVolume{slot, *std::move(key)};
   }
@@ -218,6 +237,7 @@ Result<UnlockedVolume> unlock_luks(const VolumeFacts& facts, const HeaderCopy& c
                   fmt::format("key slot {} needs {} to be tried", slot, memory_of(device.get(), slot)));
   }
   const std::string broken = join(attempts.broken);
+  if (attempts.too_costly) return refuse(ErrorCode::unlock_costlier, facts, object, broken);
   if (attempts.refused > 0)
     return refuse(
         ErrorCode::bek_does_not_open, facts, object,
@@ -307,6 +327,19 @@ Result<UnlockedVolume> unlock_volume(const VolumeFacts& facts, const ReadHeader&
   if (facts.type == VolumeType::luks2) CAIRN_CHECK(check_json(facts, copy, object));
   if (bitlocker) return unlock_bitlocker(facts, copy, type, bek, object);
   return unlock_luks(facts, copy, bek.reveal(), object, limits);
+}
+
+Result<double> slot_seconds(const VolumeFacts& facts, const ReadHeader& read, int slot, const std::string& object) {
+  if (facts.type == VolumeType::bitlocker) return 0.0;
+  CAIRN_TRY(HeaderCopy copy, private_copy(facts, read, object));
+  const char* type = facts.type == VolumeType::luks1 ? CRYPT_LUKS1 : CRYPT_LUKS2;
+  CryptDevice device(copy.path());
+  if (device.load(type) != 0) return damaged(facts, object, "libcryptsetup refuses the header: " + device.why());
+  const std::vector<int> slots = slots_in_use(device.get(), type, slot);
+  crypt_pbkdf_type kdf{};
+  if (slots.empty() || slots.front() != slot || crypt_keyslot_get_pbkdf(device.get(), slot, &kdf) != 0) return 0.0;
+  CAIRN_TRY(const double digest, seconds_of_digest(facts, copy, device.get()));
+  return digest + seconds_of(kdf);
 }
 
 }  // namespace cairn

@@ -28,12 +28,16 @@ using ReadHeader = std::function<Result<void>(std::uint64_t offset, MutableBytes
 struct UnlockLimits {
   unsigned seconds = 300;          // of an ordinary core
   std::uint64_t memory_bytes = 0;  // for one slot; 0: three quarters of what the host has available then
+  int first_slot = -1;             // LUKS: tried before the others: the one that opened last time
+  double slot_seconds = 0;         // slots that ask for more are refused as unlock_costlier; 0: no such rule
+  double* left = nullptr;  // of several volumes together, seconds: counted down, and kept to; null: no such bound
 };
 
 // `bek` as normal_bek() gives it; `object` names the volume in errors: "web-01/root, partition 2".
 // LUKS slots that would take longer than what is left of `limits`, or more memory, are not tried.
+// `limits.first_slot` is tried first.
 // Errors: bek_does_not_open (also a BEK of another kind of volume), header_damaged (it cannot be loaded, or all its
-// slots ask for too much time), out_of_memory, and those of `read`.
+// slots ask for too much time), unlock_costlier, out_of_memory, and those of `read`.
 Result<UnlockedVolume> unlock_volume(const VolumeFacts& facts, const ReadHeader& read, BekType type,
                                      const SecretBytes& bek, const std::string& object,
                                      const UnlockLimits& limits = {});
@@ -45,5 +49,8 @@ bool has_clear_key(const VolumeFacts& facts);
 // Errors: bek_does_not_open (there is no clear key, or what it seals is altered), header_damaged, those of `read`.
 Result<UnlockedVolume> unlock_without_secret(const VolumeFacts& facts, const ReadHeader& read,
                                              const std::string& object);
+// What key derivation for that LUKS slot takes, seconds, as its header says; nothing is derived. 0: the volume has no
+// such slot in use, or is no LUKS volume. Errors: header_damaged, and those of `read`.
+Result<double> slot_seconds(const VolumeFacts& facts, const ReadHeader& read, int slot, const std::string& object);
 
 }  // namespace cairn

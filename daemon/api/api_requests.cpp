@@ -118,6 +118,9 @@ std::string conflict_in(const RestoreRequest& request) {
 std::string conflict_in(const PruneRequest&) {
   return {};
 }
+std::string conflict_in(const DeleteRequest&) {
+  return {};
+}
 std::string conflict_in(const ProtectRequest& request) {
   return request.off && request.until ? "it has both \"off\" and \"until\"" : "";
 }
@@ -158,11 +161,13 @@ json body_of(const Request& request) {
 template Result<BackupRequest> parse_request(std::string_view);
 template Result<RestoreRequest> parse_request(std::string_view);
 template Result<PruneRequest> parse_request(std::string_view);
+template Result<DeleteRequest> parse_request(std::string_view);
 template Result<ProtectRequest> parse_request(std::string_view);
 template Result<VerifyRequest> parse_request(std::string_view);
 template json body_of(const BackupRequest&);
 template json body_of(const RestoreRequest&);
 template json body_of(const PruneRequest&);
+template json body_of(const DeleteRequest&);
 template json body_of(const ProtectRequest&);
 template json body_of(const VerifyRequest&);
 

@@ -220,8 +220,9 @@ struct ControlApi::State {
   }
 
   void post_delete(const httplib::Request& request, const Parts& parts, httplib::Response& response) {
-    const auto empty = parse_empty_request(request.body);
-    answer_result(response, empty ? service.delete_point(parts[2]) : Result<json>(pass_on(empty.error())));
+    auto wanted = parse_request<DeleteRequest>(request.body.empty() ? "{}" : request.body);
+    if (wanted) wanted->point = parts[2];
+    answer_result(response, wanted ? service.delete_point(*wanted) : Result<json>(pass_on(wanted.error())));
   }
   void post_undelete(const httplib::Request& request, const Parts& parts, httplib::Response& response) {
     const auto empty = parse_empty_request(request.body);

@@ -46,8 +46,8 @@ class RemoteService : public Service {
     return post(RestoreRequest::kPath, body_of(request));
   }
   Result<json> start_prune(const PruneRequest& request) override { return post(PruneRequest::kPath, body_of(request)); }
-  Result<json> delete_point(const std::string& name) override {
-    return post("/v1/points/" + percent_encode(name) + "/delete", json::object());
+  Result<json> delete_point(const DeleteRequest& request) override {
+    return post("/v1/points/" + percent_encode(request.point) + "/delete", body_of(request));
   }
   Result<json> undelete_point(const std::string& name) override {
     return post("/v1/points/" + percent_encode(name) + "/undelete", json::object());

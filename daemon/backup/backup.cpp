@@ -27,6 +27,7 @@
 #include "fs/image/tracked_image.h"
 #include "fs/store/store.h"
 #include "fs/store/write/ingest.h"
+#include "fs/store/write/room.h"
 #include "fs/store/write/store_writer.h"
 
 namespace cairn {
@@ -192,6 +193,7 @@ class Backup {
       CAIRN_CHECK(look_at(disk));
       labels.note_cut_off(disk.record, disk.image->size());
     }
+    CAIRN_CHECK(check_room(disks, previous_ ? &*previous_ : nullptr));
     PointKeys keys(machine_.name, inputs_.keys, inputs_.store, job_, previous_);
     CAIRN_CHECK(take_headers(disks, keys));
     ProofRun proof(keys, records_of(disks), job_.stop());
@@ -205,7 +207,7 @@ class Backup {
     CAIRN_TRY(json result, commit(*std::move(rows), began));
     // The point is there. Nothing from here on can fail the job.
     for (OpenDisk& disk : disks) tracking.keep(*disk.settings, *disk.image, disk.plan, point_.name);
-    tracking.sweep();
+    sweep_clones(inputs_.tracking);
     return result;
   }
 
@@ -226,6 +228,26 @@ class Backup {
     CAIRN_TRY(const IngestReport report, ingest_disk(*writer_, *disk.image, options));
     CAIRN_CHECK(tracking.compare(*disk.settings, plan, report.map));
     return report;
+  }
+
+  // A machine that cannot fit must not fill the store for the others first. Of disks that the previous point has, what
+  // changed is not known before they are read.
+  Result<void> check_room(std::vector<OpenDisk>& disks, const RecoveryPoint* previous) {
+    CAIRN_TRY(const auto room, room_for_packs(*writer_));
+    if (!room) return {};
+    std::uint64_t needed = 0;
+    for (OpenDisk& disk : disks) {
+      if (previous != nullptr && previous->disk(disk.record.name) != nullptr) continue;
+      // What is data on it is at most its size.
+      if (disk.image->size() + needed <= room->usable() / 2) continue;
+      CAIRN_TRY(const std::uint64_t of_disk, least_room_needed(*writer_, *disk.image, job_.stop()));
+      needed += of_disk;
+    }
+    if (needed <= room->usable()) return {};
+    return fail(ErrorCode::space_reserved, "back up", machine_.name,
+                fmt::format("it needs at least {}, and {} are free, {} of that kept for pruning; nothing was read "
+                            "but a sample of its disks",
+                            format_size(needed), format_size(room->free), format_size(room->reserved)));
   }
 
   // What is on the disk: the facts go into its record.

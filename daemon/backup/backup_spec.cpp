@@ -37,7 +37,7 @@ JobSpec backup_spec(const MachineSettings& machine, const BackupWishes& wishes, 
     BackupInputs inputs{around.store, around.clock, {}, tracking_inputs(*around.settings, machine, around.tracking)};
     inputs.tracking.read_all = wishes.reading == Reading::full;
     inputs.wait = wishes.wait;
-    inputs.keys = {policy.on_missing_keys, vaults_of(around.settings)};
+    inputs.keys = {policy.on_missing_keys, vaults_of(around.settings), policy.on_costlier_keys};
     inputs.immutable = policy.immutable;
     inputs.accept_change = wishes.accept_change;
     inputs.read_clock = around.read_clock;

@@ -49,6 +49,13 @@ struct Differences {
   }
 };
 
+// The record first: a clone without a record is removed by the next run, a record without its clone is passed over.
+void drop_clone(Backend& records, const TrackingRecord& record) {
+  static_cast<void>(records.remove(record_object(record.machine, record.disk)).has_value());
+  static_cast<void>(remove_kept_clone(record.clone));
+  remove_clone_folder(record.clone.path.parent_path());
+}
+
 }  // namespace
 
 Result<TrackingRecord> load_record(Backend& records, const std::string& machine, const std::string& disk) {
@@ -65,6 +72,17 @@ Result<TrackingRecord> load_record(Backend& records, const std::string& machine,
   return pass_on(std::move(error));
 }
 
+namespace {
+std::function<bool(const std::string&, const std::string&)> disks_of(const Settings& settings) {
+  return [machines = settings.machines](const std::string& name, const std::string& disk) {
+    const auto found = machines.find(name);
+    if (found == machines.end()) return false;
+    return std::any_of(found->second.disks.begin(), found->second.disks.end(),
+                       [&](const DiskSettings& known) { return known.name == disk; });
+  };
+}
+}  // namespace
+
 TrackingInputs tracking_inputs(const Settings& settings, const MachineSettings& machine, TrackingPlace place) {
   TrackingInputs inputs;
   inputs.enabled = settings.change_tracking.enabled;
@@ -72,12 +90,7 @@ TrackingInputs tracking_inputs(const Settings& settings, const MachineSettings& 
   inputs.place = std::move(place);
   inputs.settings = settings.file.string();
   inputs.full_read = settings.policy_of(machine).full_read;
-  inputs.is_known = [machines = settings.machines](const std::string& name, const std::string& disk) {
-    const auto found = machines.find(name);
-    if (found == machines.end()) return false;
-    return std::any_of(found->second.disks.begin(), found->second.disks.end(),
-                       [&](const DiskSettings& known) { return known.name == disk; });
-  };
+  inputs.is_known = disks_of(settings);
   return inputs;
 }
 
@@ -274,36 +287,36 @@ void Tracking::keep(const DiskSettings& disk, const ImageReader& image, DiskPlan
       job_.warn(fmt::format("disk {}: {} [{}]", disk.name, record.error().message(), record.error().name()));
     }
   }
-  if (kept.empty() && plan.record) drop(*plan.record);
+  if (kept.empty() && plan.record) drop_clone(*inputs_.place.records, *plan.record);
   // What an earlier run left when it was broken off, and clones whose record was lost.
   const std::filesystem::path folder = clone_folder_of(disk.image.path, inputs_.clones);
   remove_other_clones(folder, clone_prefix(disk.name), kept);
   if (kept.empty()) remove_clone_folder(folder);
 }
 
-// The record first: a clone without a record is removed by the next run, a record without its clone is passed over.
-void Tracking::drop(const TrackingRecord& record) {
-  static_cast<void>(inputs_.place.records->remove(record_object(record.machine, record.disk)).has_value());
-  static_cast<void>(remove_kept_clone(record.clone));
-  const std::filesystem::path folder = record.clone.path.parent_path();
-  remove_clone_folder(folder);
-}
-
-void Tracking::sweep() {
-  if (!inputs_.place.records || !inputs_.is_known) return;
-  const auto objects = inputs_.place.records->list("disks/");
+void sweep_clones(const TrackingInputs& inputs) {
+  if (!inputs.place.records || !inputs.is_known) return;
+  const auto objects = inputs.place.records->list("disks/");
   if (!objects) return;
   for (const std::string& object : *objects) {
-    const auto bytes = inputs_.place.records->get(object, kMaxRecordBytes);
+    const auto bytes = inputs.place.records->get(object, kMaxRecordBytes);
     if (!bytes) continue;
     const auto record = read_record(as_text(*bytes));
     // Another settings file may use the same state directory and store: its disks are its own.
-    if (!record || record->settings != inputs_.settings || inputs_.is_known(record->machine, record->disk)) continue;
+    if (!record || record->settings != inputs.settings || inputs.is_known(record->machine, record->disk)) continue;
     if (object != record_object(record->machine, record->disk)) continue;
-    drop(*record);
+    drop_clone(*inputs.place.records, *record);
     log_event(LogLevel::info, "clone-removed", record->machine + "/" + record->disk,
               {{"clone", record->clone.path.string()}, {"reason", "the disk is not in the settings any more"}});
   }
+}
+
+void sweep_clones(const Settings& settings, const TrackingPlace& place) {
+  TrackingInputs inputs;
+  inputs.place = place;
+  inputs.settings = settings.file.string();
+  inputs.is_known = disks_of(settings);
+  sweep_clones(inputs);
 }
 
 }  // namespace cairn

@@ -56,6 +56,10 @@ struct DiskPlan {
   void give_up(std::string why) { why_all = std::move(why); }
 };
 
+// Removes the reference snapshots of disks that are not in the settings any more, and what they kept from being freed.
+void sweep_clones(const TrackingInputs& inputs);
+void sweep_clones(const Settings& settings, const TrackingPlace& place);
+
 class Tracking {
  public:
   // All must outlive this. `started` is the job's time.
@@ -70,8 +74,6 @@ class Tracking {
   Result<void> compare(const DiskSettings& disk, DiskPlan& plan, const MapRecord& now);
   // After the point was committed: keeps the clone and removes the previous one. What cannot be done is warned about.
   void keep(const DiskSettings& disk, const ImageReader& image, DiskPlan& plan, const PointName& point);
-  // Removes clones of disks that are not in the settings any more.
-  void sweep();
 
  private:
   void decide(const DiskSettings& disk, const ImageReader& image, DiskPlan& plan);
@@ -80,7 +82,6 @@ class Tracking {
   [[nodiscard]] std::string points_in_doubt(const TrackingRecord& record);
   Result<TrackingRecord> keep_new(const DiskSettings& disk, const ImageReader& image, const DiskPlan& plan,
                                   const PointName& point);
-  void drop(const TrackingRecord& record);
   [[nodiscard]] std::string clone_prefix(const std::string& disk) const;
 
   const TrackingInputs& inputs_;

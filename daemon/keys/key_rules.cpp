@@ -158,7 +158,7 @@ Result<std::vector<Error>> lacking_rights(const DiskSettings& disk, VaultSet& va
 
 TriedVolume try_volume(const VolumeFacts& volume, const ReadHeader& read, std::span<const BekToTry> beks,
                        const std::function<std::string(const SecretBytes&)>& fingerprint, const std::string& disk,
-                       const std::string& object) {
+                       const std::string& object, const UnlockLimits& limits) {
   TriedVolume tried;
   const Error cut_off{ErrorCode::volume_cut_off,
                       "prove",
@@ -174,7 +174,7 @@ TriedVolume try_volume(const VolumeFacts& volume, const ReadHeader& read, std::s
     tried.proof.secret_version = bek.record->version;
     tried.proof.kek = bek.record->vault + "/" + bek.record->bek.kek;
     tried.proof.kek_version = bek.record->bek.wrapped.version;
-    const auto unlocked = unlock_volume(volume, read, bek.record->bek.type, *bek.bek, object);
+    const auto unlocked = unlock_volume(volume, read, bek.record->bek.type, *bek.bek, object, limits);
     if (unlocked && !volume.cut_off.empty()) {
       tried.error = cut_off;
       break;

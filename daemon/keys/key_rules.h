@@ -68,7 +68,7 @@ struct TriedVolume {
 // the volume and a clear key lies on it, that proves it: VolumeProof::secret is empty then.
 TriedVolume try_volume(const VolumeFacts& volume, const ReadHeader& read, std::span<const BekToTry> beks,
                        const std::function<std::string(const SecretBytes&)>& fingerprint, const std::string& disk,
-                       const std::string& object);
+                       const std::string& object, const UnlockLimits& limits = {});
 
 // What must be said of a volume that opened without any secret: protection_suspended. Nothing: it took a BEK.
 std::optional<Error> opened_without_secret(const TriedVolume& tried, const std::string& object);

@@ -24,7 +24,15 @@ class Store;
 struct KeyInputs {
   OnMissingKeys on_missing_keys = OnMissingKeys::fail;
   OpenVault open_vault = {};  // empty: no vaults are declared
+  OnCostlierKeys on_costlier_keys = OnCostlierKeys::warn;
 };
+
+// What key derivation may take in one job, all volumes together, seconds of an ordinary core.
+inline constexpr double kUnlockSecondsOfJob = 600;
+// Of a key slot that took `before` seconds at the last proof: what is more than that is a jump (unlock_costlier).
+constexpr double most_expected(double before) {
+  return before * 4 > before + 5 ? before * 4 : before + 5;
+}
 
 class PointKeys {
  public:
@@ -48,6 +56,13 @@ class PointKeys {
     std::optional<Error> error;  // why there are none
   };
   [[nodiscard]] const DiskRecord* before(const std::string& disk) const;
+  // How that volume was opened at the last proof.
+  struct LastProof {
+    int slot = -1;       // LUKS key slot; -1: not known
+    double seconds = 0;  // what its key derivation took; 0: not known
+  };
+  [[nodiscard]] LastProof last_proof(const std::string& disk, const VolumeFacts& volume) const;
+  void warn_of_cost(const DiskRecord& disk, const VolumeFacts& volume, int slot, double before);
   [[nodiscard]] std::string object(const std::string& disk) const { return disk_object(machine_, disk); }
 
   const std::string& machine_;
@@ -60,6 +75,7 @@ class PointKeys {
   std::map<std::string, Disk> disks_;  // the encrypted ones, and those that may be and have keys
   std::vector<Error> wrong_;           // since the last verdict
   Proof proof_;
+  double left_ = kUnlockSecondsOfJob;
 };
 
 }  // namespace cairn

@@ -9,6 +9,7 @@
 
 #include "config/base/log.h"
 #include "daemon/backup/pack_warning.h"
+#include "daemon/keys/key_rules.h"
 #include "daemon/queue/job.h"
 #include "daemon/queue/job_record.h"
 #include "daemon/queue/lock_wait.h"
@@ -151,10 +152,14 @@ class Prune {
       MachinePlan& plan = plans_.emplace_back();
       plan.machine = name;
       const auto known = inputs_.settings->machines.find(name);
-      if (known != inputs_.settings->machines.end()) plan.policy = &inputs_.settings->policy_of(known->second);
+      if (known != inputs_.settings->machines.end())
+        plan.policy = &inputs_.settings->policy_of(known->second);
+      else if (const auto policy = inputs_.settings->policies.find(task_.policy.value_or(""));
+               policy != inputs_.settings->policies.end())
+        plan.policy = &policy->second;
       PruneRules rules{plan.policy, inputs_.clock.now, clock_.trusted, {}, {}};
       CAIRN_TRY(rules.latest, store.points().latest(name));
-      if (plan.policy != nullptr) {
+      if (known != inputs_.settings->machines.end()) {
         const MachineSettings& machine = known->second;
         rules.must_stay = [&machine](const std::string& disk) {
           return std::ranges::find(machine.disks, disk, &DiskSettings::name) == machine.disks.end() &&
@@ -162,16 +167,26 @@ class Prune {
         };
       }
       CAIRN_TRY(plan.points, plan_prune(points, rules));
+      if (inputs_.older.contains(name)) keep_all(plan);
       for (const PrunePoint& point : points)
         if (point.damage) plan.notes[point.name] = point.damage->message();
     }
     return {};
   }
 
+  // Until somebody has looked.
+  static void keep_all(MachinePlan& plan) {
+    for (PlannedPoint& point : plan.points) {
+      if (point.action == PruneAction::purge && point.purge_after) point.action = PruneAction::wait;
+      if (point.action != PruneAction::wait) point.action = PruneAction::keep;
+      point.reasons.emplace_back("the store is older than it was");
+    }
+  }
+
   [[nodiscard]] bool anything_to_do() const {
     return std::ranges::any_of(plans_, [](const MachinePlan& plan) {
       return std::ranges::any_of(plan.points, [](const PlannedPoint& point) {
-        return point.protection_over || point.action == PruneAction::hide || point.action == PruneAction::purge;
+        return point.action == PruneAction::hide || point.action == PruneAction::purge;
       });
     });
   }
@@ -207,7 +222,6 @@ class Prune {
   Result<void> apply_all(PruneAction action) {
     for (MachinePlan& plan : plans_)
       for (PlannedPoint& point : plan.points) {
-        if (action == PruneAction::purge && point.protection_over) CAIRN_CHECK(unprotect_point(*writer_, point.name));
         if (point.action != action || done_.contains(point.name)) continue;
         if (job_.stop().stop_requested()) return cancelled();
         const auto done = apply(point);
@@ -243,6 +257,12 @@ class Prune {
   }
 
   Result<void> collect() {
+    if (!inputs_.older.empty()) {
+      const Error& error = inputs_.older.begin()->second;
+      for (const auto& [machine, why] : inputs_.older) job_.warn(as_warning(why));
+      collection_ = {{"error", cairn::to_json(error)}};
+      return {};
+    }
     if (task_.collect == Collect::when_needed && purged_ == 0 && !force_) {
       CAIRN_TRY(const bool waiting, garbage_waiting(inputs_.store));
       if (!waiting) return {};
@@ -319,7 +339,7 @@ class Prune {
         damaged += point.damaged ? 1 : 0;
       }
       machines.push_back({{"machine", plan.machine},
-                          {"in_settings", plan.policy != nullptr},
+                          {"in_settings", inputs_.settings->machines.contains(plan.machine)},
                           {"policy", plan.policy != nullptr ? json(plan.policy->name) : json(nullptr)},
                           {"kept", of_machine[PruneAction::keep]},
                           {"deleted", of_machine[PruneAction::hide]},

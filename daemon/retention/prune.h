@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -32,13 +33,17 @@ struct PruneTask {
   bool accept_damage = false;
   std::uint64_t rate = 0;  // bytes a second; 0: no limit
   Collect collect = Collect::always;
-  std::chrono::seconds wait{0};  // for another process that writes to the store; not with dry_run
+  std::chrono::seconds wait{0};            // for another process that writes to the store; not with dry_run
+  std::optional<std::string> policy = {};  // of `machine`, which is not in the settings
 };
 
 struct PruneInputs {
   Store& store;
   std::shared_ptr<const Settings> settings;
   ClockReading clock;
+  // Machines of which the store is older than it was, and what was found: nothing of them is removed, and no space is
+  // reclaimed: what is missing may be put back.
+  std::map<std::string, Error> older = {};
 };
 
 // The job's result (daemon/API.md "Result of a prune"). Warnings go to `job`.

@@ -138,7 +138,6 @@ Result<std::vector<PlannedPoint>> plan_prune(std::span<const PrunePoint> points,
     PlannedPoint& planned = plan.emplace_back();
     planned.name = point->name;
     planned.damaged = point->damage.has_value();
-    planned.protection_over = point->protection && !is_protected(*point, rules.trusted);
     if (point->deleted) {
       add_guards(*point, rules, planned);
       plan_deleted(*point, rules, planned);

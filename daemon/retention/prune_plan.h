@@ -65,7 +65,6 @@ struct PlannedPoint {
   std::vector<std::string> reasons;  // of keeping it: "daily 3 of 30", "newest proved", "immutable until ..."
   std::optional<UtcTime> purge_after;
   bool damaged = false;
-  bool protection_over = false;  // its protection has come to its end and is removed
 };
 
 // When the point was taken: by its date, by what it says itself of a clock that ran ahead (`trusted_time`), and by when

@@ -7,8 +7,10 @@
 #include <set>
 #include <utility>
 
+#include "config/base/json.h"
 #include "daemon/backup/backup_spec.h"
 #include "daemon/engine/engine.h"
+#include "daemon/keys/key_rules.h"
 #include "daemon/queue/job.h"
 #include "daemon/queue/job_filter.h"
 #include "daemon/queue/job_queue.h"
@@ -17,6 +19,7 @@
 #include "daemon/restore/restore.h"
 #include "daemon/restore/restore_header.h"
 #include "daemon/retention/verify_job.h"
+#include "daemon/service/give_back.h"
 #include "daemon/upkeep/scrubber.h"
 #include "fs/store/collect/space.h"
 #include "fs/store/store.h"
@@ -33,7 +36,8 @@ LocalService::LocalService(Engine& engine)
     : engine_(engine),
       tracking_(tracking_place(engine.settings()->state_dir, engine.store().info().id)),
       rows_(engine.store(), engine.clock()),
-      space_(engine.settings()->state_dir, engine.store().info().id) {}
+      space_(engine.settings()->state_dir, engine.store().info().id),
+      memory_(engine.settings()->state_dir, engine.store(), engine.clock()) {}
 
 LocalService::~LocalService() {
   engine_.stop();
@@ -44,6 +48,8 @@ void LocalService::on_points_changed(std::function<void()> call) {
 }
 
 void LocalService::points_changed() {
+  // What is not remembered now could be taken back unseen.
+  memory_.look();
   const std::function<void()> call = *on_points_changed_.lock();
   if (call) call();
 }
@@ -58,7 +64,17 @@ void LocalService::set_daemon_view(DaemonView view) {
 }
 
 Result<json> LocalService::points(const std::optional<std::string>& machine, PointsListed listed) {
-  return rows_.list(machine, listed, *engine_.settings());
+  CAIRN_TRY(json rows, rows_.list(machine, listed, *engine_.settings()));
+  const StoreAge age = memory_.look();
+  for (const auto& [name, findings] : age.findings) {
+    if (machine && *machine != name) continue;
+    rows.push_back({{"machine", name},
+                    {"point", nullptr},
+                    {"name", name},
+                    {"time", nullptr},
+                    {"error", to_json(*age.error(engine_.store().path().string(), name))}});
+  }
+  return rows;
 }
 
 Result<json> LocalService::point(const std::string& name) {
@@ -68,7 +84,10 @@ Result<json> LocalService::point(const std::string& name) {
 }
 
 Result<json> LocalService::status() {
-  return status_document({engine_, rows_, verify_status_, tracking_, space_, *daemon_view_.lock()});
+  const StoreAge age = memory_.look();
+  CAIRN_TRY(json document, status_document({engine_, rows_, verify_status_, tracking_, space_, *daemon_view_.lock()}));
+  document["rollback"] = to_json(age, engine_.store().path().string());
+  return document;
 }
 
 Result<json> LocalService::jobs(const JobFilter& filter) {
@@ -120,6 +139,15 @@ JobSpec LocalService::backup_of(const MachineSettings& machine, const BackupWish
   JobSpec spec = backup_spec(machine, wishes,
                              {engine_.store(), engine_.clock(), engine_.settings(), tracking_, engine_.journal_error(),
                               committed, [this] { return engine_.read_clock(); }});
+  spec.run = [this, machine = machine.name, back_up = std::move(spec.run)](JobContext& job) -> Result<json> {
+    if (const auto error = memory_.look().error(engine_.store().path().string(), machine)) job.warn(as_warning(*error));
+    auto result = back_up(job);
+    if (result || !is_want_of_space(result.error())) return result;
+    // While the store is older than it was nothing goes.
+    if (memory_.look().older()) return result;
+    const std::uint64_t rate = engine_.role() == EngineRole::daemon ? engine_.settings()->maintenance.rate : 0;
+    return pass_on(give_back(engine_.store(), job, rate, std::move(result).error()));
+  };
   spec.then = [this, machine = machine.name, trigger = wishes.trigger](const json&) {
     return prune_after_backup(machine, trigger);
   };
@@ -195,11 +223,19 @@ JobSpec LocalService::verify_spec(const VerifyTask& task, const std::string& obj
   spec.trigger = trigger;
   spec.exclusive = "verify";
   spec.beside = true;
-  spec.run = [this, task](JobContext& job) {
+  spec.run = [this, task](JobContext& job) -> Result<json> {
     auto result = run_verify(engine_.store(), task, engine_.clock(), job);
     verify_status_.forget();
     if (task.repair) points_changed();
-    return result;
+    auto error = memory_.look().error(engine_.store().path().string());
+    if (!error) return result;
+    // What else was found is the error then.
+    if (!result) {
+      job.warn(as_warning(*error));
+      return result;
+    }
+    job.keep_result(json_text(*result));
+    return pass_on(*std::move(error));
   };
   return spec;
 }

@@ -16,6 +16,7 @@
 #include "daemon/service/service.h"
 #include "daemon/service/space_trend.h"
 #include "daemon/service/status.h"
+#include "daemon/service/store_memory.h"
 #include "daemon/service/verify_status.h"
 
 namespace cairn {
@@ -53,7 +54,7 @@ class LocalService : public Service {
   Result<nlohmann::json> start_restore(const RestoreRequest& request) override;
   // daemon/service/point_changes.cpp
   Result<nlohmann::json> start_prune(const PruneRequest& request) override;
-  Result<nlohmann::json> delete_point(const std::string& name) override;
+  Result<nlohmann::json> delete_point(const DeleteRequest& request) override;
   Result<nlohmann::json> undelete_point(const std::string& name) override;
   Result<nlohmann::json> protect_point(const ProtectRequest& request) override;
   Result<nlohmann::json> start_verify(const VerifyRequest& request) override;
@@ -82,6 +83,7 @@ class LocalService : public Service {
   PointRows rows_;
   VerifyStatus verify_status_;
   SpaceHistory space_;
+  StoreMemory memory_;
   Guarded<std::function<void()>> on_points_changed_;
   Guarded<DaemonView> daemon_view_;
 };

@@ -4,6 +4,7 @@
 
 #include "config/base/json.h"
 #include "config/base/log.h"
+#include "daemon/backup/tracking.h"
 #include "daemon/engine/engine.h"
 #include "daemon/queue/job.h"
 #include "daemon/queue/job_queue.h"
@@ -34,7 +35,12 @@ JobSpec LocalService::prune_spec(const PruneTask& task, JobTrigger trigger) {
   spec.object = task.machine.value_or("all machines");
   spec.trigger = trigger;
   spec.run = [this, task](JobContext& job) -> Result<json> {
-    auto result = run_prune(task, {engine_.store(), engine_.settings(), engine_.read_clock()}, job);
+    PruneInputs inputs{engine_.store(), engine_.settings(), engine_.read_clock(), {}};
+    const StoreAge age = memory_.look();
+    for (const auto& [machine, findings] : age.findings)
+      inputs.older.emplace(machine, *age.error(engine_.store().path().string(), machine));
+    if (!task.dry_run) sweep_clones(*inputs.settings, tracking_);
+    auto result = run_prune(task, inputs, job);
     // Also a failed one may have removed some.
     if (!result || changed_points(*result)) points_changed();
     return result;
@@ -53,6 +59,17 @@ Result<json> LocalService::start_prune(const PruneRequest& request) {
   task.accept_damage = request.accept_damage;
   task.rate = request.rate;
   task.wait = lock_wait_of(request.wait_s);
+  if (request.policy) {
+    const auto settings = engine_.settings();
+    if (!request.machine || settings->machines.contains(*request.machine))
+      return fail(
+          ErrorCode::used_wrongly, "prune by policy", *request.policy,
+          request.machine ? *request.machine + " is in the settings, which name its policy" : "no machine is named",
+          "name one machine that is not in the settings any more");
+    if (!settings->policies.contains(*request.policy))
+      return fail(ErrorCode::used_wrongly, "prune by policy", *request.policy, "the settings have no such policy");
+    task.policy = request.policy;
+  }
   JobSpec spec = prune_spec(task, JobTrigger::on_demand);
   if (!task.dry_run) spec.exclusive = "prune";
   CAIRN_TRY(const JobRecord record, engine_.queue().submit(std::move(spec)));
@@ -72,9 +89,15 @@ JobSpec LocalService::prune_after_backup(const std::string& machine, JobTrigger 
   return spec;
 }
 
-Result<json> LocalService::delete_point(const std::string& name) {
+Result<json> LocalService::delete_point(const DeleteRequest& request) {
   Store& store = engine_.store();
-  CAIRN_TRY(const PointName found, store.points().find(name));
+  auto named = store.points().find(request.point);
+  if (!named && named.error().code == ErrorCode::point_deleted && request.for_good)
+    named = store.points().find_deleted(request.point);
+  if (!named) return pass_on(std::move(named).error());
+  const PointName found = *std::move(named);
+  if (request.for_good)
+    if (auto older = memory_.look().error(store.path().string(), found.machine)) return pass_on(*std::move(older));
   const ClockReading reading = engine_.read_clock();
   // By a wrong clock it could be removed for good as soon as that is right again.
   CAIRN_TRY(const ClockVerdict clock, store.points().check_clock(reading, false));
@@ -91,7 +114,8 @@ Result<json> LocalService::delete_point(const std::string& name) {
   CAIRN_TRY(const auto writer, begin_writing(store, "delete of " + found.text()));
   if (auto kept = keep_clock(*writer, clock.record); !kept && kept.error().code != ErrorCode::no_space)
     return pass_on(std::move(kept).error());
-  const auto soft_delete = (policy != nullptr ? *policy : settings->policies.at("default")).soft_delete;
+  auto soft_delete = (policy != nullptr ? *policy : settings->policies.at("default")).soft_delete;
+  if (request.for_good) soft_delete.reset();
   json document = name_members(found);
   document["deleted"] = iso_time(reading.now);
   document["purged"] = !soft_delete;
@@ -140,6 +164,7 @@ Result<json> LocalService::protect_point(const ProtectRequest& request) {
     CAIRN_CHECK(cairn::protect_point(*writer, protection));
     document["protected"] = to_json(protection);
   }
+  memory_.look();
   log_event(LogLevel::info, request.off ? "point-unprotected" : "point-protected", found.text());
   return document;
 }

@@ -85,6 +85,7 @@ struct PruneRequest {
   bool accept_damage = false;
   std::uint64_t rate = 0;
   std::uint64_t wait_s = kUsualWaitSeconds;
+  std::optional<std::string> policy = {};
 
   static constexpr auto members() {
     using R = PruneRequest;
@@ -94,9 +95,23 @@ struct PruneRequest {
         Member{"accept_clock", &R::accept_clock, "the clock is right, whatever the store says of it"},
         Member{"accept_damage", &R::accept_damage, "what only damage hides may be given up"},
         Member{"rate", &R::rate, "of garbage collection, bytes a second; 0: no limit"},
-        Member{"wait_s", &R::wait_s, kWaitMeaning}};
+        Member{"wait_s", &R::wait_s, kWaitMeaning},
+        Member{"policy", &R::policy,
+               "the policy to apply to `machine`, which is not in the settings any more; else all its points stay"}};
   }
   static constexpr const char* kPath = "/v1/prunes";
+};
+
+struct DeleteRequest {
+  std::string point;  // MACHINE@POINT; no member: it is in the path
+  bool for_good = false;
+
+  static constexpr auto members() {
+    using R = DeleteRequest;
+    return std::tuple{Member{"for_good", &R::for_good,
+                             "removed at once, whatever soft_delete says; also one that is deleted already"}};
+  }
+  static constexpr const char* kPath = "/v1/points/MACHINE@POINT/delete";
 };
 
 struct ProtectRequest {

@@ -39,10 +39,10 @@ class Service {
   virtual Result<nlohmann::json> start_restore(const RestoreRequest& request) = 0;
   // Queues one job; its document. Errors: no_such_machine, job_conflict.
   virtual Result<nlohmann::json> start_prune(const PruneRequest& request) = 0;
-  // Hides the point, or removes it for good when its policy says soft_delete: off. {"name","machine","point","purged",
-  // "deleted","purge_after"}. Errors: as PointCatalog::find, point_immutable, point_protected, point_in_use,
-  // clock_jumped, store_locked.
-  virtual Result<nlohmann::json> delete_point(const std::string& name) = 0;
+  // Hides the point, or removes it for good when that is asked for or its policy says soft_delete: off.
+  // {"name","machine","point","purged", "deleted","purge_after"}. Errors: as PointCatalog::find, point_immutable,
+  // point_protected, point_in_use, clock_jumped, store_rolled_back (for good), store_locked.
+  virtual Result<nlohmann::json> delete_point(const DeleteRequest& request) = 0;
   // {"name","machine","point"}. Errors: as Store::find_deleted_point, store_locked.
   virtual Result<nlohmann::json> undelete_point(const std::string& name) = 0;
   // {"name","machine","point","protected":{"since","until"}|null}. Errors: as PointCatalog::find, used_wrongly (`until`

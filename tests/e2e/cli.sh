@@ -81,7 +81,7 @@ run cairn backup web
 holds "no progress on what is not a terminal" "$(grep -c $'\r' "$stderr")" -eq 0
 
 # Help
-for command in "" store "store init" "store info" "store rebuild-index" "store keys" "config check" backup points mount umount \
+for command in "" store "store init" "store info" "store rebuild-index" "store accept-rollback" "store keys" "config check" backup points mount umount \
   restore status jobs explain; do
   # shellcheck disable=SC2086
   run cairn $command --help

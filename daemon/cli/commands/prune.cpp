@@ -25,6 +25,7 @@ struct PruneCommand {
   bool accept_damage = false;
   std::uint64_t rate = 0;  // bytes a second; 0: no limit
   BusyWait::Time wait = BusyWait::usual();
+  std::string policy;  // empty: as the settings say
 };
 
 std::string joined(const nlohmann::json& texts) {
@@ -110,6 +111,7 @@ Result<ExitCode> run(Context& context, const PruneCommand& command) {
   request.accept_clock = command.accept_clock;
   request.accept_damage = command.accept_damage;
   request.rate = command.rate;
+  if (!command.policy.empty()) request.policy = command.policy;
   request.wait_s = static_cast<std::uint64_t>(command.wait.count());
   if (command.dry_run) return preview(context, request);
   CAIRN_TRY(Service* const service, context.service());
@@ -151,13 +153,15 @@ CommandSpec prune_command() {
   CommandSpec spec;
   spec.words = "prune";
   spec.summary = "Apply the policies: expire recovery points, and give space back";
-  spec.examples = {"cairn prune --dry-run", "cairn prune web-01", "cairn prune --rate 50MiB"};
+  spec.examples = {"cairn prune --dry-run", "cairn prune web-01", "cairn prune --rate 50MiB",
+                   "cairn prune web-01 --policy default"};
   spec.notes =
       "A recovery point that the policy's retention rule does not keep is deleted: it is hidden, and \"cairn "
       "undelete\"\n"
       "brings it back until soft_delete has passed. Then it is removed for good, and its space is given back.\n"
       "--dry-run says for every point what would happen to it, and why, by the settings file as it is now; it says\n"
       "so when the daemon still runs with others. Each backup prunes its machine afterwards.\n"
+      "Points of a machine that is not in the settings any more stay, unless --policy says how long they are kept.\n"
       "When the clock went back, or far ahead, nothing is removed: set it right, or give --accept-clock.";
   spec.options = {
       value("machine", "MACHINE", "Only this machine's points (default: all)", &PruneCommand::machine,
@@ -166,6 +170,8 @@ CommandSpec prune_command() {
       flag("--accept-clock", "The clock is right, whatever the store says about it", &PruneCommand::accept_clock),
       flag("--accept-damage", "Also remove data that only damaged points or maps could still need",
            &PruneCommand::accept_damage),
+      value("--policy", "POLICY", "The policy to apply to MACHINE, which is not in the settings any more",
+            &PruneCommand::policy),
       parsed_value("--rate", "SIZE", "Read and write at most so many bytes a second (default: no limit)",
                    &PruneCommand::rate, [](const std::string& text) { return parse_rate(text, "prune"); }),
       wait_option(&PruneCommand::wait),

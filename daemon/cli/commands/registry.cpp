@@ -9,6 +9,7 @@ namespace cairn::cli {
 CommandSpec store_init_command();
 CommandSpec store_info_command();
 CommandSpec store_rebuild_index_command();
+CommandSpec store_accept_rollback_command();
 CommandSpec store_recover_command();
 CommandSpec store_keys_list_command();
 CommandSpec store_keys_add_command();
@@ -66,6 +67,7 @@ const Commands& all_commands() {
       store_init_command(),
       store_info_command(),
       store_rebuild_index_command(),
+      store_accept_rollback_command(),
       store_recover_command(),
       group("store keys", "The keys that open the store"),
       store_keys_list_command(),

@@ -43,6 +43,9 @@ std::string render_explanation(const nlohmann::json& document);
 std::string render_explanations(const nlohmann::json& rows);
 std::string render_header_restore(const nlohmann::json& document);
 
+// What a status says of a store that is older than it was ("rollback").
+void add_rollback_warnings(const nlohmann::json& rollback, std::vector<std::string>& warnings);
+
 // What in a status document somebody should look at.
 std::vector<std::string> status_warnings(const nlohmann::json& document, UtcTime now);
 

@@ -141,6 +141,7 @@ std::vector<std::string> status_warnings(const nlohmann::json& document, UtcTime
   const bool running = flag_of(member(document, "daemon"), "running");
   if (!running)
     warnings.emplace_back("no daemon is running: nothing is backed up on schedule (systemctl start cairnd)");
+  add_rollback_warnings(member(document, "rollback"), warnings);
   add_verify_warnings(member(document, "verify"), now, warnings);
   add_settings_warnings(member(document, "daemon"), warnings);
   add_space_warnings(member(document, "store"), warnings);

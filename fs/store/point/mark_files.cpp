@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "config/base/json.h"
+#include "crypto/chunk_name.h"
 
 namespace cairn {
 namespace {
@@ -95,6 +96,11 @@ NewestPoints newest_from(const json& document) {
   newest.order = WrittenOrder(std::move(overtaken));
   if (const auto rows = document.find("gone"); rows != document.end())
     for (const json& row : *rows) newest.gone.push_back(stamp_from(row));
+  // An older Cairn counted no changes.
+  if (!document.contains("changes")) return newest;
+  newest.changes = whole_number<std::uint64_t>(document.at("changes"));
+  newest.change_ids = document.at("change_ids").get<std::vector<std::string>>();
+  newest.purged_up_to = document.at("purged_up_to").get<std::string>();
   return newest;
 }
 
@@ -188,6 +194,13 @@ Result<std::optional<ClockRecord>> MarkFiles::clock() const {
   return read(kClockObject, kClockFormat, clock_from);
 }
 
+Result<std::optional<std::string>> MarkFiles::hash_of(const std::string& object) const {
+  const auto bytes = backend_.get(object, kMaxMarkBytes);
+  if (!bytes && bytes.error().code == ErrorCode::object_missing) return std::optional<std::string>();
+  if (!bytes) return pass_on(bytes.error());
+  return std::optional(Blake3::hex_of(*bytes));
+}
+
 Result<void> MarkFiles::write(const DeletionFile& file) const {
   json document = document_of(kDeletionFormat, file.deletion.point);
   document["deleted"] = iso_time(file.deletion.deleted);
@@ -213,7 +226,7 @@ Result<void> MarkFiles::write(const Tombstone& tombstone) const {
 }
 
 Result<void> MarkFiles::write(const NewestPoints& newest) const {
-  if (newest.points.empty() && newest.gone.empty()) return remove(newest_object(newest.machine));
+  if (newest.points.empty() && newest.gone.empty() && newest.changes == 0) return remove(newest_object(newest.machine));
   json points = json::array();
   for (const NewestPoints::Entry& entry : newest.points)
     points.push_back({{"name", entry.point}, {"hash", entry.hash}});
@@ -227,7 +240,10 @@ Result<void> MarkFiles::write(const NewestPoints& newest) const {
                                              {"machine", newest.machine},
                                              {"points", std::move(points)},
                                              {"overtaken", std::move(overtaken)},
-                                             {"gone", std::move(gone)}});
+                                             {"gone", std::move(gone)},
+                                             {"changes", newest.changes},
+                                             {"change_ids", newest.change_ids},
+                                             {"purged_up_to", newest.purged_up_to}});
 }
 
 Result<void> MarkFiles::write(const ClockRecord& record) const {

@@ -49,6 +49,8 @@ class MarkFiles {
   [[nodiscard]] Result<std::optional<Tombstone>> tombstone(const PointName& name) const;
   [[nodiscard]] Result<std::optional<NewestPoints>> newest(const std::string& machine) const;
   [[nodiscard]] Result<std::optional<ClockRecord>> clock() const;
+  // BLAKE3, hex, of the object as it lies there: every put is sealed anew, so no two are alike. Nothing: there is none.
+  [[nodiscard]] Result<std::optional<std::string>> hash_of(const std::string& object) const;
   // The machines whose newest points are recorded, sorted.
   [[nodiscard]] Result<std::vector<std::string>> machines_with_newest() const;
 
@@ -56,7 +58,7 @@ class MarkFiles {
   [[nodiscard]] Result<void> write(const DeletionFile& file) const;
   [[nodiscard]] Result<void> write(const Protection& protection) const;
   [[nodiscard]] Result<void> write(const Tombstone& tombstone) const;
-  // Without points and names that are gone: removes it.
+  // Without points and names that are gone, and when it counts no changes: removes it.
   [[nodiscard]] Result<void> write(const NewestPoints& newest) const;
   [[nodiscard]] Result<void> write(const ClockRecord& record) const;
   // Nothing there is as good. Durable on return.

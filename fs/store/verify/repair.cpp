@@ -164,7 +164,8 @@ class Repair {
       const auto recorded = marks.newest(machine);
       if (recorded || !is_damage_error(recorded.error())) continue;
       CAIRN_TRY(const auto points, store_.points().list_stored());
-      NewestPoints newest{machine, {}};
+      NewestPoints newest = NewestPoints::anew(machine, clock_.now());
+      newest.count_change(change_id());
       for (const PointName& point : points)  // sorted by machine, then time
         if (point.machine == machine) newest.points = {{point.text(), {}}};
       CAIRN_CHECK(quarantine(backend_, newest_object(machine)));

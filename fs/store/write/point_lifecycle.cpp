@@ -69,6 +69,21 @@ Result<void> check_removable(StoreState& store, const char* doing, const PointNa
   return {};
 }
 
+// Counts a change that was made. The change itself is done: what cannot be counted is not seen by a host that compares
+// the store with what it was, and no more.
+void count_change(StoreState& store, const PointName& name) {
+  const MarkFiles marks = store.points.marks();
+  auto newest = marks.newest(name.machine);
+  if (newest) {
+    NewestPoints counted = *newest ? **newest : NewestPoints{name.machine, {}};
+    counted.count_change(change_id());
+    const auto written = marks.write(counted);
+    if (written) return;
+    newest = pass_on(written.error());
+  }
+  log_error("change-not-counted", name.text(), newest.error());
+}
+
 // Removes tombstones that explain nothing any more; see point_marks.h.
 Result<void> fold_tombstones(StoreState& store, StoreState::PointChanges& changes, const std::string& machine) {
   const MarkFiles marks = store.points.marks();
@@ -135,9 +150,13 @@ Result<void> fold_tombstones(StoreState& store, StoreState::PointChanges& change
       successor->previous = tombstone.previous;
       CAIRN_CHECK(marks.write(*successor));
     }
-    if (!*newest) *newest = NewestPoints{machine, {}, {}, {}};
+    if (!*newest) {
+      *newest = NewestPoints{machine, {}};
+      (*newest)->count_change(change_id());
+    }
     (*newest)->take_over(tombstone);
     (*newest)->remember(tombstone);
+    (*newest)->note_purged(at->first);
     CAIRN_CHECK(marks.write(**newest));
     CAIRN_CHECK(marks.remove(tombstone_object(tombstone.point)));
     at = tombstones.erase(at);
@@ -182,7 +201,9 @@ Result<void> delete_point(StoreWriter& writer, const Deletion& deletion, UtcTime
   CAIRN_CHECK(check_removable(store, kDoing, name, trusted));
   facts->purged = deletion.deleted;
   facts->because = deletion.because;
-  return marks.write(DeletionFile{deletion, *std::move(facts)});
+  CAIRN_CHECK(marks.write(DeletionFile{deletion, *std::move(facts)}));
+  count_change(store, name);
+  return {};
 }
 
 Result<void> undelete_point(StoreWriter& writer, const PointName& name) {
@@ -197,7 +218,9 @@ Result<void> undelete_point(StoreWriter& writer, const PointName& name) {
     CAIRN_CHECK(finish_purge(store, *changes, name));
     return missing(kDoing, name);
   }
-  return marks.remove(deletion_object(name));
+  CAIRN_CHECK(marks.remove(deletion_object(name)));
+  count_change(store, name);
+  return {};
 }
 
 Result<void> protect_point(StoreWriter& writer, const Protection& protection) {
@@ -210,13 +233,25 @@ Result<void> protect_point(StoreWriter& writer, const Protection& protection) {
   CAIRN_TRY(const auto stored, marks.names_in(kPointsPrefix));
   if (!std::ranges::binary_search(stored, name)) return missing(kDoing, name);
   if (std::ranges::binary_search(deleted, name)) return fail(ErrorCode::point_deleted, kDoing, name.text());
-  return marks.write(protection);
+  CAIRN_CHECK(marks.write(protection));
+  count_change(store, name);
+  return {};
 }
 
 Result<void> unprotect_point(StoreWriter& writer, const PointName& name) {
   StoreState& store = writer.core().store;
   const auto changes = store.point_changes.lock();
-  return store.points.marks().remove(protection_object(name));
+  const MarkFiles marks = store.points.marks();
+  auto protection = marks.protection(name);
+  if (!protection && !is_damage_error(protection.error())) return pass_on(std::move(protection).error());
+  if (protection && !*protection) return {};
+  // Of one that cannot be read nothing is to be kept.
+  Protection ended = protection ? **protection : Protection{name, kProtectionEnded, {}};
+  if (ended.until == kProtectionEnded) return {};
+  ended.until = kProtectionEnded;
+  CAIRN_CHECK(marks.write(ended));
+  count_change(store, name);
+  return {};
 }
 
 Result<void> purge_point(StoreWriter& writer, const PointName& name, const std::string& because, UtcTime now,
@@ -248,6 +283,7 @@ Result<void> purge_point(StoreWriter& writer, const PointName& name, const std::
   }
   changes->previous_names.erase(name);
   auto finished = finish_purge(store, *changes, name);
+  count_change(store, name);
   // The point is gone and that is recorded; the rest is the next call's, when there is space.
   if (!finished && finished.error().code != ErrorCode::no_space) return pass_on(std::move(finished).error());
   return {};

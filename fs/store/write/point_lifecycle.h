@@ -23,6 +23,8 @@ Result<void> delete_point(StoreWriter& writer, const Deletion& deletion, UtcTime
 Result<void> undelete_point(StoreWriter& writer, const PointName& name);
 // Errors: point_missing, point_deleted.
 Result<void> protect_point(StoreWriter& writer, const Protection& protection);
+// Ends its protection. The record of it stays as long as the point, with kProtectionEnded: one that somebody else took
+// away then shows.
 Result<void> unprotect_point(StoreWriter& writer, const PointName& name);
 // Removes it for good and leaves a tombstone. Errors: point_missing, point_immutable, point_protected, point_in_use.
 Result<void> purge_point(StoreWriter& writer, const PointName& name, const std::string& because, UtcTime now,

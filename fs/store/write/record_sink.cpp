@@ -14,6 +14,8 @@ namespace {
 constexpr int kCompressionLevel = 1;
 constexpr std::size_t kProbeBytes = 4096;
 
+}  // namespace
+
 // Shannon entropy of evenly spread samples. Ciphertext and compressed data give about 7.95 bits a byte over 4 KiB.
 bool looks_compressible(ByteView bytes) {
   static constexpr double kIncompressibleBits = 7.6;
@@ -32,8 +34,6 @@ bool looks_compressible(ByteView bytes) {
   }
   return bits < kIncompressibleBits;
 }
-
-}  // namespace
 
 RecordSink::RecordSink(Backend& backend, Index& index, const KeyRing& keys, SealAlgorithm algorithm,
                        const StoreId& store, unsigned lanes)

@@ -29,6 +29,8 @@ struct NewRecord {
   ByteView bytes;
 };
 
+// Whether it is worth while to compress: ciphertext and what is compressed already is not.
+bool looks_compressible(ByteView bytes);
 // Puts the record into the pack, compressed where that pays. `compressed`: room to work in, used again.
 void append_record(PackBuilder& pack, const NewRecord& record, Buffer& compressed);
 

@@ -88,6 +88,7 @@ Result<void> StoreWriter::commit(RecoveryPoint& point) {
   const auto recorded = marks.newest(point.name.machine);
   if (!recorded) log_error("newest-points-unreadable", point.name.machine, recorded.error());
   NewestPoints newest{point.name.machine, {}};
+  if (!recorded) newest = NewestPoints::anew(point.name.machine, system_clock().now());
   if (recorded && *recorded) newest = **recorded;
 
   CAIRN_TRY(const NewestPoints::Entry previous, predecessor_of(store, point.name, newest));
@@ -103,6 +104,7 @@ Result<void> StoreWriter::commit(RecoveryPoint& point) {
   if (!recorded && !is_damage_error(recorded.error())) return {};
   newest.add({point.name.text(), Blake3::hex_of(bytes)}, previous.point);
   note_order(store, point.name, newest);
+  newest.count_change(change_id());
   if (const auto written = marks.write(newest); !written)
     log_error("newest-points-not-recorded", point.name.text(), written.error());
   return {};

@@ -177,6 +177,38 @@ TEST_F(UnlockLuks, WorkThatNeverEndsIsNotBegunInLuks2) {
   }
 }
 
+TEST_F(UnlockLuks, TheWorkOfSeveralVolumesIsCountedTogetherAndWhatCostsMoreThanAllowedIsNotBegun) {
+  make("luks2", {"--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "2000000"});
+  const auto facts = probe(image).volumes.at(0);
+  const Buffer bytes = read_all(image);
+  const ReadHeader read = [&](std::uint64_t offset, MutableBytes to) -> Result<void> {
+    std::copy_n(bytes.begin() + static_cast<std::ptrdiff_t>(offset), to.size(), to.begin());
+    return {};
+  };
+  const double cost = value_of(slot_seconds(facts, read, 0, "web-01/root"));
+  EXPECT_GT(cost, 2.0);
+  EXPECT_LT(cost, 3.0);
+  EXPECT_EQ(value_of(slot_seconds(facts, read, 7, "web-01/root")), 0.0);
+  const auto with = [&](const UnlockLimits& limits) {
+    return unlock_volume(facts, read, BekType::luks_passphrase, secret(kPassphrase), "web-01/root", limits);
+  };
+  double left = 10;
+  UnlockLimits limits;
+  limits.left = &left;
+  limits.first_slot = 0;
+  EXPECT_EQ(value_of(with(limits)).slot, 0);
+  EXPECT_NEAR(left, 10 - cost, 0.01);
+  left = 1;
+  const auto spent = with(limits);
+  ASSERT_FALSE(spent);
+  EXPECT_THAT(spent.error().because, HasSubstr("and 1 are left"));
+  limits.left = nullptr;
+  limits.slot_seconds = 1;
+  const auto refused = with(limits);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::unlock_costlier);
+}
+
 TEST_F(UnlockLuks, SlotsThatAskForTooMuchMemoryAreNotTried) {
   make("luks2",
        {"--pbkdf", "argon2id", "--pbkdf-memory", "65536", "--pbkdf-force-iterations", "4", "--pbkdf-parallel", "1"});

@@ -222,7 +222,7 @@ TEST_F(ControlApiTest, RemoteServiceAsksForWhatComesAndGoes) {
   (void)value_of(remote->points("we/b", PointsListed::deleted));
   EXPECT_EQ(value_of(remote->start_prune({"web", true, true, true, 1024}))["id"], "p1");
   EXPECT_EQ(value_of(remote->start_prune({}))["id"], "p1");
-  EXPECT_EQ(value_of(remote->delete_point("web@la/test"))["name"], "web@la/test");
+  EXPECT_EQ(value_of(remote->delete_point({"web@la/test"}))["name"], "web@la/test");
   EXPECT_EQ(value_of(remote->undelete_point("web@1"))["name"], "web@1");
   EXPECT_EQ(value_of(remote->protect_point({"web@1", true, {}}))["name"], "web@1");
   EXPECT_EQ(value_of(remote->protect_point({"web@2", false, parse_iso_time("2027-01-31T00:00:00Z")}))["name"], "web@2");

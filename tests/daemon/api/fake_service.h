@@ -48,7 +48,9 @@ class FakeService final : public Service {
   Result<json> start_prune(const PruneRequest& request) override {
     return recorded("prune" + words_of(request), {{"id", "p1"}});
   }
-  Result<json> delete_point(const std::string& name) override { return recorded("delete " + name, {{"name", name}}); }
+  Result<json> delete_point(const DeleteRequest& request) override {
+    return recorded("delete " + request.point + (request.for_good ? " for good" : ""), {{"name", request.point}});
+  }
   Result<json> undelete_point(const std::string& name) override {
     return recorded("undelete " + name, {{"name", name}});
   }

@@ -40,6 +40,8 @@ TEST(Requests, AreReadAsTheyWereWritten) {
   }
   expect_round_trip(PruneRequest{});
   expect_round_trip(PruneRequest{"web", true, true, true, UINT64_MAX});
+  expect_round_trip(PruneRequest{"web", false, false, false, 0, "nightly"});
+  expect_round_trip(DeleteRequest{"", true});
   expect_round_trip(ProtectRequest{"", true, std::nullopt});
   expect_round_trip(ProtectRequest{"", false, parse_iso_time("2027-01-31T00:00:00Z")});
   expect_round_trip(VerifyRequest{});
@@ -113,6 +115,7 @@ TEST(Requests, StandInApiMd) {
   add_rows<BackupRequest>(table);
   add_rows<RestoreRequest>(table);
   add_rows<PruneRequest>(table);
+  add_rows<DeleteRequest>(table);
   add_rows<ProtectRequest>(table);
   add_rows<VerifyRequest>(table);
   EXPECT_EQ(stands, table + "\n") << "put this there:\n" << table;

@@ -299,7 +299,8 @@ TEST(Arguments, JsonIsSeenInWordsThatCannotBeParsed) {
 
 TEST(Completion, OffersCommandsAndOptions) {
   EXPECT_THAT(completed({"ba"}).words, ElementsAre("backup"));
-  EXPECT_THAT(completed({"store", ""}).words, ElementsAre("init", "info", "rebuild-index", "recover", "keys"));
+  EXPECT_THAT(completed({"store", ""}).words,
+              ElementsAre("init", "info", "rebuild-index", "accept-rollback", "recover", "keys"));
   EXPECT_THAT(completed({"--json", "store", "keys", "re"}).words, ElementsAre("remove"));
   EXPECT_THAT(completed({"restore", "--d"}).words, ElementsAre("--disk"));
   EXPECT_THAT(completed({"restore", "--"}).words, Contains("--json"));

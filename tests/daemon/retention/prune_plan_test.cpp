@@ -111,7 +111,6 @@ TEST_F(PrunePlan, KeepsTheProtectedOnes) {
   EXPECT_THAT(row(day(3)).reasons, ElementsAre("protected"));
   EXPECT_THAT(row(day(4)).reasons, ElementsAre("protected until " + iso_time(kNow + days(1))));
   EXPECT_EQ(row(day(5)).action, PruneAction::hide);
-  EXPECT_TRUE(row(day(5)).protection_over);
   points_[2].protection_unreadable = true;
   EXPECT_EQ(row(day(2)).action, PruneAction::keep);
 }

@@ -246,7 +246,7 @@ TEST_F(PruneJob, AClockThatJumpedRemovesNothingAndFailsNoBackup) {
   EXPECT_EQ(plan["state"], "CompletedWithWarnings");
   EXPECT_EQ(plan["result"]["clock"]["state"], "jumped");
   EXPECT_EQ(plan["result"]["totals"]["deleted"], 4);
-  EXPECT_EQ(service().delete_point("web@latest").error().code, ErrorCode::clock_jumped);
+  EXPECT_EQ(service().delete_point({"web@latest"}).error().code, ErrorCode::clock_jumped);
   EXPECT_THAT(names(), SizeIs(5));
   const json accepted = prune({std::nullopt, false, true});
   EXPECT_EQ(accepted["state"], "Completed") << accepted["error"].dump();
@@ -274,7 +274,7 @@ TEST_F(PruneJob, LoweringImmutableCountsForNewPointsOnly) {
   back_up();
   settings_.policies["default"].immutable.reset();
   engine_->replace_settings(settings_);
-  const auto refused = service().delete_point("web@latest");
+  const auto refused = service().delete_point({"web@latest"});
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::point_immutable);
   EXPECT_THAT(refused.error().message(), HasSubstr(iso_time(clock_.now() + days(30))));
@@ -282,7 +282,7 @@ TEST_F(PruneJob, LoweringImmutableCountsForNewPointsOnly) {
             iso_time(clock_.now() + days(30)));
   pass(days(1));
   back_up();
-  EXPECT_TRUE(service().delete_point("web@latest"));
+  EXPECT_TRUE(service().delete_point({"web@latest"}));
 }
 
 TEST_F(PruneJob, RaisingImmutableCountsAtOnce) {
@@ -290,14 +290,14 @@ TEST_F(PruneJob, RaisingImmutableCountsAtOnce) {
   back_up();
   settings_.policies["default"].immutable = days(30);
   engine_->replace_settings(settings_);
-  EXPECT_EQ(service().delete_point("web@latest").error().code, ErrorCode::point_immutable);
+  EXPECT_EQ(service().delete_point({"web@latest"}).error().code, ErrorCode::point_immutable);
 }
 
 TEST_F(PruneJob, DeletesBringsBackAndProtectsByHand) {
   open();
   back_up_days(2);
   const std::vector<std::string> all = names();
-  const json gone = value_of(service().delete_point(all[0]));
+  const json gone = value_of(service().delete_point({all[0]}));
   EXPECT_EQ(gone["name"], all[0]);
   EXPECT_EQ(gone["purged"], false);
   EXPECT_EQ(gone["purge_after"], iso_time(clock_.now() + days(14)));
@@ -308,12 +308,12 @@ TEST_F(PruneJob, DeletesBringsBackAndProtectsByHand) {
 
   EXPECT_EQ(value_of(service().protect_point({all[0], false, clock_.now() + days(3)}))["protected"]["until"],
             iso_time(clock_.now() + days(3)));
-  EXPECT_EQ(service().delete_point(all[0]).error().code, ErrorCode::point_protected);
+  EXPECT_EQ(service().delete_point({all[0]}).error().code, ErrorCode::point_protected);
   EXPECT_EQ(value_of(service().points("web", PointsListed::present))[0]["protected"]["until"],
             iso_time(clock_.now() + days(3)));
   EXPECT_EQ(service().protect_point({all[0], false, clock_.now()}).error().code, ErrorCode::used_wrongly);
   EXPECT_EQ(value_of(service().protect_point({all[0], true, {}}))["protected"], nullptr);
-  EXPECT_TRUE(service().delete_point(all[0]));
+  EXPECT_TRUE(service().delete_point({all[0]}));
 }
 
 TEST_F(PruneJob, RemovesProtectionsThatAreOver) {
@@ -329,7 +329,7 @@ TEST_F(PruneJob, WithSoftDeleteOffDeletingIsForGood) {
   settings_.policies["default"].soft_delete.reset();
   open();
   back_up_days(2);
-  const json gone = value_of(service().delete_point(names()[0]));
+  const json gone = value_of(service().delete_point({names()[0]}));
   EXPECT_EQ(gone["purged"], true);
   EXPECT_EQ(gone["purge_after"], nullptr);
   EXPECT_THAT(value_of(engine_->store().points().list_stored()), SizeIs(1));
@@ -361,7 +361,7 @@ TEST_F(PruneJob, ListsDamagedPointsAndGoesOn) {
   EXPECT_EQ(result["totals"]["damaged"], 1);
   EXPECT_EQ(result["machines"][0]["points"][1]["damaged"], true);
   EXPECT_THAT(result["machines"][0]["points"][1]["note"].get<std::string>(), HasSubstr("authenticate"));
-  EXPECT_TRUE(service().delete_point(oldest)) << "so that what it hides can be given up";
+  EXPECT_TRUE(service().delete_point({oldest})) << "so that what it hides can be given up";
 }
 
 TEST_F(PruneJob, KeepsTheClockWithoutWritingItAtEveryLook) {

@@ -46,7 +46,10 @@ TEST_F(PointMarks, TheNewestPointIsRecordedAndItsPredecessorAgainWhenItGoes) {
   EXPECT_EQ(newest(), vm(1).text());
   expect_ok(purge(*store, vm(1)));
   EXPECT_EQ(newest(), "") << "only the names that are gone are left";
-  EXPECT_THAT(value_of(store->points().marks().newest("vm"))->gone, SizeIs(3));
+  const NewestPoints left = *value_of(store->points().marks().newest("vm"));
+  EXPECT_THAT(left.gone, SizeIs(3));
+  EXPECT_EQ(left.changes, 7U) << "it still counts";
+  EXPECT_EQ(left.purged_up_to, vm(2).text());
 }
 
 TEST_F(PointMarks, APointThatAClockPutBeforeAnotherIsRecordedBesideIt) {

@@ -107,6 +107,7 @@ TEST_F(PointMarks, AProtectedPointStaysUntilItsEnd) {
   expect_ok(delete_point(*writer, deletion(vm(1)), kNow + days(1)));  // it is over by then
   expect_ok(unprotect_point(*writer, vm(0)));
   expect_ok(unprotect_point(*writer, vm(0)));
+  EXPECT_EQ(value_of(store->points().protection_of(vm(0)))->until, kProtectionEnded) << "that it was stays known";
   expect_ok(remove(*store, vm(0)));
   EXPECT_EQ(protect_point(*writer, {vm(0), kNow, {}}).error().code, ErrorCode::point_deleted);
   EXPECT_EQ(protect_point(*writer, {vm(9), kNow, {}}).error().code, ErrorCode::point_missing);
