@@ -15,7 +15,7 @@ namespace {
 // file's device is not compared: some file systems show another one here than to stat(2).
 bool somebody_writes(const StorePlaces& places) {
   struct stat facts{};
-  if (::lstat(places.lock_file().c_str(), &facts) != 0) return false;
+  if (::lstat((places.lock_folder / StorePlaces::kLockName).c_str(), &facts) != 0) return false;
   std::ifstream locks("/proc/locks");  // "1: FLOCK  ADVISORY  WRITE 1234 08:01:131 0 EOF"
   for (std::string line; std::getline(locks, line);) {
     std::istringstream words(line);

@@ -148,7 +148,7 @@ ExitCode mount_in_child(Context& context, const std::filesystem::path& path, boo
   ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
   auto session = start(**store, path, allow_other);
   if (!session) return give_up(session.error());
-  tell(json_text({{"mounted", path.string()}, {"warnings", warnings_of(**store)}}));
+  tell(json_text(nlohmann::json{{"mounted", path.string()}, {"warnings", warnings_of(**store)}}));
   if (auto served = serve(**session); !served) {
     log_error("unmount-failed", path.string(), served.error());
     return ExitCode::failed;

@@ -25,12 +25,8 @@ Result<ExitCode> run(Context& context, const AcceptRollbackCommand& command) {
   CAIRN_TRY(const Settings* const settings, context.settings());
   const std::string what = command.machine.empty() ? "all machines" : printable(command.machine);
   constexpr const char* kDoing = "accept the older state of";
-  if (!command.yes) {
-    if (!is_terminal(STDIN_FILENO))
-      return fail(ErrorCode::used_wrongly, kDoing, what, "there is no terminal to ask on", "give --yes");
-    if (!confirm("Forget what this host saw of " + what + " in the store before, and take it as it is now?"))
-      return fail(ErrorCode::cancelled, kDoing, what, "the answer was no", "answer y, or give --yes");
-  }
+  CAIRN_CHECK(confirm("Forget what this host saw of " + what + " in the store before, and take it as it is now?",
+                      command.yes, kDoing, what));
   CAIRN_TRY(const std::unique_ptr<Store> store, context.open_store());
   StoreMemory memory(settings->state_dir, *store, system_clock());
   CAIRN_TRY(const auto accepted,
