@@ -6,6 +6,8 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -16,12 +18,15 @@
 #include <iterator>
 #include <memory>
 #include <optional>
+#include <thread>
 
 #include "config/base/unique_fd.h"
 #include "fs/mount/mount_point.h"
 
 namespace cairn {
 namespace {
+
+constexpr const char* kFuseControl = "/sys/fs/fuse/connections";
 
 using Folder = std::unique_ptr<DIR, int (*)(DIR*)>;
 
@@ -127,9 +132,20 @@ bool is_mounted_somewhere(dev_t device) {
 }
 
 bool abort_connection(dev_t device) {
-  const std::string place = fmt::format("/sys/fs/fuse/connections/{}/abort", minor(device));
-  const UniqueFd file(::open(place.c_str(), O_WRONLY | O_CLOEXEC));
-  return file && ::write(file.get(), "1", 1) == 1;
+  const std::string place = fmt::format("{}/{}/abort", kFuseControl, minor(device));
+  const auto abort = [&] {
+    const UniqueFd file(::open(place.c_str(), O_WRONLY | O_CLOEXEC));
+    return file && ::write(file.get(), "1", 1) == 1;
+  };
+  if (abort()) return true;
+  // Where fusectl is not mounted root has it for a moment, in a mount namespace of a thread's own that nobody else
+  // sees.
+  bool done = false;
+  std::thread([&] {
+    done = unshare(CLONE_NEWNS) == 0 && ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+           ::mount("none", kFuseControl, "fusectl", 0, nullptr) == 0 && abort();
+  }).join();
+  return done;
 }
 
 }  // namespace cairn

@@ -32,7 +32,7 @@ drop_image() {
 }
 
 # --- an image that hangs ----------------------------------------------------------------------------------------------
-check "an image on a file system of its own" serve_image
+serve_image || not_ok "an image on a file system of its own" "$(cat "$work/hanging.out")"
 start_daemon
 wait_until 60 running 0
 kill -STOP "$server"
@@ -50,7 +50,7 @@ check "SIGTERM ends the daemon though the image hangs" wait_until 30 ended "$dae
 drop_image
 wait_until 10 bash -c "! findmnt $work/stuck.img"
 
-check "an image that hangs again" serve_image
+serve_image || not_ok "an image that hangs again" "$(cat "$work/hanging.out")"
 kill -STOP "$server"
 "$CAIRN" --config "$config" --no-daemon backup stuck >"$stdout" 2>"$stderr" &
 command=$!
