@@ -114,13 +114,13 @@ Result<json> LocalService::delete_point(const DeleteRequest& request) {
   CAIRN_TRY(const auto writer, begin_writing(store, "delete of " + found.text()));
   if (auto kept = keep_clock(*writer, clock.record); !kept && kept.error().code != ErrorCode::no_space)
     return pass_on(std::move(kept).error());
-  auto soft_delete = (policy != nullptr ? *policy : settings->policies.at("default")).soft_delete;
-  if (request.for_good) soft_delete.reset();
+  const auto& soft_delete = (policy != nullptr ? *policy : settings->policies.at("default")).soft_delete;
+  const bool hide = soft_delete.has_value() && !request.for_good;
   json document = name_members(found);
   document["deleted"] = iso_time(reading.now);
-  document["purged"] = !soft_delete;
+  document["purged"] = !hide;
   document["purge_after"] = nullptr;
-  if (soft_delete) {
+  if (hide) {
     const UtcTime purge_after = reading.now + *soft_delete;
     document["purge_after"] = iso_time(purge_after);
     CAIRN_CHECK(cairn::delete_point(*writer, {found, reading.now, purge_after, "by hand"}, clock.trusted));
