@@ -48,7 +48,8 @@ const char* kind_of_file(const struct stat& facts) {
 }
 
 // After a failed call: finds what is in the way of `name`.
-std::unexpected<Error> Folder::problem(int sys_errno, const char* doing, const std::string& name) const {
+std::unexpected<Error> Folder::problem(int sys_errno, const char* doing, const std::string& name,
+                                       Entry::Kind wanted) const {
   if (sys_errno == ENOENT) return fail_errno(sys_errno, doing, path_of(name), ErrorCode::object_missing);
   if (sys_errno != ELOOP && sys_errno != ENOTDIR && sys_errno != ENXIO && sys_errno != EISDIR)
     return fail_errno(sys_errno, doing, path_of(name));
@@ -61,9 +62,8 @@ std::unexpected<Error> Folder::problem(int sys_errno, const char* doing, const s
     struct stat facts{};
     if (::fstatat(at, step->c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0) break;
     const bool is_last = std::next(step) == whole.end() || std::next(step)->empty();
-    if (is_last && sys_errno == ENOTDIR) return wrong_type(doing, so_far.string(), facts, "a folder");
-    if (is_last) return wrong_type(doing, so_far.string(), facts, "a file");
-    if (S_ISLNK(facts.st_mode)) return wrong_type(doing, so_far.string(), facts, "a folder");
+    if (is_last && wanted == Entry::Kind::file) return wrong_type(doing, so_far.string(), facts, "a file");
+    if (is_last || S_ISLNK(facts.st_mode)) return wrong_type(doing, so_far.string(), facts, "a folder");
     if (!S_ISDIR(facts.st_mode)) break;
     UniqueFd next(open_beneath(at, step->c_str(), O_PATH | O_DIRECTORY));
     if (!next) break;
@@ -89,7 +89,7 @@ Result<Folder> Folder::open_itself(const std::filesystem::path& path) {
 
 Result<Folder> Folder::folder(const std::string& name) const {
   UniqueFd fd(open_beneath(this->fd(), name.c_str(), O_PATH | O_DIRECTORY));
-  if (!fd) return problem(errno, "open folder", name);
+  if (!fd) return problem(errno, "open folder", name, Entry::Kind::folder);
   return Folder(path_ / name, std::move(fd));
 }
 
@@ -100,7 +100,8 @@ Result<Folder> Folder::make_folder(const std::string& name) const {
     const std::string leaf = step.string();
     if (leaf.empty()) continue;
     // One that is there may have been made by somebody who was killed before he could sync it.
-    if (::mkdirat(at.fd(), leaf.c_str(), 0700) != 0 && errno != EEXIST) return at.problem(errno, "make folder", leaf);
+    if (::mkdirat(at.fd(), leaf.c_str(), 0700) != 0 && errno != EEXIST)
+      return at.problem(errno, "make folder", leaf, Entry::Kind::folder);
     CAIRN_CHECK(at.sync());
     CAIRN_TRY(at, at.folder(leaf));
   }
@@ -172,7 +173,8 @@ Result<void> Folder::remove_file(const std::string& leaf) const {
 
 Result<void> Folder::remove_folder(const std::string& leaf) const {
   CAIRN_ASSERT(is_leaf(leaf));
-  if (::unlinkat(fd(), leaf.c_str(), AT_REMOVEDIR) != 0) return problem(errno, "remove folder", leaf);
+  if (::unlinkat(fd(), leaf.c_str(), AT_REMOVEDIR) != 0)
+    return problem(errno, "remove folder", leaf, Entry::Kind::folder);
   return {};
 }
 

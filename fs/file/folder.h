@@ -76,7 +76,8 @@ class Folder {
  private:
   Folder(std::filesystem::path path, UniqueFd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
   Result<void> empty(unsigned depth) const;
-  [[nodiscard]] std::unexpected<Error> problem(int sys_errno, const char* doing, const std::string& name) const;
+  [[nodiscard]] std::unexpected<Error> problem(int sys_errno, const char* doing, const std::string& name,
+                                               Entry::Kind wanted = Entry::Kind::file) const;
 
   std::filesystem::path path_;
   UniqueFd fd_;

@@ -29,6 +29,7 @@ parser.add_argument("--quick", action="store_true")
 parser.add_argument("--jobs", type=int, default=os.cpu_count())
 parser.add_argument("--seed", type=int, default=20261122)
 options = parser.parse_args()
+options.cairn, options.cairnd = os.path.abspath(options.cairn), os.path.abspath(options.cairnd)
 
 rng = random.Random(options.seed)
 top = tempfile.mkdtemp(prefix="cairn-hostile-")
