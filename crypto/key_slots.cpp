@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <nlohmann/json.hpp>
 
@@ -75,6 +76,11 @@ std::optional<SecretBytes> try_slot(const KeySlot& slot, const UnlockKey& key, s
   return master_key;
 }
 
+// Of trying it: bytes of memory that Argon2id goes over. At most kMaxMemoryBytes * kMaxOperations.
+std::uint64_t work_of(const KeySlot& slot) {
+  return slot.facts.type == KeySlotType::passphrase ? slot.cost.operations * slot.cost.memory_bytes : 0;
+}
+
 std::optional<KeySlotType> parse_slot_type(std::string_view text) {
   for (const KeySlotType type : {KeySlotType::passphrase, KeySlotType::key_file, KeySlotType::recovery})
     if (text == to_string(type)) return type;
@@ -134,12 +140,20 @@ Result<KeySlot> make_key_slot(const SecretBytes& master_key, const NewKeySlot& f
 }
 
 Result<SecretBytes> open_key_slots(std::span<const KeySlot> slots, const UnlockKey& key, const std::string& object) {
+  std::vector<const KeySlot*> meant;
+  for (const KeySlot& slot : slots)
+    if (slot.facts.type == key.type) meant.push_back(&slot);
+  const bool any = !meant.empty();
+  // Nobody knows yet who wrote these slots: what somebody added at a great cost must not keep out whoever has a key.
+  std::ranges::stable_sort(meant, {}, [](const KeySlot* slot) { return work_of(*slot); });
   std::optional<Error> trouble;
-  bool any = false;
-  for (const KeySlot& slot : slots) {
-    if (slot.facts.type != key.type) continue;
-    any = true;
-    if (auto master_key = try_slot(slot, key, trouble)) return *std::move(master_key);
+  std::uint64_t work = 0;
+  for (const KeySlot* slot : meant) {
+    work += work_of(*slot);
+    if (work > kMaxPassphraseWork)
+      return fail(ErrorCode::too_many_key_slots, "unlock store", object,
+                  "its " + std::to_string(meant.size()) + " passphrase slots cost more to try than is allowed");
+    if (auto master_key = try_slot(*slot, key, trouble)) return *std::move(master_key);
   }
   if (trouble) return pass_on(*std::move(trouble));
   return fail(ErrorCode::wrong_key, "unlock store", object,

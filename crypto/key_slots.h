@@ -64,7 +64,14 @@ struct KeySlot {
 
 // Wraps the master key. Errors: used_wrongly (an empty passphrase, a key file under 32 bytes).
 Result<KeySlot> make_key_slot(const SecretBytes& master_key, const NewKeySlot& slot, UtcTime now);
-// Tries all slots of the key's type. Errors: wrong_key. Takes at most the time of its passphrase slots.
+// A store has at most so many. Readers take more.
+inline constexpr std::size_t kMaxKeySlots = 64;
+// What is done at most to try a passphrase, in bytes of memory that Argon2id goes over: as much as kMaxKeySlots slots
+// of the usual cost take, about half a minute.
+inline constexpr std::uint64_t kMaxPassphraseWork =
+    kMaxKeySlots * PassphraseCost().operations * PassphraseCost().memory_bytes;
+// Tries the slots of the key's type, those that cost least first. Nobody knows yet who wrote them.
+// Errors: wrong_key, too_many_key_slots (none opened within kMaxPassphraseWork, and there are more).
 Result<SecretBytes> open_key_slots(std::span<const KeySlot> slots, const UnlockKey& key, const std::string& object);
 
 nlohmann::json to_json(const KeySlot& slot);

@@ -41,6 +41,8 @@ enum class ErrorCode : std::uint16_t {
   last_key_slot,
   no_such_key_slot,
   key_slot_exists,
+  too_many_key_slots,
+  wrong_file_type,
   object_missing,
   pack_damaged,
   chunk_damaged,

@@ -45,6 +45,22 @@ constexpr CatalogueEntry kStoreErrors[] = {
      "`cairn store keys list` shows them.", "see \"cairn store keys list\"", ENOENT},
     {key_slot_exists, "key-slot-exists", "a key slot has that label already", "Labels of key slots are unique.",
      "Choose another label with --label.", "choose another --label", EEXIST},
+    {too_many_key_slots, "too-many-key-slots", "there are more key slots than may be tried",
+     "store.json can be read, and written, by whoever reaches the store's files, and its slots are tried before it is "
+     "known to be genuine. So a store has at most 64 slots, and only as much work is done for a passphrase as 64 usual "
+     "slots take, about half a minute; those that cost least are tried first.",
+     "Open the store with its key file or the printed recovery key (--recovery-key FILE), which cost nothing to try, "
+     "and look at `cairn store keys list`: remove the slots that nobody needs. If somebody else wrote to store.json, "
+     "put it back from a copy of the store.",
+     "use a key file or --recovery-key, and look at \"cairn store keys list\"", EPERM},
+    {wrong_file_type, "wrong-file-type", "something else lies where Cairn has a file or folder of its own",
+     "A symbolic link, pipe, socket, device or folder has the name of a file of Cairn's, or a link or file that of a "
+     "folder. Cairn follows no links below the directory that the settings name, since whoever can write there could "
+     "lead it anywhere. Nothing was read or written through it.",
+     "Look at it with `ls -ld` and find out who put it there. Move it away; files of the store come back with `cairn "
+     "verify --repair --from COPY`, the index with `cairn store rebuild-index`. To have a folder of the store on "
+     "another disk, mount that disk there (mount --bind) instead of linking to it.",
+     "see what it is with \"ls -ld\" and move it away; mount folders there instead of linking", EIO},
     {object_missing, "object-missing", "an object of the store is missing",
      "A file that belongs to the store is not there, or is shorter than it was.",
      "If the store was copied, copy it again completely. Run `cairn store rebuild-index`; disks that used the missing "

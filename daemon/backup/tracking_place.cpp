@@ -1,14 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/backup/tracking_place.h"
 
-#include <fmt/format.h>
-#include <sys/stat.h>
-
-#include <cerrno>
-#include <cstring>
-
 #include "crypto/chunk_name.h"
 #include "daemon/process/state_lock.h"
+#include "fs/file/folder.h"
 #include "fs/io/open_backend.h"
 
 namespace cairn {
@@ -19,17 +14,16 @@ TrackingPlace tracking_place(const std::filesystem::path& state_dir, const std::
     place.why_none = made.error().message();
     return place;
   }
-  std::filesystem::path folder = state_dir;
-  for (const std::string& step : {std::string("tracking"), store_id}) {
-    folder /= step;
-    if (::mkdir(folder.c_str(), 0700) == 0 || errno == EEXIST) continue;
-    place.why_none = fmt::format("cannot make folder {}: {}", folder.string(), std::strerror(errno));
+  const auto above = Folder::open(state_dir);
+  const auto folder = above ? above->make_folder("tracking/" + store_id) : Result<Folder>(pass_on(above.error()));
+  if (!folder) {
+    place.why_none = folder.error().message();
     return place;
   }
   std::error_code ignored;
   std::filesystem::path real = std::filesystem::canonical(state_dir, ignored);
   if (ignored) real = state_dir;
-  place.records = open_backend(folder);
+  place.records = open_backend(folder->path());
   place.owner = Blake3::hex_of(as_bytes(store_id + " " + real.string())).substr(0, 16);
   return place;
 }

@@ -38,7 +38,7 @@ Result<std::unique_ptr<Journal>> open_journal(const Settings& settings, EngineRo
   auto journal = Journal::open(file);
   if (journal || role == EngineRole::daemon) return journal;
   const auto note = [&](const Error& error) {
-    if (error.code == ErrorCode::journal_damaged) damage = error;
+    if (error.code == ErrorCode::journal_damaged || error.code == ErrorCode::wrong_file_type) damage = error;
   };
   note(journal.error());
   auto readable = Journal::open(file, JournalMode::read_only);

@@ -12,7 +12,13 @@
 #include <cstdlib>
 #include <string>
 
+#include "fs/file/folder.h"
+
 namespace cairn {
+
+namespace {
+constexpr const char* kLockName = "cairnd.lock";
+}
 
 Result<void> make_state_dir(const std::filesystem::path& state_dir) {
   constexpr const char* kDoing = "make state directory";
@@ -32,9 +38,9 @@ Result<void> make_state_dir(const std::filesystem::path& state_dir) {
 
 Result<StateLock> StateLock::take(const std::filesystem::path& state_dir) {
   CAIRN_CHECK(make_state_dir(state_dir));
-  const std::string path = (state_dir / "cairnd.lock").string();
-  UniqueFd file(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!file) return fail_errno(errno, "open lock file", path);
+  CAIRN_TRY(const Folder folder, Folder::open(state_dir));
+  const std::string path = folder.path_of(kLockName);
+  CAIRN_TRY(UniqueFd file, folder.open_file(kLockName, O_RDWR | O_CREAT));
   if (flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return fail_errno(errno, "lock", path);
     char text[32] = {};

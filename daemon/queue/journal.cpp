@@ -3,6 +3,7 @@
 // lock.
 #include "daemon/queue/journal.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 #include "config/base/guarded.h"
 #include "config/base/json.h"
 #include "daemon/queue/job.h"
+#include "fs/file/folder.h"
 
 namespace cairn {
 namespace {
@@ -192,6 +194,23 @@ struct Connection {
   }
 };
 
+// SQLite opens by path, and waits for whoever writes to a pipe: so each of its files must be one, or not be there. The
+// journal with no link on the way to it, as SQLITE_OPEN_NOFOLLOW wants it.
+Result<std::filesystem::path> place_of_journal(const std::filesystem::path& file) {
+  CAIRN_TRY(const Folder folder, Folder::open(file.has_parent_path() ? file.parent_path() : "."));
+  for (const char* suffix : {"", "-wal", "-shm", "-journal"}) {
+    const std::string name = file.filename().string() + suffix;
+    CAIRN_TRY(const auto facts, folder.look_at(name));
+    if (facts && !S_ISREG(facts->st_mode))
+      return fail(ErrorCode::wrong_file_type, "open journal", folder.path_of(name),
+                  std::string("it is ") + kind_of_file(*facts) + ", not a file");
+  }
+  std::error_code problem;
+  std::filesystem::path real = std::filesystem::canonical(folder.path(), problem);
+  if (problem) return fail_errno(problem.value(), "open journal", file.string());
+  return real / file.filename();
+}
+
 }  // namespace
 
 struct Journal::State {
@@ -209,9 +228,10 @@ Result<std::unique_ptr<Journal>> Journal::open(const std::filesystem::path& file
   connection.file = file.string();
   const int flags =
       (mode == JournalMode::read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) |
-      SQLITE_OPEN_FULLMUTEX;
+      SQLITE_OPEN_FULLMUTEX | SQLITE_OPEN_NOFOLLOW;
+  CAIRN_TRY(const std::filesystem::path real, place_of_journal(file));
   sqlite3* database = nullptr;
-  const int opened = sqlite3_open_v2(file.c_str(), &database, flags, nullptr);
+  const int opened = sqlite3_open_v2(real.c_str(), &database, flags, nullptr);
   connection.database.reset(database);
   if (opened != SQLITE_OK) return connection.failed(opened, "open journal");
   sqlite3_extended_result_codes(database, 1);
@@ -224,7 +244,7 @@ Result<std::unique_ptr<Journal>> Journal::open(const std::filesystem::path& file
                     std::to_string(kSchemaVersion) + ")",
                 "use that Cairn, or move the file away: a new journal is made, recovery points are not affected");
   if (mode == JournalMode::read_write) {
-    chmod(file.c_str(), 0600);
+    static_cast<void>(::fchmodat(AT_FDCWD, real.c_str(), 0600, AT_SYMLINK_NOFOLLOW));
     CAIRN_CHECK(connection.run("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL", "open journal"));
     if (version < kSchemaVersion) CAIRN_CHECK(connection.make_schema());
   } else if (version == 0) {

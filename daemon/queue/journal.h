@@ -48,8 +48,8 @@ enum class JournalMode { read_write, read_only };
 class Journal {
  public:
   // Makes the file when missing (read_write). Its directory must be there.
-  // Errors: journal_damaged (not a database, damaged, or written by a newer Cairn), permission_denied, no_space,
-  // io_error.
+  // Errors: journal_damaged (not a database, damaged, or written by a newer Cairn), wrong_file_type (one of its files
+  // is a link, a pipe, ...), permission_denied, no_space, io_error.
   static Result<std::unique_ptr<Journal>> open(const std::filesystem::path& file,
                                                JournalMode mode = JournalMode::read_write);
   ~Journal();

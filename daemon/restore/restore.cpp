@@ -4,7 +4,6 @@
 
 #include <fmt/core.h>
 #include <fmt/ranges.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #include <algorithm>
@@ -34,7 +33,6 @@ namespace cairn {
 namespace {
 
 using nlohmann::json;
-namespace fs = std::filesystem;
 
 // What a thread takes at a time, or one chunk, if that is larger: more does not make the disk faster, and what is
 // opened leaves the processor's cache before it is written.
@@ -46,8 +44,8 @@ constexpr std::size_t kMergeAtLeast = 4096;
 constexpr unsigned kMinThreads = 4;
 constexpr unsigned kMaxThreads = 8;
 
-fs::path target_of(const RestoreTask& task, const std::string& disk) {
-  return task.to / (disk + ".img");
+std::string file_of(const std::string& disk) {
+  return disk + ".img";
 }
 
 enum class OnDamage { fail, leave_zeros };
@@ -269,9 +267,9 @@ json damage_document(const std::vector<ByteRange>& lost) {
   return {{"bytes", bytes}, {"ranges", ranges_json(lost)}};
 }
 
-Result<json> restore_disk(Store& store, const RestoreTask& task, const DiskRecord& record, JobContext& job) {
-  const fs::path target = target_of(task, record.name);
-  CAIRN_TRY(RestoreTarget file, RestoreTarget::create(target, record.map.size));
+Result<json> restore_disk(Store& store, const RestoreTask& task, const Folder& to, const DiskRecord& record,
+                          JobContext& job) {
+  CAIRN_TRY(RestoreTarget file, RestoreTarget::create(to, file_of(record.name), record.map.size));
   const auto disk = store.open_disk(record.map, fmt::format("{}/{}", task.point.text(), record.name));
   auto written = DiskWriter(store, *disk, file, job, task.flags.salvage ? OnDamage::leave_zeros : OnDamage::fail).run();
   if (!written)
@@ -283,24 +281,23 @@ Result<json> restore_disk(Store& store, const RestoreTask& task, const DiskRecor
   if (damaged.is_object())
     job.warn(fmt::format("the disk {} is not whole: {} of {} cannot be read, and are zeros in {}", record.name,
                          format_size(damaged["bytes"].get<std::uint64_t>()), format_size(record.map.size),
-                         target.string()));
+                         file.path()));
   return json{{"disk", record.name},
-              {"path", target.string()},
+              {"path", file.path()},
               {"size", record.map.size},
               {"data_bytes", written->lost.empty() ? record.map.data_bytes : written->bytes},
               {"damaged", std::move(damaged)}};
 }
 
-Result<void> check_target(const RecoveryPoint& point, const RestoreTask& task) {
-  CAIRN_CHECK(check_restore_folder(task.to));
+Result<void> check_target(const RecoveryPoint& point, const RestoreTask& task, const Folder& to) {
   CAIRN_TRY(const auto disks, wanted_disks(point, task.disk));
   std::uint64_t needed = 0;
   for (const DiskRecord* disk : disks) {
     needed += disk->map.data_bytes;
-    CAIRN_CHECK(check_restore_name(target_of(task, disk->name), task.flags.force ? IfExists::replace : IfExists::fail));
+    CAIRN_CHECK(check_restore_name(to, file_of(disk->name), task.flags.force ? IfExists::replace : IfExists::fail));
   }
   struct statvfs room{};
-  if (statvfs(task.to.c_str(), &room) != 0) return fail_errno(errno, "restore to", task.to.string());
+  if (fstatvfs(to.fd(), &room) != 0) return fail_errno(errno, "restore to", task.to.string());
   const std::uint64_t free_bytes = static_cast<std::uint64_t>(room.f_bavail) * room.f_frsize;
   if (needed > free_bytes)
     return fail(
@@ -328,7 +325,8 @@ Result<std::vector<const DiskRecord*>> wanted_disks(const RecoveryPoint& point,
 
 Result<void> check_restore(Store& store, const RestoreTask& task) {
   CAIRN_TRY(const RecoveryPoint point, store.points().load(task.point));
-  return check_target(point, task);
+  CAIRN_TRY(const Folder to, open_restore_folder(task.to));
+  return check_target(point, task, to);
 }
 
 Result<json> run_restore(Store& store, const RestoreTask& task, JobContext& job) {
@@ -336,7 +334,8 @@ Result<json> run_restore(Store& store, const RestoreTask& task, JobContext& job)
   job.set_point(task.point.text());
   CAIRN_TRY(const auto hold, store.points().hold(task.point));  // it stays until it is restored
   CAIRN_TRY(const RecoveryPoint point, store.points().load(task.point));
-  CAIRN_CHECK(check_target(point, task));
+  CAIRN_TRY(const Folder to, open_restore_folder(task.to));  // once, for all disks
+  CAIRN_CHECK(check_target(point, task, to));
   CAIRN_TRY(const auto disks, wanted_disks(point, task.disk));
   std::uint64_t total = 0;
   for (const DiskRecord* disk : disks) total += disk->map.size;
@@ -344,7 +343,7 @@ Result<json> run_restore(Store& store, const RestoreTask& task, JobContext& job)
   json files = json::array();
   std::optional<Error> lost;  // a disk of which there is nothing
   for (const DiskRecord* disk : disks) {
-    auto file = restore_disk(store, task, *disk, job);
+    auto file = restore_disk(store, task, to, *disk, job);
     if (file) {
       files.push_back(*std::move(file));
       continue;

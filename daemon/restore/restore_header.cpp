@@ -18,11 +18,10 @@ namespace cairn {
 namespace {
 
 using nlohmann::json;
-namespace fs = std::filesystem;
 
-Result<json> write_file(Store& store, const HeaderFilesTask& task, const DiskRecord& disk, const HeaderRecord& header) {
-  const fs::path path = task.to / header.name;
-  CAIRN_TRY(RestoreTarget file, RestoreTarget::create(path, header.map.size));
+Result<json> write_file(Store& store, const HeaderFilesTask& task, const Folder& to, const DiskRecord& disk,
+                        const HeaderRecord& header) {
+  CAIRN_TRY(RestoreTarget file, RestoreTarget::create(to, header.name, header.map.size));
   const auto reader = store.open_disk(header.map, fmt::format("{}/{}", task.point.text(), header.name));
   static_assert(kMinChunkSize % kDirectBlock == 0);
   BulkBuffer memory;
@@ -40,7 +39,7 @@ Result<json> write_file(Store& store, const HeaderFilesTask& task, const DiskRec
   CAIRN_CHECK(file.publish(task.force ? IfExists::replace : IfExists::fail));
   return json{{"disk", disk.name},
               {"header", header.name},
-              {"path", path.string()},
+              {"path", file.path()},
               {"size", header.map.size},
               {"data_bytes", header.map.data_bytes}};
 }
@@ -50,7 +49,7 @@ Result<json> write_file(Store& store, const HeaderFilesTask& task, const DiskRec
 Result<json> restore_header_files(Store& store, const HeaderFilesTask& task) {
   CAIRN_TRY(const RecoveryPoint point, store.points().load(task.point));
   CAIRN_TRY(const auto disks, wanted_disks(point, task.disk));
-  CAIRN_CHECK(check_restore_folder(task.to));
+  CAIRN_TRY(const Folder to, open_restore_folder(task.to));
   std::vector<std::pair<const DiskRecord*, StoredHeader>> headers;
   for (const DiskRecord* disk : disks) {
     CAIRN_TRY(const auto of_disk, stored_headers(*disk, task.point));
@@ -61,10 +60,10 @@ Result<json> restore_header_files(Store& store, const HeaderFilesTask& task) {
                 task.disk ? fmt::format("{}/{}", task.point.text(), *task.disk) : task.point.text(),
                 "nothing on it was encrypted");
   const IfExists if_exists = task.force ? IfExists::replace : IfExists::fail;
-  for (const auto& [disk, header] : headers) CAIRN_CHECK(check_restore_name(task.to / header.record->name, if_exists));
+  for (const auto& [disk, header] : headers) CAIRN_CHECK(check_restore_name(to, header.record->name, if_exists));
   json files = json::array();
   for (const auto& [disk, header] : headers) {
-    CAIRN_TRY(json file, write_file(store, task, *disk, *header.record));
+    CAIRN_TRY(json file, write_file(store, task, to, *disk, *header.record));
     files.push_back(std::move(file));
   }
   return json{{"machine", task.point.machine},

@@ -209,32 +209,35 @@ class HeaderInPlace {
   }
 
   Result<void> save() {
-    CAIRN_CHECK(make_folder());
+    CAIRN_TRY(const Folder folder, make_folder());
     const std::string stem = fmt::format("{}-{}-{}", task_.point.machine, disk_.name, compact_time(clock_.now()));
     // The name may be taken: two in a second.
+    std::string name;
     for (int number = 1; number <= 100; ++number) {
-      saved_ = task_.keep_in / (number == 1 ? stem + ".header" : fmt::format("{}-{}.header", stem, number));
-      auto done = save_as_named();
+      name = number == 1 ? stem + ".header" : fmt::format("{}-{}.header", stem, number);
+      saved_ = task_.keep_in / name;
+      auto done = save_as(folder, name);
       if (done || done.error().code != ErrorCode::target_exists) return done;
     }
     return fail(ErrorCode::target_exists, "save what is overwritten as", saved_.string());
   }
 
-  Result<void> make_folder() const {
-    if (::mkdir(task_.keep_in.c_str(), 0700) == 0) {
-      const std::string parent = task_.keep_in.parent_path().string();
-      const UniqueFd folder(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-      if (!folder || ::fsync(folder.get()) != 0) return fail_errno(errno, "sync directory", parent);
-    } else if (errno != EEXIST) {
-      if (errno == ENOENT || errno == ENOTDIR)
-        return fail(ErrorCode::target_missing, "save what is overwritten in", task_.keep_in.string());
-      return fail_errno(errno, "save what is overwritten in", task_.keep_in.string());
-    }
-    return check_restore_folder(task_.keep_in);
+  Result<Folder> make_folder() const {
+    const auto no_state_dir = [&](Error error) {
+      error.doing = "save what is overwritten in";
+      if (error.code == ErrorCode::object_missing) error.code = ErrorCode::target_missing;
+      return pass_on(std::move(error));
+    };
+    auto above = Folder::open(task_.keep_in.parent_path());
+    if (!above) return no_state_dir(std::move(above).error());
+    auto folder = above->make_folder(task_.keep_in.filename().string());
+    if (!folder) return no_state_dir(std::move(folder).error());
+    return folder;
   }
 
-  Result<void> save_as_named() const {
-    CAIRN_TRY(RestoreTarget file, RestoreTarget::create(saved_, areas_.back().offset + areas_.back().present.size()));
+  Result<void> save_as(const Folder& folder, const std::string& name) const {
+    CAIRN_TRY(RestoreTarget file,
+              RestoreTarget::create(folder, name, areas_.back().offset + areas_.back().present.size()));
     std::vector<ByteRange> covers;
     for (const Area& area : areas_) {
       const std::uint64_t begin = direct_floor(area.offset);
@@ -250,11 +253,11 @@ class HeaderInPlace {
       CAIRN_CHECK(file.write(cover.offset, blocks));
     }
     CAIRN_CHECK(file.publish(IfExists::fail));
-    return write_description();
+    return write_description(folder, name + ".json");
   }
 
   // Beside the saved bytes, for whoever finds them in a year.
-  Result<void> write_description() const {
+  Result<void> write_description(const Folder& folder, const std::string& name) const {
     json areas = json::array();
     for (const Area& area : areas_) areas.push_back({{"offset", area.offset}, {"size", area.present.size()}});
     const json document = {{"what", "bytes of the device that a restored header has replaced, at their offsets"},
@@ -265,7 +268,7 @@ class HeaderInPlace {
                            {"areas", std::move(areas)},
                            {"put_back", put_back()}};
     const std::string text = json_text(document, JsonForm::pretty);
-    CAIRN_TRY(RestoreTarget file, RestoreTarget::create(saved_.string() + ".json", text.size()));
+    CAIRN_TRY(RestoreTarget file, RestoreTarget::create(folder, name, text.size()));
     BulkBuffer memory;
     const MutableBytes blocks = room_in(memory, direct_ceiling(text.size()));
     std::ranges::fill(blocks, std::uint8_t{0});

@@ -3,76 +3,71 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
+#include <array>
 #include <cerrno>
-#include <cstdio>
 #include <cstdlib>
 #include <utility>
 
+#include "config/base/bytes.h"
 #include "config/base/units.h"
 #include "fs/file/direct_io.h"
-#include "fs/file/rename.h"
 
 namespace cairn {
 
-namespace fs = std::filesystem;
-
-Result<void> check_restore_folder(const fs::path& folder) {
+Result<Folder> open_restore_folder(const std::filesystem::path& folder) {
   if (!folder.is_absolute())
     return fail(ErrorCode::used_wrongly, "restore to", folder.string(), "the directory must be an absolute path",
                 "give the whole path, from / on");
-  struct stat facts{};
-  if (stat(folder.c_str(), &facts) != 0) {
-    if (errno == ENOENT || errno == ENOTDIR)
-      return fail(ErrorCode::target_missing, "restore to", folder.string(), "there is no such directory");
-    return fail_errno(errno, "restore to", folder.string());
-  }
-  if (!S_ISDIR(facts.st_mode))
+  auto opened = Folder::open(folder, Folder::Links::own);
+  if (opened) return opened;
+  if (opened.error().code == ErrorCode::object_missing)
+    return fail(ErrorCode::target_missing, "restore to", folder.string(), "there is no such directory");
+  if (opened.error().code == ErrorCode::wrong_file_type && opened.error().resolution.empty())
     return fail(ErrorCode::target_missing, "restore to", folder.string(), "it is not a directory");
-  return {};
+  Error error = std::move(opened).error();
+  error.doing = "restore to";
+  return pass_on(std::move(error));
 }
 
-Result<void> check_restore_name(const fs::path& target, IfExists if_exists) {
-  struct stat facts{};
-  if (lstat(target.c_str(), &facts) != 0) return {};
-  if (S_ISDIR(facts.st_mode))
-    return fail(ErrorCode::target_exists, "restore to", target.string(), "a directory is in its place");
+Result<void> check_restore_name(const Folder& folder, const std::string& name, IfExists if_exists) {
+  CAIRN_TRY(const auto facts, folder.look_at(name));
+  if (!facts) return {};
+  if (S_ISDIR(facts->st_mode))
+    return fail(ErrorCode::target_exists, "restore to", folder.path_of(name), "a directory is in its place");
   if (if_exists == IfExists::fail)
-    return fail(ErrorCode::target_exists, "restore to", target.string(), "the file is there already");
+    return fail(ErrorCode::target_exists, "restore to", folder.path_of(name), "the file is there already");
   return {};
 }
 
 RestoreTarget::RestoreTarget(RestoreTarget&& other) noexcept
-    : fd_(std::move(other.fd_)),
-      final_(std::move(other.final_)),
+    : folder_(other.folder_),
+      fd_(std::move(other.fd_)),
+      name_(std::move(other.name_)),
       path_(std::move(other.path_)),
       temporary_(std::exchange(other.temporary_, {})),
       size_(other.size_),
       direct_(other.direct_.load()) {}
 
 RestoreTarget::~RestoreTarget() {
-  if (!temporary_.empty()) unlink(temporary_.c_str());
+  if (!temporary_.empty()) static_cast<void>(folder_.remove_file(temporary_).has_value());
 }
 
-Result<RestoreTarget> RestoreTarget::create(const fs::path& final_path, std::uint64_t size) {
-  RestoreTarget file;
-  file.final_ = final_path;
-  file.path_ = final_path.string();
+Result<RestoreTarget> RestoreTarget::create(const Folder& folder, const std::string& name, std::uint64_t size) {
+  RestoreTarget file(folder);
+  file.name_ = name;
+  file.path_ = folder.path_of(name);
   file.size_ = size;
-  const std::string folder = final_path.parent_path().string();
-  file.fd_ = UniqueFd(open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
-  if (!file.fd_) {
+  if (auto unnamed = folder.create_unnamed(); unnamed) {
+    file.fd_ = *std::move(unnamed);
+  } else {
     // EISDIR: a kernel that does not know O_TMPFILE, or a file system behind one that does not (open(2)).
-    const int refused = errno;
-    if (refused != EOPNOTSUPP && refused != EISDIR && refused != EINVAL)
-      return fail_errno(refused, "create file in", folder);
-    std::string name = file.temporary_pattern();
-    file.fd_ = UniqueFd(mkostemp(name.data(), O_CLOEXEC));  // mode 0600
-    if (!file.fd_) return fail_errno(errno, "create file in", folder);
-    file.temporary_ = name;
+    const int refused = unnamed.error().sys_errno;
+    if (refused != EOPNOTSUPP && refused != EISDIR && refused != EINVAL) return pass_on(std::move(unnamed).error());
+    CAIRN_CHECK(file.create_named());
   }
   // In whole blocks until publish(), so that no direct write has to make the file longer, which would be done alone.
   const auto blocks = static_cast<off_t>(direct_ceiling(size));
@@ -117,56 +112,48 @@ Result<void> RestoreTarget::publish(IfExists if_exists) {
   if (fsync(fd_.get()) != 0) return fail_errno(errno, "write", path_);
   if (!direct_) (void)posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_DONTNEED);  // what is clean by now need not stay
   if (temporary_.empty() && if_exists == IfExists::fail) {
-    if (!link_as(path_)) return not_named();
+    if (const int problem = link_as(name_); problem != 0) return not_named(problem);
   } else {
     // Only rename(2) replaces a file in one step, and it needs a name to begin with.
-    if (temporary_.empty() && !link_as_temporary()) return not_named();
-    if (!rename_to_final(if_exists)) return not_named();
+    if (temporary_.empty())
+      if (const int problem = link_as_temporary(); problem != 0) return not_named(problem);
+    auto renamed = folder_.rename(temporary_, folder_, name_, if_exists);
+    if (!renamed) return not_named(renamed.error().sys_errno);
+    temporary_.clear();
   }
-  const UniqueFd folder(open(final_.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!folder || fsync(folder.get()) != 0) return fail_errno(errno, "sync directory", final_.parent_path().string());
+  return folder_.sync();
+}
+
+std::string RestoreTarget::temporary_name() const {
+  std::array<std::uint8_t, 6> random{};
+  if (getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size())) std::abort();
+  return fmt::format(".{}.{}", name_, to_hex(random));
+}
+
+Result<void> RestoreTarget::create_named() {
+  const std::string name = temporary_name();
+  CAIRN_TRY(fd_, folder_.create_file(name));
+  temporary_ = name;
   return {};
 }
 
-std::string RestoreTarget::temporary_pattern() const {
-  return (final_.parent_path() / ("." + final_.filename().string() + ".XXXXXX")).string();
-}
-
-// These give false with errno. linkat(2) of the descriptor itself would need CAP_DAC_READ_SEARCH, by way of /proc none.
-bool RestoreTarget::link_as(const std::string& name) const {
+// These give an errno, 0: done. linkat(2) of the descriptor itself needs CAP_DAC_READ_SEARCH, by way of /proc none; a
+// rescue system may have no /proc.
+int RestoreTarget::link_as(const std::string& name) const {
   const std::string self = fmt::format("/proc/self/fd/{}", fd_.get());
-  return linkat(AT_FDCWD, self.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) == 0;
+  if (linkat(AT_FDCWD, self.c_str(), folder_.fd(), name.c_str(), AT_SYMLINK_FOLLOW) == 0) return 0;
+  if (errno != ENOENT) return errno;
+  return linkat(fd_.get(), "", folder_.fd(), name.c_str(), AT_EMPTY_PATH) == 0 ? 0 : errno;
 }
 
-bool RestoreTarget::link_as_temporary() {
-  for (int tries = 0; tries < 100; ++tries) {
-    // A name that is free; mkostemp makes it, and the file must go before the link.
-    std::string name = temporary_pattern();
-    const UniqueFd taken(mkostemp(name.data(), O_CLOEXEC));
-    if (!taken) return false;
-    unlink(name.c_str());
-    if (link_as(name)) {
-      temporary_ = name;
-      return true;
-    }
-    if (errno != EEXIST) return false;
-  }
-  return false;
+int RestoreTarget::link_as_temporary() {
+  const std::string name = temporary_name();
+  const int problem = link_as(name);
+  if (problem == 0) temporary_ = name;
+  return problem;
 }
 
-bool RestoreTarget::rename_to_final(IfExists if_exists) {
-  if (if_exists == IfExists::replace) {
-    if (rename(temporary_.c_str(), path_.c_str()) != 0) return false;
-  } else if (const int problem = rename_no_replace(temporary_.c_str(), path_.c_str()); problem != 0) {
-    errno = problem;
-    return false;
-  }
-  temporary_.clear();
-  return true;
-}
-
-std::unexpected<Error> RestoreTarget::not_named() const {
-  const int problem = errno;
+std::unexpected<Error> RestoreTarget::not_named(int problem) const {
   if (problem == EEXIST) return fail(ErrorCode::target_exists, "restore to", path_, "the file appeared meanwhile");
   return fail_errno(problem, "name the restored file", path_);
 }

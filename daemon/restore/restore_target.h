@@ -13,20 +13,23 @@
 #include "config/base/bytes.h"
 #include "config/base/result.h"
 #include "config/base/unique_fd.h"
-#include "fs/io/backend.h"
+#include "fs/file/folder.h"
 
 namespace cairn {
 
-// Whether something can be restored into `folder`. Errors: used_wrongly (path not absolute), target_missing.
-Result<void> check_restore_folder(const std::filesystem::path& folder);
+// Opens the directory that is restored into. It may lie in somebody else's: so the way to it is walked once, only links
+// of root and of this user are followed, and all that is made, replaced or removed is below what was opened, whatever
+// is renamed meanwhile. Errors: used_wrongly (path not absolute), target_missing, wrong_file_type (somebody else's
+// link).
+Result<Folder> open_restore_folder(const std::filesystem::path& folder);
 // Whether a file of that name may be made there. Errors: target_exists (a directory always, else with IfExists::fail).
-Result<void> check_restore_name(const std::filesystem::path& target, IfExists if_exists);
+Result<void> check_restore_name(const Folder& folder, const std::string& name, IfExists if_exists);
 
 class RestoreTarget {
  public:
-  // A file of `size` bytes, all of it a hole, beside `final_path`.
+  // A file of `size` bytes, all of it a hole, that will be called `name` in `folder`, which must outlive this.
   // Errors: no_space, permission_denied, io_error.
-  static Result<RestoreTarget> create(const std::filesystem::path& final_path, std::uint64_t size);
+  static Result<RestoreTarget> create(const Folder& folder, const std::string& name, std::uint64_t size);
   RestoreTarget(RestoreTarget&& other) noexcept;
   RestoreTarget& operator=(RestoreTarget&&) = delete;
   // What is not published is gone.
@@ -42,17 +45,18 @@ class RestoreTarget {
   [[nodiscard]] bool writes_directly() const { return direct_; }
 
  private:
-  RestoreTarget() = default;
+  explicit RestoreTarget(const Folder& folder) : folder_(folder) {}
   void leave_direct();
-  [[nodiscard]] std::string temporary_pattern() const;
-  [[nodiscard]] bool link_as(const std::string& name) const;
-  [[nodiscard]] bool link_as_temporary();
-  [[nodiscard]] bool rename_to_final(IfExists if_exists);
-  [[nodiscard]] std::unexpected<Error> not_named() const;
+  [[nodiscard]] std::string temporary_name() const;
+  Result<void> create_named();
+  [[nodiscard]] int link_as(const std::string& name) const;
+  [[nodiscard]] int link_as_temporary();
+  [[nodiscard]] std::unexpected<Error> not_named(int sys_errno) const;
 
+  const Folder& folder_;
   UniqueFd fd_;
-  std::filesystem::path final_;
-  std::string path_;       // final_, for messages
+  std::string name_;
+  std::string path_;       // for messages
   std::string temporary_;  // empty: it has no name yet
   std::uint64_t size_ = 0;
   std::atomic<bool> direct_ = false;

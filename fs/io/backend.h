@@ -15,10 +15,9 @@
 #include "config/base/bytes.h"
 #include "config/base/result.h"
 #include "config/base/units.h"
+#include "fs/file/if_exists.h"
 
 namespace cairn {
-
-enum class IfExists { fail, replace };
 
 // Reads one object again and again. Stays good when the object is removed meanwhile. Any thread.
 class ObjectReader {

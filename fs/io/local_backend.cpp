@@ -6,17 +6,14 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
-#include <cstdio>
 
 #include "config/base/unique_fd.h"
 #include "fs/file/direct_io.h"
 #include "fs/file/folder.h"
-#include "fs/file/rename.h"
 
 namespace cairn {
 namespace {
@@ -78,158 +75,219 @@ std::string random_name() {
 // Removes the temporary file unless it has been renamed.
 class TemporaryFile {
  public:
-  explicit TemporaryFile(std::filesystem::path path) : path_(std::move(path)) {}
+  TemporaryFile(const Folder& folder, std::string leaf) : folder_(folder), leaf_(std::move(leaf)) {}
   TemporaryFile(const TemporaryFile&) = delete;
   TemporaryFile& operator=(const TemporaryFile&) = delete;
   ~TemporaryFile() {
-    if (!path_.empty()) ::unlink(path_.c_str());
+    if (!leaf_.empty()) static_cast<void>(folder_.remove_file(leaf_).has_value());
   }
-  void renamed() { path_.clear(); }
+  void renamed() { leaf_.clear(); }
 
  private:
-  std::filesystem::path path_;
+  const Folder& folder_;
+  std::string leaf_;
 };
+
+// Names are made of valid machine names, times and hexadecimal; a component ".." is none of them.
+std::string checked(std::string_view name) {
+  CAIRN_ASSERT(!name.empty() && name.front() != '/');
+  for (const auto& step : std::filesystem::path(name)) CAIRN_ASSERT(step != "..");
+  return std::string(name);
+}
+
+struct ObjectPlace {
+  std::string folder;  // "." where it is the store itself
+  std::string leaf;
+};
+ObjectPlace place_of(std::string_view name) {
+  const std::string all = checked(name);
+  const std::size_t slash = all.rfind('/');
+  return slash == std::string::npos ? ObjectPlace{".", all} : ObjectPlace{all.substr(0, slash), all.substr(slash + 1)};
+}
+
+// A link, pipe or device in an object's own place means that the object is not there. In the place of a folder that
+// has objects it is no sign of their state.
+Error as_object(Error error, const std::string& path) {
+  if (error.code == ErrorCode::wrong_file_type && error.object == path) error.code = ErrorCode::object_missing;
+  if (error.code == ErrorCode::object_missing && error.sys_errno != 0) {
+    error.sys_errno = 0;
+    error.because = "the file is not there";
+  }
+  return error;
+}
+
+bool is_missing(const Error& error) {
+  return error.code == ErrorCode::object_missing;
+}
+
+// The folders of objects lie in one another no deeper than that.
+constexpr unsigned kDeepestList = 4;
+
+Result<void> list_into(std::vector<std::string>& names, const Folder& folder, const std::string& prefix,
+                       unsigned depth) {
+  CAIRN_TRY(const auto entries, folder.entries());
+  for (const Folder::Entry& entry : entries) {
+    if (entry.kind == Folder::Entry::Kind::file) names.push_back(prefix + entry.name);
+    if (entry.kind != Folder::Entry::Kind::folder || depth == kDeepestList) continue;
+    const auto below = folder.folder(entry.name);
+    // One that vanishes meanwhile is no problem: it is simply not listed.
+    if (!below && is_missing(below.error())) continue;
+    if (!below) return pass_on(below.error());
+    CAIRN_CHECK(list_into(names, *below, prefix + entry.name + "/", depth + 1));
+  }
+  return {};
+}
+
+Result<void> sync_tree(const Folder& folder, unsigned depth) {
+  CAIRN_TRY(const auto entries, folder.entries());
+  for (const Folder::Entry& entry : entries) {
+    if (entry.kind != Folder::Entry::Kind::folder || depth == 0) continue;
+    CAIRN_TRY(const Folder below, folder.folder(entry.name));
+    CAIRN_CHECK(sync_tree(below, depth - 1));
+  }
+  return folder.sync();
+}
 
 }  // namespace
 
-std::filesystem::path LocalBackend::path_of(std::string_view name) const {
-  // Names are made of valid machine names, times and hexadecimal; a component ".." is none of them.
-  CAIRN_ASSERT(!name.empty() && name.front() != '/');
-  for (const auto& step : std::filesystem::path(name)) CAIRN_ASSERT(step != "..");
-  return directory_ / name;
+Result<Folder> LocalBackend::root() const {
+  return Folder::open(directory_);
+}
+
+Result<std::optional<Folder>> LocalBackend::folder_of(std::string_view prefix) const {
+  auto root = this->root();
+  if (!root && is_missing(root.error())) return std::optional<Folder>();
+  if (!root) return pass_on(std::move(root).error());
+  auto folder = root->folder(checked(prefix.substr(0, prefix.size() - 1)));
+  if (!folder && is_missing(folder.error())) return std::optional<Folder>();
+  if (!folder) return pass_on(std::move(folder).error());
+  return std::optional(*std::move(folder));
+}
+
+std::string LocalBackend::path_of(std::string_view name) const {
+  return (directory_ / name).string();
 }
 
 Result<void> LocalBackend::put(std::string_view name, std::span<const ByteView> parts, IfExists if_exists) {
-  const std::filesystem::path target = path_of(name);
-  const std::filesystem::path temporary_folder = directory_ / "tmp";
-  const std::filesystem::path temporary = temporary_folder / random_name();
-  UniqueFd file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-  if (!file && errno == ENOENT) {
-    CAIRN_CHECK(make_folder(temporary_folder));
-    file = UniqueFd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-  }
-  if (!file) return fail_errno(errno, "create", temporary.string());
-  TemporaryFile guard(temporary);
-  CAIRN_CHECK(write_parts(file.get(), parts, target.string()));
-  if (::fsync(file.get()) != 0) return fail_errno(errno, "sync", target.string());
+  const ObjectPlace place = place_of(name);
+  CAIRN_TRY(const Folder root, this->root());
+  auto temporary_folder = root.folder("tmp");
+  if (!temporary_folder && is_missing(temporary_folder.error())) temporary_folder = root.make_folder("tmp");
+  if (!temporary_folder) return pass_on(std::move(temporary_folder).error());
+  const std::string temporary = random_name();
+  CAIRN_TRY(const UniqueFd file, temporary_folder->create_file(temporary));
+  TemporaryFile guard(*temporary_folder, temporary);
+  CAIRN_CHECK(write_parts(file.get(), parts, path_of(name)));
+  if (::fsync(file.get()) != 0) return fail_errno(errno, "sync", path_of(name));
 
-  const auto publish = [&] {
-    if (if_exists == IfExists::fail) return rename_no_replace(temporary.c_str(), target.c_str());
-    return ::rename(temporary.c_str(), target.c_str()) == 0 ? 0 : errno;
-  };
-  int outcome = publish();
-  if (outcome == ENOENT && target.parent_path() != directory_) {
-    for (std::filesystem::path missing = directory_; const auto& step : std::filesystem::path(name).parent_path())
-      CAIRN_CHECK(make_folder(missing /= step));
-    outcome = publish();
+  auto target = root.folder(place.folder);
+  if (!target && is_missing(target.error())) target = root.make_folder(place.folder);
+  if (!target) return pass_on(std::move(target).error());
+  if (auto renamed = temporary_folder->rename(temporary, *target, place.leaf, if_exists); !renamed) {
+    const auto there = target->look_at(place.leaf);
+    if (there && *there && !S_ISREG((*there)->st_mode))
+      return fail(ErrorCode::wrong_file_type, "write", path_of(name),
+                  std::string("it is ") + kind_of_file(**there) + ", not a file");
+    if (renamed.error().code == ErrorCode::object_exists)
+      return fail(ErrorCode::object_exists, "write", path_of(name), "there is an object of that name");
+    return renamed;
   }
-  if (outcome == EEXIST)
-    return fail(ErrorCode::object_exists, "write", target.string(), "there is an object of that name");
-  if (outcome != 0) return fail_errno(outcome, "publish", target.string());
   guard.renamed();
-  auto synced = sync_folder(target.parent_path());
+  auto synced = target->sync();
   // It was not there before and shall not be now: whoever met it could not know that it may vanish.
-  if (!synced && if_exists == IfExists::fail) ::unlink(target.c_str());
+  if (!synced && if_exists == IfExists::fail) static_cast<void>(target->remove_file(place.leaf).has_value());
   return synced;
 }
 
 Result<std::unique_ptr<ObjectReader>> LocalBackend::open(std::string_view name) {
-  const std::filesystem::path path = path_of(name);
-  UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file) {
-    if (errno == ENOENT || errno == ENOTDIR)
-      return fail(ErrorCode::object_missing, "open", path.string(), "the file is not there");
-    return fail_errno(errno, "open", path.string());
-  }
+  const std::string path = path_of(checked(name));
+  auto root = this->root();
+  if (!root) return pass_on(as_object(std::move(root).error(), path));
+  auto file = root->open_file(std::string(name), O_RDONLY);
+  if (!file) return pass_on(as_object(std::move(file).error(), path));
   struct stat facts{};
-  if (::fstat(file.get(), &facts) != 0) return fail_errno(errno, "open", path.string());
-  if (!S_ISREG(facts.st_mode))
-    return fail(ErrorCode::object_missing, "open", path.string(), "it is not a regular file");
+  if (::fstat(file->get(), &facts) != 0) return fail_errno(errno, "open", path);
   // What is read in sequence is read in runs past the page cache; the rest is here and there.
-  static_cast<void>(::posix_fadvise(file.get(), 0, 0, POSIX_FADV_RANDOM));
-  return std::make_unique<FileReader>(std::move(file), static_cast<std::uint64_t>(facts.st_size), path.string());
+  static_cast<void>(::posix_fadvise(file->get(), 0, 0, POSIX_FADV_RANDOM));
+  return std::make_unique<FileReader>(*std::move(file), static_cast<std::uint64_t>(facts.st_size), path);
 }
 
 Result<std::vector<std::string>> LocalBackend::list(std::string_view prefix) {
   CAIRN_ASSERT(prefix.ends_with('/'));
-  const std::filesystem::path folder = path_of(prefix);
   std::vector<std::string> names;
-  std::error_code problem;
-  std::filesystem::recursive_directory_iterator entry(folder, problem);
-  const std::filesystem::recursive_directory_iterator end;
-  while (!problem && entry != end) {
-    // A file that vanishes meanwhile is no problem: it is simply not listed.
-    std::error_code ignored;
-    if (entry->is_regular_file(ignored)) names.push_back(entry->path().string().substr(directory_.string().size() + 1));
-    entry.increment(problem);
-  }
-  if (problem == std::errc::no_such_file_or_directory) return names;
-  if (problem) return fail_errno(problem.value(), "list", folder.string());
+  CAIRN_TRY(const auto folder, folder_of(prefix));
+  if (!folder) return names;
+  CAIRN_CHECK(list_into(names, *folder, std::string(prefix), 1));
   return names;
 }
 
 Result<void> LocalBackend::remove(std::string_view name) {
-  const std::filesystem::path path = path_of(name);
-  if (::unlink(path.c_str()) != 0) {
-    if (errno == ENOENT) return fail(ErrorCode::object_missing, "remove", path.string(), "the file is not there");
-    return fail_errno(errno, "remove", path.string());
-  }
-  return sync_folder(path.parent_path());
+  const ObjectPlace place = place_of(name);
+  const auto in_folder = [&]() -> Result<void> {
+    CAIRN_TRY(const Folder root, this->root());
+    CAIRN_TRY(const Folder folder, root.folder(place.folder));
+    CAIRN_CHECK(folder.remove_file(place.leaf));
+    return folder.sync();
+  };
+  auto removed = in_folder();
+  if (!removed && is_missing(removed.error()))
+    return fail(ErrorCode::object_missing, "remove", path_of(name), "the file is not there");
+  return removed;
 }
 
-namespace {
 // Locks the object without waiting; nothing: somebody else has a lock that excludes this one. `operation`: flock(2)'s.
-Result<std::optional<UniqueFd>> lock_object(const std::filesystem::path& path, int operation) {
-  UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file && errno == ENOENT) return fail(ErrorCode::object_missing, "lock", path.string(), "the file is not there");
-  if (!file) return fail_errno(errno, "lock", path.string());
+Result<std::optional<UniqueFd>> LocalBackend::lock_object(const std::string& name, int operation) const {
+  const std::string path = path_of(checked(name));
+  auto root = this->root();
+  if (!root) return pass_on(as_object(std::move(root).error(), path));
+  auto opened = root->open_file(name, O_RDONLY);
+  if (!opened) return pass_on(as_object(std::move(opened).error(), path));
+  UniqueFd file = *std::move(opened);
   while (::flock(file.get(), operation | LOCK_NB) != 0) {
     if (errno == EINTR) continue;
     if (errno == EWOULDBLOCK) return std::optional<UniqueFd>();
-    return fail_errno(errno, "lock", path.string());
+    return fail_errno(errno, "lock", path);
   }
   // It may have been removed, or replaced, between opening and locking.
   struct stat facts{};
-  struct stat named{};
-  if (::fstat(file.get(), &facts) != 0) return fail_errno(errno, "lock", path.string());
-  if (::stat(path.c_str(), &named) != 0 || named.st_ino != facts.st_ino || named.st_dev != facts.st_dev)
-    return fail(ErrorCode::object_missing, "lock", path.string(), "the file was just removed");
+  if (::fstat(file.get(), &facts) != 0) return fail_errno(errno, "lock", path);
+  const auto named = root->look_at(name);
+  if (!named || !*named || (*named)->st_ino != facts.st_ino || (*named)->st_dev != facts.st_dev)
+    return fail(ErrorCode::object_missing, "lock", path, "the file was just removed");
   return std::optional(std::move(file));
 }
-}  // namespace
 
 Result<std::unique_ptr<ObjectHold>> LocalBackend::hold(std::string_view name) {
   struct Locked final : ObjectHold {
     UniqueFd file;
   };
-  CAIRN_TRY(auto file, lock_object(path_of(name), LOCK_SH));
+  CAIRN_TRY(auto file, lock_object(std::string(name), LOCK_SH));
   // Only who removes it has a lock that excludes this.
-  if (!file) return fail(ErrorCode::object_missing, "lock", path_of(name).string(), "the file is just being removed");
+  if (!file) return fail(ErrorCode::object_missing, "lock", path_of(name), "the file is just being removed");
   auto held = std::make_unique<Locked>();
   held->file = *std::move(file);
   return std::unique_ptr<ObjectHold>(std::move(held));
 }
 
 Result<bool> LocalBackend::remove_unless_held(std::string_view name) {
-  CAIRN_TRY(const auto locked, lock_object(path_of(name), LOCK_EX));
+  CAIRN_TRY(const auto locked, lock_object(std::string(name), LOCK_EX));
   if (!locked) return false;
   CAIRN_CHECK(remove(name));
   return true;
 }
 
 Result<std::optional<Backend::Space>> LocalBackend::space() {
+  CAIRN_TRY(const Folder root, this->root());
   struct statvfs facts{};
-  if (::statvfs(directory_.c_str(), &facts) != 0) return fail_errno(errno, "look at", directory_.string());
+  if (::fstatvfs(root.fd(), &facts) != 0) return fail_errno(errno, "look at", directory_.string());
   return std::optional(Space{facts.f_bavail * facts.f_frsize, facts.f_blocks * facts.f_frsize});
 }
 
 Result<std::optional<std::uint64_t>> LocalBackend::change_token(std::string_view prefix) {
-  const std::filesystem::path folder = path_of(prefix);
+  CAIRN_TRY(const auto folder, folder_of(prefix));
+  if (!folder) return std::optional<std::uint64_t>(0);
   struct stat facts{};
-  if (::stat(folder.c_str(), &facts) != 0) {
-    if (errno == ENOENT) return std::optional<std::uint64_t>(0);
-    return fail_errno(errno, "look at", folder.string());
-  }
+  if (::fstat(folder->fd(), &facts) != 0) return fail_errno(errno, "look at", folder->path().string());
   const std::uint64_t changed_ns = static_cast<std::uint64_t>(facts.st_mtim.tv_sec) * 1'000'000'000 +
                                    static_cast<std::uint64_t>(facts.st_mtim.tv_nsec);
   const auto now_ns = static_cast<std::uint64_t>(
@@ -242,33 +300,23 @@ Result<std::optional<std::uint64_t>> LocalBackend::change_token(std::string_view
 }
 
 Result<void> LocalBackend::settle(std::string_view prefix) {
-  std::error_code problem;
   if (prefix.empty()) {
-    std::filesystem::directory_iterator folder(directory_, problem);
-    for (; !problem && folder != std::filesystem::directory_iterator(); folder.increment(problem))
-      if (folder->is_directory(problem)) CAIRN_CHECK(sync_folder(folder->path()));
-    if (problem) return fail_errno(problem.value(), "sync folder", directory_.string());
-    return sync_folder(directory_);
+    CAIRN_TRY(const Folder root, this->root());
+    return sync_tree(root, 1);
   }
-  const std::filesystem::path top = path_of(prefix);
-  std::filesystem::recursive_directory_iterator entry(top, problem);
-  if (problem == std::errc::no_such_file_or_directory) return {};
-  for (; !problem && entry != std::filesystem::recursive_directory_iterator(); entry.increment(problem))
-    if (entry->is_directory(problem)) CAIRN_CHECK(sync_folder(entry->path()));
-  if (problem) return fail_errno(problem.value(), "sync folder", top.string());
-  return sync_folder(top);
+  CAIRN_TRY(const auto folder, folder_of(prefix));
+  if (!folder) return {};
+  return sync_tree(*folder, kDeepestList);
 }
 
 Result<void> LocalBackend::remove_leftovers() {
-  std::error_code problem;
-  std::filesystem::directory_iterator entry(directory_ / "tmp", problem);
-  while (!problem && entry != std::filesystem::directory_iterator()) {
-    std::error_code ignored;
-    std::filesystem::remove(entry->path(), ignored);
-    entry.increment(problem);
+  CAIRN_TRY(const auto temporary_folder, folder_of("tmp/"));
+  if (!temporary_folder) return {};
+  CAIRN_TRY(const auto entries, temporary_folder->entries());
+  for (const Folder::Entry& entry : entries) {
+    if (entry.kind == Folder::Entry::Kind::folder) continue;
+    static_cast<void>(temporary_folder->remove_file(entry.name).has_value());
   }
-  if (problem && problem != std::errc::no_such_file_or_directory)
-    return fail_errno(problem.value(), "empty folder", (directory_ / "tmp").string());
   return {};
 }
 

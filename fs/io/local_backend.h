@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // LocalBackend: objects as files below a directory. An object is written to tmp/, synced, and renamed to its name; then
-// the folder is synced. Files are 0600, folders 0700. Any thread.
+// the folder is synced. Files are 0600, folders 0700. Others may be able to write there: nothing below the directory is
+// reached through a symbolic link, and only regular files are objects (fs/file/folder.h). The directory itself is
+// opened anew for each call: it may be mounted, replaced or taken away meanwhile. Any thread.
+//
+// Errors of all calls besides those of Backend: wrong_file_type: a link or a file is where a folder of objects should
+// be.
 #pragma once
 
 #include <filesystem>
 #include <memory>
 
+#include "fs/file/folder.h"
 #include "fs/io/backend.h"
 
 namespace cairn {
@@ -30,7 +36,11 @@ class LocalBackend final : public Backend {
   Result<void> settle(std::string_view prefix) override;
 
  private:
-  [[nodiscard]] std::filesystem::path path_of(std::string_view name) const;
+  [[nodiscard]] Result<Folder> root() const;
+  // Nothing: it is not there. `prefix` ends with a slash.
+  [[nodiscard]] Result<std::optional<Folder>> folder_of(std::string_view prefix) const;
+  [[nodiscard]] std::string path_of(std::string_view name) const;  // for messages
+  [[nodiscard]] Result<std::optional<UniqueFd>> lock_object(const std::string& name, int operation) const;
   std::filesystem::path directory_;
 };
 

@@ -4,6 +4,7 @@
 #include <sodium.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cerrno>
@@ -21,41 +22,44 @@ namespace {
 
 // What an init makes before the store.json that makes it a store.
 constexpr std::array kFoldersOfInit = {"packs", "points", "tmp"};
+constexpr std::array kMadeByInit = {"index", "packs", "points", "tmp"};
 
-bool holds_files(const std::filesystem::path& folder) {
-  std::error_code problem;
-  std::filesystem::recursive_directory_iterator entry(folder, problem);
-  for (; !problem && entry != std::filesystem::recursive_directory_iterator(); entry.increment(problem))
-    if (!entry->is_directory(problem)) return true;
-  return static_cast<bool>(problem);
+bool holds_files(const Folder& folder, unsigned depth = 0) {
+  const auto entries = folder.entries();
+  if (!entries || depth > 8) return true;
+  return std::ranges::any_of(*entries, [&](const Folder::Entry& entry) {
+    const auto below = folder.folder(entry.name);
+    return !below || holds_files(*below, depth + 1);
+  });
 }
 
 // An existing directory may be used when nothing is in it but what mkfs, the lock and an interrupted init make.
-Result<void> check_empty(const std::filesystem::path& path) {
-  std::error_code problem;
-  std::filesystem::directory_iterator entry(path, problem);
-  for (; !problem && entry != std::filesystem::directory_iterator(); entry.increment(problem)) {
-    const std::string name = entry->path().filename();
-    if (name == kStoreDocument) return fail(ErrorCode::store_exists, "make store", path.string());
+Result<void> check_empty(const Folder& store) {
+  CAIRN_TRY(const auto entries, store.entries());
+  for (const auto& [name, kind] : entries) {
+    if (name == kStoreDocument) return fail(ErrorCode::store_exists, "make store", store.path().string());
     if (name == "lost+found" || name == "lock" || name == "tmp" || name == "index") continue;
-    if ((name != "packs" && name != "points") || holds_files(entry->path()))
-      return fail(ErrorCode::store_exists, "make store", path.string(), "the directory is not empty: it holds " + name);
+    const auto folder = store.folder(name);
+    if ((name != "packs" && name != "points") || !folder || holds_files(*folder))
+      return fail(ErrorCode::store_exists, "make store", store.path().string(),
+                  "the directory is not empty: it holds " + name);
   }
-  if (problem) return fail_errno(problem.value(), "make store", path.string());
   return {};
 }
 
-Result<void> prepare_directory(const std::filesystem::path& path) {
+Result<Folder> prepare_directory(const std::filesystem::path& path) {
   if (::mkdir(path.c_str(), 0700) != 0) {
     if (errno == ENOENT)
       return fail(ErrorCode::target_missing, "make store", path.string(), "its parent directory is not there");
     if (errno != EEXIST) return fail_errno(errno, "make store", path.string());
-    CAIRN_CHECK(check_empty(path));
   }
+  CAIRN_TRY(Folder store, Folder::open(path));
+  CAIRN_CHECK(check_empty(store));
   // Durable, whoever made it. A parent that we may not read cannot be synced.
-  auto synced = sync_folder(std::filesystem::weakly_canonical(path).parent_path());
-  if (!synced && synced.error().code == ErrorCode::permission_denied) return {};
-  return synced;
+  CAIRN_TRY(const Folder above, Folder::open(std::filesystem::weakly_canonical(path).parent_path()));
+  if (auto synced = above.sync(); !synced && synced.error().code != ErrorCode::permission_denied)
+    return pass_on(std::move(synced).error());
+  return store;
 }
 
 }  // namespace
@@ -79,23 +83,14 @@ Result<void> create_store(const std::filesystem::path& path, const StoreParamete
     document.slots.push_back(std::move(made));
   }
 
-  CAIRN_CHECK(prepare_directory(path));
+  CAIRN_TRY(const Folder store, prepare_directory(path));
   const StorePlaces places = places_of(path);
   CAIRN_TRY(const WriterLock lock, WriterLock::take(places, "store init"));
-  CAIRN_CHECK(check_empty(path));  // again: another init may have been quicker
+  CAIRN_CHECK(check_empty(store));  // again: another init may have been quicker
   const auto backend = open_backend(places.objects);
-  std::vector<std::filesystem::path> made_here = {places.index_folder};
-  for (const char* folder : kFoldersOfInit) made_here.push_back(path / folder);
   const auto make_everything = [&]() -> Result<void> {
-    for (const std::filesystem::path& folder : made_here) {  // of an interrupted init
-      std::error_code problem;
-      std::filesystem::remove_all(folder, problem);
-      if (problem) return fail_errno(problem.value(), "empty folder", folder.string());
-    }
-    for (const char* folder : kFoldersOfInit) {
-      const std::filesystem::path made = path / folder;
-      if (::mkdir(made.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno(errno, "make folder", made.string());
-    }
+    for (const char* made_here : kMadeByInit) CAIRN_CHECK(store.remove_all(made_here));  // of an interrupted init
+    for (const char* folder : kFoldersOfInit) CAIRN_CHECK(store.make_folder(folder));
     CAIRN_CHECK(Index::create(places.index_folder, document.id));
     // From here on it is a store. A copy that is missing is made by the first writer.
     const std::string text = write_store_document(document, KeyRing(master_key));
@@ -107,9 +102,9 @@ Result<void> create_store(const std::filesystem::path& path, const StoreParamete
   if (!made && made.error().code == ErrorCode::object_exists)
     return fail(ErrorCode::store_exists, "make store", path.string());
   if (!made) {
-    std::error_code ignored;  // nothing half-made stays; the error that counts is the one we have
-    for (const std::filesystem::path& folder : made_here) std::filesystem::remove_all(folder, ignored);
-    std::filesystem::remove(places.lock_file(), ignored);
+    // Nothing half-made stays; the error that counts is the one we have.
+    for (const char* made_here : kMadeByInit) static_cast<void>(store.remove_all(made_here).has_value());
+    static_cast<void>(store.remove_file(StorePlaces::kLockName).has_value());
     return pass_on(std::move(made).error());
   }
   return {};

@@ -55,7 +55,8 @@ Result<OpenedDocument> open_one(Backend& backend, const char* name, const std::f
 bool copy_may_help(const Error& error) {
   return error.code == ErrorCode::store_damaged || error.code == ErrorCode::not_a_store ||
          error.code == ErrorCode::store_missing || error.code == ErrorCode::wrong_key ||
-         error.code == ErrorCode::store_too_new || error.code == ErrorCode::io_error;
+         error.code == ErrorCode::store_too_new || error.code == ErrorCode::io_error ||
+         error.code == ErrorCode::too_many_key_slots;
 }
 
 void warn_of(const Error& error) {

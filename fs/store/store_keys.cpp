@@ -29,6 +29,10 @@ Result<void> StoreKeys::add_slot(const NewKeySlot& slot) {
   for (const KeySlot& other : document->slots)
     if (other.facts.label == slot.label)
       return fail(ErrorCode::key_slot_exists, "add key slot", slot.label, "slot " + other.facts.id + " has that label");
+  if (document->slots.size() >= kMaxKeySlots)
+    return fail(ErrorCode::too_many_key_slots, "add key slot", slot.label,
+                "the store has " + std::to_string(document->slots.size()) + " already",
+                "remove one that nobody needs first: \"cairn store keys list\"");
   CAIRN_TRY(KeySlot made, make_key_slot(master_key_, slot, system_clock().now()));
   StoreDocument changed = *document;
   changed.slots.push_back(std::move(made));

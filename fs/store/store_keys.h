@@ -30,7 +30,7 @@ class StoreKeys {
         document_(std::move(document)) {}
 
   [[nodiscard]] Result<std::vector<KeySlotFactsRow>> slots();
-  // Errors: key_slot_exists (label), store_locked.
+  // Errors: key_slot_exists (label), too_many_key_slots, store_locked.
   Result<void> add_slot(const NewKeySlot& slot);
   // Errors: no_such_key_slot, last_key_slot, store_locked.
   Result<void> remove_slot(std::string_view id_or_label);

@@ -18,7 +18,7 @@ struct StorePlaces {
   // Where a new index is made before it takes the place of the other: on the same file system.
   std::filesystem::path new_index_folder;
 
-  [[nodiscard]] std::filesystem::path lock_file() const { return lock_folder / "lock"; }
+  static constexpr const char* kLockName = "lock";  // in lock_folder
   // The store in messages.
   [[nodiscard]] std::string name() const { return objects.path.string(); }
 };

@@ -11,6 +11,7 @@
 #include "config/base/bytes.h"
 #include "config/base/clock.h"
 #include "config/base/json.h"
+#include "fs/file/folder.h"
 
 namespace cairn {
 namespace {
@@ -32,9 +33,8 @@ std::string describe_holder(int file) {
 }  // namespace
 
 Result<WriterLock> WriterLock::take(const StorePlaces& store, const std::string& purpose) {
-  const std::string path = store.lock_file().string();
-  UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!file) return fail_errno(errno, "lock store", store.name());
+  CAIRN_TRY(const Folder folder, Folder::open(store.lock_folder));
+  CAIRN_TRY(UniqueFd file, folder.open_file(StorePlaces::kLockName, O_RDWR | O_CREAT));
   while (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EINTR) continue;
     if (errno == EWOULDBLOCK)

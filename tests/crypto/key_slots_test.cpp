@@ -119,6 +119,29 @@ TEST_F(KeySlots, RefuseDocumentsThatNoStoreHas) {
   EXPECT_EQ(key_slot_from_json(nlohmann::json::array(), "store").error().code, ErrorCode::store_damaged);
 }
 
+// Whoever can write store.json can add slots that take hours.
+TEST_F(KeySlots, CostlySlotsOfOthersKeepNobodyOutAndNobodyWaiting) {
+  std::vector<KeySlot> slots(500, make(KeySlotType::passphrase, "another"));
+  for (KeySlot& slot : slots) slot.cost = {64, 4ULL << 30U};
+  const auto refused = open_key_slots(slots, key(KeySlotType::passphrase, "correct horse"), "/srv/s");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::too_many_key_slots);
+  EXPECT_THAT(refused.error().message(), HasSubstr("--recovery-key"));
+  slots.push_back(make(KeySlotType::passphrase, "correct horse"));
+  slots.push_back(make(KeySlotType::key_file, kFile));
+  EXPECT_TRUE(open_key_slots(slots, key(KeySlotType::passphrase, "correct horse"), "/srv/s"));
+  EXPECT_TRUE(open_key_slots(slots, key(KeySlotType::key_file, kFile), "/srv/s"));
+  EXPECT_EQ(open_key_slots(slots, key(KeySlotType::key_file, std::string(kFile) + "x"), "/srv/s").error().code,
+            ErrorCode::wrong_key);
+}
+
+TEST_F(KeySlots, AllThatAStoreMayHaveAreTried) {
+  EXPECT_EQ(kMaxPassphraseWork, 48ULL << 30U);
+  std::vector<KeySlot> slots(kMaxKeySlots - 1, make(KeySlotType::passphrase, "another"));
+  slots.push_back(make(KeySlotType::passphrase, "correct horse"));
+  EXPECT_TRUE(open_key_slots(slots, key(KeySlotType::passphrase, "correct horse"), "/srv/s"));
+}
+
 TEST_F(KeySlots, RefuseKeysThatAreNone) {
   NewKeySlot empty;
   empty.type = KeySlotType::passphrase;

@@ -4,11 +4,14 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
@@ -208,10 +211,10 @@ int make_folder(int folder_fd, const char* path, Call call) {
 }
 
 template <class Call>
-int link_watched(const char* from, const char* to, Call call) {
-  return change_name(AT_FDCWD, to, kNames | kMakes, call, [&](const Place& place) {
+int link_watched(int from_folder, const char* from, int folder, const char* to, Call call) {
+  return change_name(folder, to, kNames | kMakes, call, [&](const Place& place) {
     struct stat facts{};
-    const auto object = ::lstat(from, &facts) == 0 ? object_at(facts) : std::nullopt;
+    const auto object = ::fstatat(from_folder, from, &facts, 0) == 0 ? object_at(facts) : std::nullopt;
     if (object) record_entry(Change::link, place, *object);
   });
 }
@@ -274,6 +277,20 @@ SEEN int openat(int folder, const char* path, int flags, ...) {
 SEEN int openat64(int folder, const char* path, int flags, ...) {
   OPEN_MODE;
   return faults::open_watched(folder, path, flags, [&] { return REAL(openat64)(folder, path, flags, mode); });
+}
+// openat2(2) has no function of its own.
+SEEN long syscall(long number, ...) noexcept {
+  va_list rest;
+  va_start(rest, number);
+  std::array<long, 6> words{};
+  for (long& word : words) word = va_arg(rest, long);
+  va_end(rest);
+  const auto call = [&] { return REAL(syscall)(number, words[0], words[1], words[2], words[3], words[4], words[5]); };
+  if (number != SYS_openat2) return call();
+  const auto* path = reinterpret_cast<const char*>(words[1]);
+  const auto* how = reinterpret_cast<const open_how*>(words[2]);
+  return faults::open_watched(static_cast<int>(words[0]), path, static_cast<int>(how->flags),
+                              [&] { return static_cast<int>(call()); });
 }
 SEEN int creat(const char* path, mode_t mode) {
   constexpr int kFlags = O_WRONLY | O_CREAT | O_TRUNC;
@@ -359,7 +376,11 @@ SEEN int remove(const char* path) noexcept {
   return faults::remove_name(AT_FDCWD, path, [&] { return REAL(remove)(path); });
 }
 SEEN int link(const char* from, const char* to) noexcept {
-  return faults::link_watched(from, to, [&] { return REAL(link)(from, to); });
+  return faults::link_watched(AT_FDCWD, from, AT_FDCWD, to, [&] { return REAL(link)(from, to); });
+}
+SEEN int linkat(int from_folder, const char* from, int folder, const char* to, int flags) noexcept {
+  return faults::link_watched(from_folder, from, folder, to,
+                              [&] { return REAL(linkat)(from_folder, from, folder, to, flags); });
 }
 SEEN int rename(const char* from, const char* to) noexcept {
   return faults::rename_watched(AT_FDCWD, from, AT_FDCWD, to, 0, [&] { return REAL(rename)(from, to); });

@@ -121,7 +121,7 @@ TEST_F(Disk, ForgetsANewFileWhoseFolderWasNotSynced) {
 TEST_F(Disk, HasAnEmptyFileWhenOnlyItsFolderWasSynced) {
   Watch watch(live_);
   write(at("file"), "text", false);
-  expect_ok(sync_folder(live_));
+  expect_ok(value_of(Folder::open(live_)).sync());
   EXPECT_EQ(read(after_cut(watch) / "file"), "");
 }
 
@@ -145,7 +145,7 @@ TEST_F(Disk, SyncsARenameTogetherWithBothItsFolders) {
   write(at("a/file"), "text", true);
   Watch watch(live_);
   fs::rename(at("a/file"), at("b/file"));
-  expect_ok(sync_folder(at("b")));
+  expect_ok(value_of(Folder::open(at("b"))).sync());
   const fs::path cut = after_cut(watch);
   EXPECT_EQ(read(cut / "b/file"), "text");
   EXPECT_FALSE(fs::exists(cut / "a/file"));

@@ -131,11 +131,13 @@ Result<VaultLock> VaultDirectory::lock() const {
 }
 
 Result<std::optional<UniqueFd>> VaultDirectory::open_file(const char* name, int flags) const {
-  UniqueFd file(system_->open_at(fd_.get(), name, flags | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+  UniqueFd file(system_->open_at(fd_.get(), name, flags));
   const std::string object = path_of(name);
   if (!file) {
     if (errno == ENOENT) return std::optional<UniqueFd>();
     if (errno == ELOOP) return loose(object, "it is a symbolic link", "put the file itself in its place");
+    if (errno == ENXIO || errno == EISDIR)
+      return loose(object, "it is not a regular file", "put the file itself in its place");
     return fail_errno(errno, "open", object);
   }
   struct stat facts{};
@@ -170,7 +172,7 @@ Result<std::optional<Buffer>> VaultDirectory::read(const char* name, std::size_t
 Result<void> VaultDirectory::write_new(const char* name, ByteView bytes) const {
   const std::string object = path_of(name);
   if (system_->unlink_at(fd_.get(), name) != 0 && errno != ENOENT) return fail_errno(errno, "remove", object);
-  const UniqueFd file(system_->open_at(fd_.get(), name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC));
+  const UniqueFd file(system_->open_at(fd_.get(), name, O_WRONLY | O_CREAT | O_EXCL));
   if (!file) return fail_errno(errno, "create", object);
   auto written = write_all(*system_, file.get(), bytes, object);
   if (written && system_->sync(file.get()) != 0) written = fail_errno(errno, "sync", object);

@@ -7,6 +7,8 @@
 
 #include <cstdio>
 
+#include "config/base/open_beneath.h"
+
 namespace cairn {
 
 int VaultSystem::make_directory(const char* path) {
@@ -16,7 +18,7 @@ int VaultSystem::remove_directory(const char* path) {
   return ::rmdir(path);
 }
 int VaultSystem::open_at(int directory, const char* name, int flags) {
-  return ::openat(directory, name, flags, 0600);
+  return open_beneath(directory, name, flags);
 }
 ssize_t VaultSystem::write(int file, ByteView bytes) {
   return ::write(file, bytes.data(), bytes.size());

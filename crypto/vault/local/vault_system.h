@@ -21,7 +21,7 @@ class VaultSystem {
 
   virtual int make_directory(const char* path);  // 0700
   virtual int remove_directory(const char* path);
-  virtual int open_at(int directory, const char* name, int flags);  // 0600
+  virtual int open_at(int directory, const char* name, int flags);  // 0600; open_beneath()
   virtual ssize_t write(int file, ByteView bytes);
   virtual int sync(int file);
   virtual int truncate(int file, off_t size);

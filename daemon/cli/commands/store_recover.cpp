@@ -21,6 +21,7 @@
 #include "daemon/queue/job.h"
 #include "daemon/queue/job_record.h"
 #include "daemon/restore/restore.h"
+#include "daemon/restore/restore_target.h"
 #include "fs/store/store.h"
 #include "fs/store/verify/rebuild_index.h"
 
@@ -111,10 +112,9 @@ Result<json> extract_one(Store& store, const StoreRecoverCommand& command, const
   RestoreTask task{name, fs::absolute(command.to).lexically_normal(), std::nullopt,
                    static_cast<const RestoreFlags&>(command)};
   if (command.points.size() > 1) {
+    CAIRN_TRY(const Folder to, open_restore_folder(task.to));
+    CAIRN_CHECK(to.make_folder(name.text()));
     task.to /= name.text();
-    std::error_code problem;
-    fs::create_directory(task.to, problem);
-    if (problem) return fail_errno(problem.value(), "make folder", task.to.string());
   }
   return run_restore(store, task, job);
 }

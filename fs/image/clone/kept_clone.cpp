@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "fs/file/folder.h"
 #include "fs/image/clone/extent_map.h"
 #include "fs/image/clone/file_times.h"
 
@@ -57,24 +58,24 @@ std::optional<std::string> why_too_full(int fd) {
 }
 
 struct OpenFolder {
-  UniqueFd fd;
+  std::optional<Folder> folder;
   std::string why_not;
 };
 
-// Nobody else may be able to put files there, or to lead us elsewhere by a link.
+// The directory of an image may be somebody else's, who can put anything in the place of the clone folder: so it must
+// be a folder of ours that nobody else may write to, and all that is done in it is done below what was looked at.
 OpenFolder open_folder(const std::filesystem::path& folder) {
   const auto no = [&](std::string_view because) {
-    return OpenFolder{UniqueFd(), fmt::format("the clone folder {} {}", folder.string(), because)};
+    return OpenFolder{std::nullopt, fmt::format("the clone folder {} {}", folder.string(), because)};
   };
-  UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!fd && errno == ENOTDIR) return no("is a link, or no directory");
-  if (!fd && errno == ELOOP) return no("is a link");
-  if (!fd) return no(fmt::format("cannot be opened: {}", std::strerror(errno)));
+  auto opened = Folder::open_itself(folder);
+  if (!opened && opened.error().code == ErrorCode::wrong_file_type) return no("is a link, or no directory");
+  if (!opened) return no(fmt::format("cannot be opened: {}", std::strerror(opened.error().sys_errno)));
   struct stat facts{};
-  if (::fstat(fd.get(), &facts) != 0) return no(fmt::format("cannot be looked at: {}", std::strerror(errno)));
+  if (::fstat(opened->fd(), &facts) != 0) return no(fmt::format("cannot be looked at: {}", std::strerror(errno)));
   if (facts.st_uid != ::geteuid()) return no("belongs to another user");
   if ((facts.st_mode & (S_IWGRP | S_IWOTH)) != 0) return no("can be written to by other users");
-  return {std::move(fd), {}};
+  return {*std::move(opened), {}};
 }
 
 std::optional<CloneIdentity> identity_of(int fd) {
@@ -85,6 +86,10 @@ std::optional<CloneIdentity> identity_of(int fd) {
                        (facts.stx_mask & STATX_BTIME) != 0 ? nanoseconds(facts.stx_btime) : 0};
 }
 
+std::filesystem::path directory_of(const std::filesystem::path& path) {
+  return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+}
+
 }  // namespace
 
 std::filesystem::path clone_folder_of(const std::filesystem::path& image, const std::filesystem::path& clones) {
@@ -92,18 +97,25 @@ std::filesystem::path clone_folder_of(const std::filesystem::path& image, const 
   std::error_code ignored;
   std::filesystem::path real = std::filesystem::canonical(image, ignored);
   if (ignored) real = image;
-  return (real.has_parent_path() ? real.parent_path() : std::filesystem::path(".")) / clones;
+  return directory_of(real) / clones;
 }
 
 std::optional<std::string> prepare_clone_folder(int source, const std::filesystem::path& folder) {
   if (auto why = why_not_this_file_system(source)) return why;
-  const bool made = ::mkdir(folder.c_str(), 0700) == 0;
-  if (!made && errno != EEXIST)
-    return fmt::format("the clone folder {} cannot be made: {}", folder.string(), std::strerror(errno));
+  const auto cannot_be_made = [&](const Error& error) {
+    return fmt::format("the clone folder {} cannot be made: {}", folder.string(),
+                       error.sys_errno != 0 ? std::strerror(error.sys_errno) : error.because);
+  };
+  const auto above = Folder::open(directory_of(folder));
+  if (!above) return cannot_be_made(above.error());
+  const auto there = above->look_at(folder.filename().string());
+  const bool make = there && !*there;
+  if (make)
+    if (const auto made = above->make_folder(folder.filename().string()); !made) return cannot_be_made(made.error());
   const OpenFolder opened = open_folder(folder);
-  if (!opened.fd) return opened.why_not;
-  auto why = why_too_full(opened.fd.get());
-  if (why && made) remove_clone_folder(folder);
+  if (!opened.folder) return opened.why_not;
+  auto why = why_too_full(opened.folder->fd());
+  if (why && make) remove_clone_folder(folder);
   return why;
 }
 
@@ -120,7 +132,7 @@ std::optional<std::string> why_no_clones(const std::filesystem::path& image, con
   const std::filesystem::path place = there ? folder : folder.parent_path();
   if (there) {
     const OpenFolder opened = open_folder(folder);
-    if (!opened.fd) return opened.why_not;
+    if (!opened.folder) return opened.why_not;
   } else if (::access(place.c_str(), W_OK | X_OK) != 0) {
     return fmt::format("the clone folder {} cannot be made: {}", folder.string(), std::strerror(errno));
   }
@@ -139,7 +151,9 @@ std::optional<std::string> why_no_clones(const std::filesystem::path& image, con
 }
 
 void remove_clone_folder(const std::filesystem::path& folder) {
-  static_cast<void>(::rmdir(folder.c_str()));  // fails, as it should, when something is in it
+  const auto above = Folder::open(directory_of(folder));
+  // Fails, as it should, when something is in it.
+  if (above) static_cast<void>(above->remove_folder(folder.filename().string()).has_value());
 }
 
 Result<KeptClone> keep_clone(int fd, const std::filesystem::path& folder, const std::string& name) {
@@ -150,16 +164,16 @@ Result<KeptClone> keep_clone(int fd, const std::filesystem::path& folder, const 
                       error == ENOSPC || error == EDQUOT ? ErrorCode::no_space : ErrorCode::clone_not_kept);
   };
   const OpenFolder opened = open_folder(folder);
-  if (!opened.fd) return fail(ErrorCode::clone_not_kept, "keep clone", kept.path.string(), opened.why_not);
+  if (!opened.folder) return fail(ErrorCode::clone_not_kept, "keep clone", kept.path.string(), opened.why_not);
   // Not only the name must be durable: the clone says where bytes lie that the disk's own cache may still hold back.
   // fsync(2) of the file flushes that as well.
-  if (::linkat(AT_FDCWD, fmt::format("/proc/self/fd/{}", fd).c_str(), opened.fd.get(), name.c_str(),
+  if (::linkat(AT_FDCWD, fmt::format("/proc/self/fd/{}", fd).c_str(), opened.folder->fd(), name.c_str(),
                AT_SYMLINK_FOLLOW) != 0)
     return cannot(errno);
-  const auto identity = ::fsync(fd) == 0 && ::fsync(opened.fd.get()) == 0 ? identity_of(fd) : std::nullopt;
+  const auto identity = ::fsync(fd) == 0 && opened.folder->sync() ? identity_of(fd) : std::nullopt;
   if (!identity) {
     const int error = errno;
-    static_cast<void>(::unlinkat(opened.fd.get(), name.c_str(), 0));
+    static_cast<void>(opened.folder->remove_file(name).has_value());
     return cannot(error);
   }
   kept.identity = *identity;
@@ -169,12 +183,21 @@ Result<KeptClone> keep_clone(int fd, const std::filesystem::path& folder, const 
 
 namespace {
 
+Result<UniqueFd> open_clone(const std::filesystem::path& path) {
+  CAIRN_TRY(const Folder folder, Folder::open_itself(path.parent_path()));
+  return folder.open_file(path.filename().string(), O_RDONLY);
+}
+
 OpenedClone open_as_kept(const KeptClone& kept) {
   const auto no = [](std::string why) { return OpenedClone{UniqueFd(), std::move(why)}; };
-  UniqueFd fd(::open(kept.path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  if (!fd && errno == ENOENT) return no(fmt::format("the reference snapshot {} is gone", kept.path.string()));
-  if (!fd)
-    return no(fmt::format("the reference snapshot {} cannot be opened: {}", kept.path.string(), std::strerror(errno)));
+  auto opened = open_clone(kept.path);
+  if (!opened && opened.error().code == ErrorCode::object_missing)
+    return no(fmt::format("the reference snapshot {} is gone", kept.path.string()));
+  if (!opened)
+    return no(
+        fmt::format("the reference snapshot {} cannot be opened: {}", kept.path.string(),
+                    opened.error().sys_errno != 0 ? std::strerror(opened.error().sys_errno) : opened.error().because));
+  UniqueFd fd = *std::move(opened);
   const auto identity = identity_of(fd.get());
   if (!identity) return no(fmt::format("the reference snapshot {} cannot be looked at", kept.path.string()));
   if (identity->inode != kept.identity.inode || identity->born_ns != kept.identity.born_ns)
@@ -211,28 +234,25 @@ OpenedClone open_kept_clone(const KeptClone& kept, int now) {
 }
 
 bool remove_kept_clone(const KeptClone& kept) {
-  {
-    const UniqueFd fd(::open(kept.path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-    if (!fd) return errno == ENOENT || errno == ENOTDIR;
-    const auto identity = identity_of(fd.get());
-    // One that somebody wrote to is ours all the same.
-    if (!identity || identity->inode != kept.identity.inode || identity->born_ns != kept.identity.born_ns) return false;
-  }
-  return ::unlink(kept.path.c_str()) == 0;
+  const auto folder = Folder::open_itself(kept.path.parent_path());
+  const std::string name = kept.path.filename().string();
+  const auto fd = folder ? folder->open_file(name, O_RDONLY) : Result<UniqueFd>(pass_on(folder.error()));
+  if (!fd) return fd.error().code == ErrorCode::object_missing;
+  const auto identity = identity_of(fd->get());
+  // One that somebody wrote to is ours all the same.
+  if (!identity || identity->inode != kept.identity.inode || identity->born_ns != kept.identity.born_ns) return false;
+  return folder->remove_file(name).has_value();
 }
 
 void remove_other_clones(const std::filesystem::path& folder, const std::string& prefix,
                          const std::filesystem::path& but) {
   const OpenFolder opened = open_folder(folder);
-  if (!opened.fd) return;
-  std::error_code problem;
-  std::filesystem::directory_iterator entry(folder, problem);
-  for (; !problem && entry != std::filesystem::directory_iterator(); entry.increment(problem)) {
-    const std::string name = entry->path().filename().string();
-    std::error_code ignored;
-    if (!name.starts_with(prefix) || entry->path() == but || !entry->is_regular_file(ignored)) continue;
-    static_cast<void>(::unlinkat(opened.fd.get(), name.c_str(), 0));
-  }
+  if (!opened.folder) return;
+  const auto entries = opened.folder->entries();
+  if (!entries) return;
+  for (const auto& [name, kind] : *entries)
+    if (kind == Folder::Entry::Kind::file && name.starts_with(prefix) && folder / name != but)
+      static_cast<void>(opened.folder->remove_file(name).has_value());
 }
 
 Result<CloneSpace> space_of(const std::filesystem::path& clone) {

@@ -13,6 +13,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "config/base/open_beneath.h"
+#include "fs/file/folder.h"
 #include "fs/image/clone/kept_clone.h"
 
 namespace cairn {
@@ -78,8 +80,12 @@ void follow_copy_on_write_setting(int source, int clone) {
 enum class Linkable { yes, no };
 
 ReflinkClone clone_into(int source, const std::filesystem::path& directory, Linkable linkable) {
-  const int flags = O_TMPFILE | O_RDWR | O_CLOEXEC | (linkable == Linkable::yes ? 0 : O_EXCL);
-  UniqueFd writable(::open(directory.c_str(), flags, 0400));
+  // A clone that gets a name gets it there; the other way round no name is ever made.
+  const auto folder = linkable == Linkable::yes ? Folder::open_itself(directory) : Folder::open(directory);
+  if (!folder && folder.error().sys_errno == 0) return no_clone(folder.error().because);
+  if (!folder) return no_clone(why_no_temporary_file(folder.error().sys_errno, directory));
+  const int flags = O_TMPFILE | O_RDWR | (linkable == Linkable::yes ? 0 : O_EXCL);
+  UniqueFd writable(open_beneath(folder->fd(), ".", flags, 0400));
   if (!writable) return no_clone(why_no_temporary_file(errno, directory));
   follow_copy_on_write_setting(source, writable.get());
   if (::ioctl(writable.get(), FICLONE, source) != 0) return no_clone(why_no_reflink(errno));

@@ -8,9 +8,8 @@
 #include <condition_variable>
 #include <map>
 
-#include "config/base/unique_fd.h"
-#include "fs/file/folder.h"
 #include "fs/store/index/index_check.h"
+#include "fs/store/index/index_place.h"
 #include "fs/store/index/index_state.h"
 
 namespace cairn {
@@ -68,13 +67,13 @@ Result<void> Index::State::written(int code) const {
   return {};
 }
 
-int Index::State::open_env(bool create) {
+int Index::State::open_env(IndexPlace& place, bool create) {
   if (const int code = mdb_env_create(&env); code != 0) return code;
   mdb_env_set_mapsize(env, kMapBytes);
   mdb_env_set_maxreaders(env, kMaxReaders);
   mdb_env_set_maxdbs(env, kMaxTables);
   const unsigned flags = MDB_NOTLS | MDB_NORDAHEAD;
-  int code = mdb_env_open(env, folder.c_str(), flags, 0600);
+  int code = place.lacks_lock() ? EROFS : mdb_env_open(env, place.for_lmdb().c_str(), flags, 0600);
   if (!create && (code == EROFS || code == EACCES)) {
     // Somebody who may only read, or a read-only file system: readers need no lock when there is no writer.
     mdb_env_close(env);
@@ -82,7 +81,7 @@ int Index::State::open_env(bool create) {
     mdb_env_create(&env);
     mdb_env_set_mapsize(env, kMapBytes);
     mdb_env_set_maxdbs(env, kMaxTables);
-    code = mdb_env_open(env, folder.c_str(), flags | MDB_RDONLY | MDB_NOLOCK, 0600);
+    code = mdb_env_open(env, place.for_lmdb().c_str(), flags | MDB_RDONLY | MDB_NOLOCK, 0600);
   }
   int dead_readers = 0;
   if (code == 0) mdb_reader_check(env, &dead_readers);
@@ -223,54 +222,46 @@ Index::~Index() {
 }
 
 Result<void> Index::create(const std::filesystem::path& folder, const StoreId& store) {
-  std::error_code problem;
-  std::filesystem::create_directory(folder, problem);
-  if (problem) return fail_errno(problem.value(), "make index folder", folder.string());
-  std::filesystem::permissions(folder, std::filesystem::perms::owner_all, problem);
+  CAIRN_TRY(IndexPlace place, IndexPlace::create(folder));
   State state;
   state.folder = folder.string();
   const auto check = [&](int code) -> Result<void> {
     if (code != 0) return lmdb_error(code, "make index", state.folder);
     return {};
   };
-  CAIRN_CHECK(check(state.open_env(true)));
+  CAIRN_CHECK(check(state.open_env(place, true)));
   Transaction txn;
   CAIRN_CHECK(check(txn.begin(state.env, 0)));
   CAIRN_CHECK(check(state.make_current(txn.get(), store, 0)));
   CAIRN_CHECK(check(state.put_new_epoch(txn.get())));
   CAIRN_CHECK(check(txn.commit()));
   // LMDB syncs the file, not that there is one.
-  CAIRN_CHECK(sync_folder(folder));
-  return sync_folder(folder.parent_path());
+  return place.folder().sync();
 }
 
 Result<std::shared_ptr<Index>> Index::open(const std::filesystem::path& folder, const StoreId& store) {
   const std::filesystem::path file = folder / "data.mdb";
   std::unique_lock lock(g_open_mutex);
-  const auto identity = identity_of(file);
-  if (!identity) {
-    if (errno == ENOENT || errno == ENOTDIR)
-      return fail(ErrorCode::index_missing, "open index", file.string(), "the file is not there");
-    return fail_errno(errno, "open index", file.string());
-  }
-  for (auto entry = open_indexes().find(*identity); entry != open_indexes().end();
-       entry = open_indexes().find(*identity)) {
+  CAIRN_TRY(IndexPlace place, IndexPlace::open(folder));
+  const FileIdentity identity{place.data().st_dev, place.data().st_ino};
+  for (auto entry = open_indexes().find(identity); entry != open_indexes().end();
+       entry = open_indexes().find(identity)) {
     if (auto open_already = entry->second.lock()) return open_already;
     g_closed.wait(lock);  // it is just being closed
   }
 
   {
     // LMDB itself trusts them. A file that we may not read is told of by LMDB.
-    const UniqueFd header(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
-    if (header) CAIRN_CHECK(check_index_header(header.get(), file.string()));
+    const auto header = place.folder().open_file(kIndexDataName, O_RDONLY);
+    if (header) CAIRN_CHECK(check_index_header(header->get(), file.string()));
   }
   auto state = std::make_unique<State>();
   state->folder = folder.string();
-  state->identity = *identity;
+  state->identity = identity;
   const auto damaged = [&](const std::string& because) {
     return fail(ErrorCode::index_damaged, "open index", file.string(), because);
   };
-  if (const int code = state->open_env(false); code != 0) {
+  if (const int code = state->open_env(place, false); code != 0) {
     if (code == EINVAL || code < 0) return damaged(mdb_strerror(code));
     return lmdb_error(code, "open index", file.string());
   }
@@ -286,14 +277,13 @@ Result<std::shared_ptr<Index>> Index::open(const std::filesystem::path& folder, 
   MDB_stat stat{};
   mdb_env_info(state->env, &info);
   mdb_env_stat(state->env, &stat);
-  std::error_code problem;
-  const std::uint64_t file_bytes = std::filesystem::file_size(file, problem);
-  if (problem || file_bytes < (std::uint64_t{info.me_last_pgno} + 1) * stat.ms_psize)
+  const auto file_bytes = static_cast<std::uint64_t>(facts.st_size);
+  if (file_bytes < (std::uint64_t{info.me_last_pgno} + 1) * stat.ms_psize)
     return damaged("the file is shorter than it was written");
   if (file_bytes <= kMaxCheckedIndexBytes) CAIRN_CHECK(state->check_pages(file.string()));
   CAIRN_CHECK(state->open_version(store));
   std::shared_ptr<Index> index(new Index(std::move(state)));
-  open_indexes()[*identity] = index;
+  open_indexes()[identity] = index;
   return index;
 }
 

@@ -20,6 +20,8 @@
 
 namespace cairn {
 
+class IndexPlace;
+
 // LMDB takes non-const pointers and does not write through them.
 inline MDB_val value_of(ByteView bytes) {
   return {bytes.size(), const_cast<std::uint8_t*>(bytes.data())};
@@ -116,7 +118,7 @@ struct Index::State {
   [[nodiscard]] std::unexpected<Error> damaged(const std::string& because) const;
   // Errors of writing, from LMDB's code; 0 is none.
   [[nodiscard]] Result<void> written(int code) const;
-  int open_env(bool create);
+  int open_env(IndexPlace& place, bool create);
   int open_tables(MDB_txn* txn, unsigned flags);
   int open_first_tables(MDB_txn* txn, unsigned flags);  // those of version 1
   Result<void> open_version(const StoreId& store);

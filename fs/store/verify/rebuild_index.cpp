@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "fs/store/verify/rebuild_index.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <set>
 
 #include "config/base/error.h"
 #include "config/base/log.h"
-#include "fs/file/folder.h"
+#include "fs/store/index/index_place.h"
 #include "fs/store/store.h"
 #include "fs/store/store_state.h"
 #include "fs/store/verify/damage.h"
@@ -77,10 +73,7 @@ Result<RebuildReport> build_index(Store& store, const std::filesystem::path& fol
 
 struct RemoveAtEnd {
   std::filesystem::path path;
-  ~RemoveAtEnd() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  }
+  ~RemoveAtEnd() { static_cast<void>(remove_index(path).has_value()); }
 };
 
 }  // namespace
@@ -97,22 +90,12 @@ Result<RebuildReport> rebuild_index(Store& store) {
   CAIRN_CHECK(state.backend->settle("packs/"));  // the index is to name what will still be there
   // Built beside the old one and then exchanged: whoever reads meanwhile keeps what it has open.
   const std::filesystem::path fresh = state.places.new_index_folder;
-  std::error_code problem;
-  std::filesystem::remove_all(fresh, problem);
+  CAIRN_CHECK(remove_index(fresh));
   const RemoveAtEnd cleaner{fresh};
   CAIRN_TRY(RebuildReport report, build_index(store, fresh));
   state.index.forget();
   state.packs.clear();
-  const std::string index = state.index.folder().string();
-  if (::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, index.c_str(), RENAME_EXCHANGE) != 0) {
-    const int problem_of_exchange = errno;
-    const bool cannot = problem_of_exchange == EINVAL || problem_of_exchange == ENOSYS;  // this file system
-    if (!cannot && problem_of_exchange != ENOENT) return fail_errno(problem_of_exchange, "replace index", index);
-    if (cannot) std::filesystem::remove_all(index, problem);
-    if (::rename(fresh.c_str(), index.c_str()) != 0) return fail_errno(errno, "replace index", index);
-  }
-  // Before the old one's file is removed.
-  CAIRN_CHECK(sync_folder(state.places.index_folder.parent_path()));
+  CAIRN_CHECK(put_index_in_place(fresh, state.index.folder()));
   return report;
 }
 

@@ -7,6 +7,7 @@
 
 #include "config/base/log.h"
 #include "fs/store/document_pair.h"
+#include "fs/store/index/index_place.h"
 
 namespace cairn {
 namespace {
@@ -112,8 +113,7 @@ Result<std::shared_ptr<WriterCore>> writer_core_of(StoreState& state, const std:
   // Whoever was killed in the last step of an init, or of a change of points or their state, has not seen to it that it
   // stays; nor that a folder of packs does, into which others are put now.
   CAIRN_CHECK(state.backend->settle(""));
-  std::error_code ignored;
-  std::filesystem::remove_all(state.places.new_index_folder, ignored);  // of an interrupted rebuild
+  static_cast<void>(remove_index(state.places.new_index_folder).has_value());  // of an interrupted rebuild
   if (auto renewed = renew_document_copy(*state.backend, state.places.objects.path, state.keys); !renewed)
     log_error("store-document-copy", state.places.name(), renewed.error());  // no reason to take no backup
   state.index.forget();                                                      // another process may have rebuilt it

@@ -24,6 +24,13 @@ TEST(StateLock, AMissingParentIsNamed) {
   EXPECT_NE(lock.error().message().find((directory.path() / "no").string() + " is not a directory"), std::string::npos);
 }
 
+TEST(StateLock, ALinkInItsPlaceIsNotFollowed) {
+  const TemporaryDirectory directory;
+  fs::create_symlink(directory.path() / "elsewhere", directory.path() / "cairnd.lock");
+  EXPECT_EQ(StateLock::take(directory.path()).error().code, ErrorCode::wrong_file_type);
+  EXPECT_FALSE(fs::exists(directory.path() / "elsewhere"));
+}
+
 TEST(StateLock, OneDaemonAStateDirectory) {
   const TemporaryDirectory directory;
   const fs::path state = directory.path() / "state";

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -136,6 +137,26 @@ TEST_F(JournalTest, RefusesAFileThatIsNoDatabase) {
   ASSERT_FALSE(journal);
   EXPECT_EQ(journal.error().code, ErrorCode::journal_damaged);
   EXPECT_NE(journal.error().message().find(file_.string()), std::string::npos);
+}
+
+// Whoever may write to the state directory cannot have a database made elsewhere, nor the process wait for a pipe.
+TEST_F(JournalTest, FollowsNoLinkAndWaitsForNoPipe) {
+  namespace fs = std::filesystem;
+  const TemporaryDirectory elsewhere;
+  for (const char* suffix : {"", "-wal", "-shm", "-journal"}) {
+    const std::string name = file_.string() + suffix;
+    for (const JournalMode mode : {JournalMode::read_write, JournalMode::read_only}) {
+      fs::create_symlink(elsewhere.path() / "made", name);
+      EXPECT_EQ(Journal::open(file_, mode).error().code, ErrorCode::wrong_file_type) << name;
+      fs::remove(name);
+      ASSERT_EQ(::mkfifo(name.c_str(), 0600), 0);
+      EXPECT_EQ(Journal::open(file_, mode).error().code, ErrorCode::wrong_file_type) << name;
+      fs::remove(name);
+    }
+  }
+  EXPECT_TRUE(fs::is_empty(elsewhere.path()));
+  fs::create_directory_symlink(directory_.path(), elsewhere.path() / "state");
+  value_of(Journal::open(elsewhere.path() / "state" / "journal.db"));  // the way to it may have links
 }
 
 TEST_F(JournalTest, RefusesADatabaseWhosePagesAreDamaged) {

@@ -39,7 +39,8 @@ void write_and_publish(const fs::path& folder, bool directly) {
   constexpr std::uint64_t kSize = 3 * kDirectBlock + 100;
   BulkBuffer memory;
   const MutableBytes block = room_in(memory, 2 * kDirectBlock);
-  auto target = value_of(RestoreTarget::create(folder / "root.img", kSize));
+  const Folder to = value_of(open_restore_folder(folder));
+  auto target = value_of(RestoreTarget::create(to, "root.img", kSize));
   std::ranges::fill(block, std::uint8_t{'a'});
   expect_ok(target.write(2 * kDirectBlock, block));
   expect_ok(target.write(0, block.first(kDirectBlock)));
@@ -68,18 +69,66 @@ TEST(RestoreTarget, UsesThePageCacheWhereItMustNotBePassedBy) {
 
 TEST(RestoreTarget, IsGoneWhenItIsNotPublishedAndRefusesANameThatIsTaken) {
   const TemporaryDirectory directory;
+  const Folder to = value_of(open_restore_folder(directory.path()));
   {
-    const auto target = value_of(RestoreTarget::create(directory.path() / "root.img", kMiB));
+    const auto target = value_of(RestoreTarget::create(to, "root.img", kMiB));
   }
   EXPECT_THAT(files_in(directory.path()), IsEmpty());
   std::ofstream(directory.path() / "root.img") << "precious";
-  auto target = value_of(RestoreTarget::create(directory.path() / "root.img", kMiB));
+  auto target = value_of(RestoreTarget::create(to, "root.img", kMiB));
   const auto refused = target.publish(IfExists::fail);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::target_exists);
   EXPECT_EQ(fs::file_size(directory.path() / "root.img"), 8U);
   expect_ok(target.publish(IfExists::replace));
   EXPECT_EQ(fs::file_size(directory.path() / "root.img"), kMiB);
+}
+
+// Somebody else may rename a part of the way while a disk is written: it lands where the way led when it began, and
+// nothing of the other place is replaced.
+TEST(RestoreTarget, StaysBelowTheDirectoryThatWasOpened) {
+  for (const IfExists if_exists : {IfExists::fail, IfExists::replace}) {
+    const TemporaryDirectory place;
+    fs::create_directories(place.path() / "theirs" / "restore");
+    fs::create_directory(place.path() / "ours");
+    std::ofstream(place.path() / "ours" / "root.img") << "precious";
+    const Folder to = value_of(open_restore_folder(place.path() / "theirs" / "restore"));
+    auto target = value_of(RestoreTarget::create(to, "root.img", kMiB));
+    fs::rename(place.path() / "theirs" / "restore", place.path() / "theirs" / "away");
+    fs::create_directory_symlink(place.path() / "ours", place.path() / "theirs" / "restore");
+    expect_ok(target.publish(if_exists));
+    EXPECT_EQ(fs::file_size(place.path() / "ours" / "root.img"), 8U);
+    EXPECT_EQ(fs::file_size(place.path() / "theirs" / "away" / "root.img"), kMiB);
+    EXPECT_THAT(files_in(place.path() / "theirs" / "away"), ::testing::ElementsAre("root.img"));
+  }
+}
+
+TEST(RestoreTarget, ReplacesALinkAndNotWhatItLeadsTo) {
+  const TemporaryDirectory place;
+  std::ofstream(place.path() / "precious") << "precious";
+  fs::create_directory(place.path() / "out");
+  fs::create_symlink(place.path() / "precious", place.path() / "out" / "root.img");
+  const Folder to = value_of(open_restore_folder(place.path() / "out"));
+  EXPECT_EQ(check_restore_name(to, "root.img", IfExists::fail).error().code, ErrorCode::target_exists);
+  expect_ok(check_restore_name(to, "root.img", IfExists::replace));
+  expect_ok(value_of(RestoreTarget::create(to, "root.img", kMiB)).publish(IfExists::replace));
+  EXPECT_EQ(fs::file_size(place.path() / "precious"), 8U);
+  EXPECT_TRUE(fs::is_regular_file(fs::symlink_status(place.path() / "out" / "root.img")));
+}
+
+TEST(RestoreTarget, FollowsOwnLinksAndRefusesThoseOfOthers) {
+  const TemporaryDirectory place;
+  fs::create_directories(place.path() / "real" / "out");
+  fs::create_directory_symlink("real", place.path() / "link");
+  const Folder to = value_of(open_restore_folder(place.path() / "link" / "out"));
+  expect_ok(value_of(RestoreTarget::create(to, "root.img", kMiB)).publish(IfExists::fail));
+  EXPECT_TRUE(fs::exists(place.path() / "real" / "out" / "root.img"));
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can give a link to another user";
+  ASSERT_EQ(::lchown((place.path() / "link").c_str(), 65534, 65534), 0);
+  const auto refused = open_restore_folder(place.path() / "link" / "out");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::wrong_file_type);
+  EXPECT_THAT(refused.error().message(), ::testing::HasSubstr("link of user 65534"));
 }
 
 class RestoreTest : public ::testing::Test {

@@ -10,7 +10,7 @@ namespace {
 TEST(StorePlaces, OfALocalStoreAreInItsDirectory) {
   const StorePlaces places = places_of(std::filesystem::path("/srv/store"));
   EXPECT_EQ(places.objects.path, "/srv/store");
-  EXPECT_EQ(places.lock_file(), "/srv/store/lock");
+  EXPECT_EQ(places.lock_folder, "/srv/store");
   EXPECT_EQ(places.index_folder, "/srv/store/index");
   EXPECT_EQ(places.new_index_folder, "/srv/store/index.new");
   EXPECT_EQ(places.name(), "/srv/store");
