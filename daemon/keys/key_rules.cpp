@@ -145,13 +145,10 @@ TriedVolume try_volume(const VolumeFacts& volume, const ReadHeader& read, std::s
     tried.proof.kek = bek.record->vault + "/" + bek.record->bek.kek;
     tried.proof.kek_version = bek.record->bek.wrapped.version;
     const auto unlocked = unlock_volume(volume, read, bek.record->bek.type, *bek.bek, object);
-    if (unlocked && !volume.cut_off.empty()) {
-      tried.error = Error{ErrorCode::volume_cut_off,
-                          "prove",
-                          object,
-                          "its key opens the header, and a part of its data is missing: " + volume.cut_off,
-                          0,
-                          {}};
+    const bool cut_header = !unlocked && unlocked.error().code == ErrorCode::header_damaged;
+    if (!volume.cut_off.empty() && (unlocked || cut_header)) {
+      tried.error =
+          Error{ErrorCode::volume_cut_off, "prove", object, "a part of it is missing: " + volume.cut_off, 0, {}};
       break;
     }
     if (unlocked) {
