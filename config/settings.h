@@ -115,7 +115,7 @@ struct MachineSettings {
   std::optional<std::filesystem::path> definition;  // libvirt XML, kept with each point
   std::vector<DiskSettings> disks;                  // in the file's order
   // What is not backed up on purpose: disks of earlier points by name, disks of the definition by target or path.
-  std::vector<std::string> left_out;
+  std::vector<std::string> left_out = {};
   [[nodiscard]] bool leaves_out(std::string_view disk) const {
     return std::ranges::find(left_out, disk) != left_out.end();
   }

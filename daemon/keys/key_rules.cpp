@@ -160,12 +160,7 @@ TriedVolume try_volume(const VolumeFacts& volume, const ReadHeader& read, std::s
                        const std::function<std::string(const SecretBytes&)>& fingerprint, const std::string& disk,
                        const std::string& object, const UnlockLimits& limits) {
   TriedVolume tried;
-  const Error cut_off{ErrorCode::volume_cut_off,
-                      "prove",
-                      object,
-                      "its key opens the header, and a part of its data is missing: " + volume.cut_off,
-                      0,
-                      {}};
+  const Error cut_off{ErrorCode::volume_cut_off, "prove", object, "a part of it is missing: " + volume.cut_off, 0, {}};
   tried.proof.disk = disk;
   tried.proof.partition = volume.partition;
   tried.proof.within = volume.within;
@@ -175,7 +170,8 @@ TriedVolume try_volume(const VolumeFacts& volume, const ReadHeader& read, std::s
     tried.proof.kek = bek.record->vault + "/" + bek.record->bek.kek;
     tried.proof.kek_version = bek.record->bek.wrapped.version;
     const auto unlocked = unlock_volume(volume, read, bek.record->bek.type, *bek.bek, object, limits);
-    if (unlocked && !volume.cut_off.empty()) {
+    const bool cut_header = !unlocked && unlocked.error().code == ErrorCode::header_damaged;
+    if (!volume.cut_off.empty() && (unlocked || cut_header)) {
       tried.error = cut_off;
       break;
     }

@@ -255,6 +255,28 @@ TEST(PointTree, TellsWhatTheKernelMustForget) {
   EXPECT_FALSE(t.tree.has_changes());
 }
 
+TEST(PointTree, LatestLeadsToThePointThatWasWrittenLastWhateverItsDate) {
+  Tree t;
+  const PointName ahead = point_name("web-01", kTuesday + 100'000'000);
+  t.points.add(point_name("web-01", kTuesday));
+  t.points.add(ahead);
+  t.refresh();
+  EXPECT_EQ(t.tree.link_target(t.inode("web-01/latest")), ahead.stamp());
+  t.tree.take_changes();
+  // The clock was set right, and the next point has an earlier date.
+  const PointName now = point_name("web-01", kTuesday + 60);
+  t.points.written_last.insert(now);
+  t.points.add(now);
+  t.refresh();
+  EXPECT_EQ(t.tree.link_target(t.inode("web-01/latest")), now.stamp());
+  const TreeChanges changes = t.tree.take_changes();
+  ASSERT_EQ(changes.names.size(), 1U);
+  EXPECT_EQ(changes.names[0].name, "latest");
+  t.points.remove(now);
+  t.refresh();
+  EXPECT_EQ(t.tree.link_target(t.inode("web-01/latest")), ahead.stamp());
+}
+
 TEST(PointTree, KeepsInodeNumbersAndNeverUsesOneTwice) {
   Tree t;
   t.points.add(point_name("web-01", kTuesday));
