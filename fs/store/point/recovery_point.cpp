@@ -276,12 +276,12 @@ Result<RecoveryPoint> point_from_json(const json& document, const std::string& o
     if (!consistency) return damaged("its consistency is not one");
     point.consistency = *consistency;
     for (const json& disk : document.at("disks")) point.disks.push_back(disk_from(disk));
-    if (point.proof.state == ProofState::not_encrypted &&
-        std::ranges::any_of(point.disks, [](const DiskRecord& disk) { return !disk.facts.all_known; }))
-      point.proof.state = ProofState::unknown;
     point.previous_name = document.at("previous").at("name").get<std::string>();
     point.previous = document.at("previous").at("hash").get<std::string>();
     CAIRN_TRY(point.proof, proof_from(document.at("proof"), object));
+    if (point.proof.state == ProofState::not_encrypted &&
+        std::ranges::any_of(point.disks, [](const DiskRecord& disk) { return !disk.facts.all_known; }))
+      point.proof.state = ProofState::unknown;
     if (const auto until = document.find("immutable_until"); until != document.end())
       point.immutable_until = time_member(*until);
     if (document.contains("keks"))
