@@ -44,7 +44,9 @@ std::vector<std::string> read(std::string_view given, std::optional<BekType> typ
     // What is stored is read again, and must come out the same.
     const auto again = normal_bek(reading.type, SecretBytes::copy_of(reading.bek.reveal()), "key");
     EXPECT_TRUE(again) << again.error().message();
-    if (again) EXPECT_EQ(as_text(again->reveal()), texts.back());
+    if (again) {
+      EXPECT_EQ(as_text(again->reveal()), texts.back());
+    }
   }
   EXPECT_LE(texts.size(), 8U);
   return texts;

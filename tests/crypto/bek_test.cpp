@@ -96,8 +96,10 @@ TEST(RecoveryPassword, IsTakenWithDashesOfEveryKind) {
     for (std::size_t at = 0; (at = typed.find('-', at)) != std::string::npos; at += dash.size())
       typed.replace(at, 1, dash);
     EXPECT_EQ(text(recovery(typed)), kRecovery) << dash;
-    EXPECT_EQ(text(recovery("key: " + typed)),
-              dash == "\u00a0" ? "error: " + recovery("key: " + typed).error().message() : std::string(kRecovery));
+    // In prose spaces alone join no groups: they stand between any numbers.
+    if (dash != "\u00a0") {
+      EXPECT_EQ(text(recovery("key: " + typed)), kRecovery) << dash;
+    }
   }
 }
 
