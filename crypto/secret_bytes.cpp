@@ -5,25 +5,29 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 
+#include "config/base/exception_door.h"
 #include "config/base/result.h"
+#include "config/base/units.h"
 #include "crypto/chunk_name.h"
 
 namespace cairn {
 namespace {
-[[noreturn]] void no_secret_memory() {
-  std::fputs("cairn: no locked memory for keys could be had; raise the limit on locked memory (ulimit -l)\n", stderr);
-  std::abort();
-}
+// The two rooms of OpenSSL's keys (crypto/locked_heap.h), with guard pages, and as much again for all others.
+constexpr std::size_t kLockedAtLeast = std::size_t{1024} * 1024;
 }  // namespace
 
 SecretBytes::SecretBytes(std::size_t size) : size_(size) {
   if (size == 0) return;
   data_ = static_cast<std::uint8_t*>(sodium_malloc(size));
   // sodium_malloc goes on without the lock when the limit is reached; a key that can be swapped out is no secret.
-  if (data_ == nullptr || sodium_mlock(data_, size) != 0) no_secret_memory();
+  if (data_ == nullptr || sodium_mlock(data_, size) != 0) {
+    sodium_free(std::exchange(data_, nullptr));
+    throw NoLockedMemory();
+  }
   sodium_memzero(data_, size);
 }
 
@@ -65,6 +69,21 @@ void start_crypto() {
   }
   // BLAKE3 looks at the CPU on its first use and notes it without a lock: that must not be in several threads at once.
   static_cast<void>(Blake3::hex_of({}));
+}
+
+Result<void> check_lockable_memory() {
+  static std::atomic<bool> was_enough = false;  // by now some of it is in use
+  if (was_enough) return {};
+  auto* const memory = static_cast<std::uint8_t*>(sodium_malloc(kLockedAtLeast));
+  const bool locked = memory != nullptr && sodium_mlock(memory, kLockedAtLeast) == 0;
+  sodium_free(memory);
+  was_enough = locked;
+  if (locked) return {};
+  rlimit limit{};
+  (void)getrlimit(RLIMIT_MEMLOCK, &limit);
+  return fail(
+      ErrorCode::memory_not_lockable, "keep", "keys in memory",
+      "at most " + format_size(limit.rlim_cur) + " can be locked, and " + format_size(kLockedAtLeast) + " are needed");
 }
 
 void harden_process() {

@@ -7,13 +7,15 @@
 #include <utility>
 
 #include "config/base/bytes.h"
+#include "config/base/result.h"
 
 namespace cairn {
 
 class SecretBytes {
  public:
   SecretBytes() = default;
-  // Zero-filled. Ends the process when no memory can be had (a key that may be swapped out is no secret).
+  // Zero-filled. Throws NoLockedMemory when none can be had (a key that may be swapped out is no secret): at the next
+  // door (config/base/exception_door.h) that is the error memory_not_lockable.
   explicit SecretBytes(std::size_t size);
   static SecretBytes random(std::size_t size);
   // Copies; wiping the source is the caller's.
@@ -39,6 +41,9 @@ class SecretBytes {
 
 // Starts libsodium; call before anything else of this floor. Safe to call again. Ends the process when it fails.
 void start_crypto();
+// Whether as much memory can be locked as a process with a store open needs, now rather than in the middle of the
+// night. Errors: memory_not_lockable, with the limit that is too low.
+Result<void> check_lockable_memory();
 // No core files, no ptrace by other processes of the user (prctl PR_SET_DUMPABLE, RLIMIT_CORE 0); memory locking limit
 // raised as far as allowed. For `main` only.
 void harden_process();

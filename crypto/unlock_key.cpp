@@ -41,6 +41,7 @@ Result<SecretBytes> run_passphrase_command(const std::vector<std::string>& argv,
 }
 
 Result<UnlockKey> read_unlock_key(const KeySettings& settings, int stop_fd) {
+  CAIRN_CHECK(check_lockable_memory());
   if (settings.key_file) {
     CAIRN_TRY(SecretBytes secret, read_key_file(*settings.key_file));
     return UnlockKey{KeySlotType::key_file, std::move(secret), settings.key_file->string()};

@@ -15,7 +15,8 @@ namespace cairn {
 // key_file: the file's bytes. passphrase_file: see read_passphrase_file. passphrase_command: the standard output of the
 // command, less one newline at the end.
 // `stop_fd`: see SecretCommand.
-// Errors: those of read_key_file, passphrase_command_failed, cancelled, settings_invalid (no key is named).
+// Errors: those of read_key_file, passphrase_command_failed, cancelled, settings_invalid (no key is named),
+// memory_not_lockable.
 Result<UnlockKey> read_unlock_key(const KeySettings& settings, int stop_fd = -1);
 
 // The bytes of a file less one newline at the end: a passphrase, or an HSM's PIN. `doing` is for messages: "read

@@ -58,6 +58,11 @@ ErrorCode code_of_errno(int sys_errno) {
       return ErrorCode::permission_denied;
     case ENOMEM:
       return ErrorCode::out_of_memory;
+    case EMFILE:
+    case ENFILE:
+      return ErrorCode::too_many_open_files;
+    case EFBIG:
+      return ErrorCode::file_size_limit;
     default:
       return ErrorCode::io_error;
   }

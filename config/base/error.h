@@ -21,6 +21,13 @@ enum class ErrorCode : std::uint16_t {
   no_space,
   permission_denied,
   out_of_memory,
+  // what surrounds the process
+  memory_not_lockable,
+  no_proc,
+  too_many_open_files,
+  file_size_limit,
+  journal_not_writable,
+  too_many_requests,
   // settings
   settings_missing,
   settings_unreadable,

@@ -7,12 +7,13 @@
 
 namespace cairn {
 
-std::span<const CatalogueEntry> system_errors();     // the call itself and the settings
-std::span<const CatalogueEntry> store_errors();      // the store and what is in it
-std::span<const CatalogueEntry> mount_errors();      // disk images, mounting and restoring
-std::span<const CatalogueEntry> daemon_errors();     // the daemon, its jobs and change tracking
-std::span<const CatalogueEntry> vault_errors();      // key vaults and what is in them
-std::span<const CatalogueEntry> disk_keys_errors();  // the keys of encrypted disks
+std::span<const CatalogueEntry> system_errors();       // the call itself and the settings
+std::span<const CatalogueEntry> environment_errors();  // limits of the process and what the system lacks
+std::span<const CatalogueEntry> store_errors();        // the store and what is in it
+std::span<const CatalogueEntry> mount_errors();        // disk images, mounting and restoring
+std::span<const CatalogueEntry> daemon_errors();       // the daemon, its jobs and change tracking
+std::span<const CatalogueEntry> vault_errors();        // key vaults and what is in them
+std::span<const CatalogueEntry> disk_keys_errors();    // the keys of encrypted disks
 std::span<const CatalogueEntry>
 points_errors();  // recovery points over time; verifying, repairing and reclaiming space
 

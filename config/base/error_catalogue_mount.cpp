@@ -25,8 +25,13 @@ constexpr CatalogueEntry kMountErrors[] = {
     {image_shrank, "image-shrank", "the disk became smaller while it was read",
      "The image was truncated during the backup, so no state of it could be stored. Earlier points are intact.",
      "Do not resize images during a backup; run it again.", "run the backup again", EIO},
-    {image_in_use, "image-in-use", "the disk is in use", "Another process holds the disk exclusively.",
-     "Stop that process or wait for it.", "wait for the process that holds it", EBUSY},
+    {image_in_use, "image-in-use", "the disk is in use",
+     "Another process holds the disk exclusively; or a file that is to be replaced is open for writing, or locked, as "
+     "QEMU locks the disks of a machine that runs. Replacing it would lose all that is written to it from then on.",
+     "Stop that process or wait for it: shut the machine down before its disk is replaced. `cairn restore --to` "
+     "another "
+     "directory does not touch it.",
+     "wait for the process that holds it", EBUSY, 409},
     {header_damaged, "header-damaged", "a volume's header is damaged",
      "A LUKS or BitLocker header on the disk is damaged. The disk is backed up as it is.",
      "Restore the header from an earlier recovery point: the mount shows it under headers/.",

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "config/base/exception_door.h"
+#include "config/base/left_behind.h"
 #include "config/base/log.h"
 
 namespace cairn {
@@ -21,7 +22,12 @@ PokedThread::~PokedThread() {
 }
 
 void PokedThread::start(milliseconds first_wait) {
-  thread_ = std::jthread([this, first_wait](const std::stop_token& stop) { run(first_wait, stop); });
+  thread_ = std::jthread([this, first_wait](const std::stop_token& stop) {
+    run(first_wait, stop);
+    const auto ended = ended_.lock();  // held while it is told: this may go right after
+    *ended = true;
+    has_ended_.notify_all();
+  });
 }
 
 void PokedThread::poke() {
@@ -32,6 +38,20 @@ void PokedThread::poke() {
 void PokedThread::stop() {
   thread_.request_stop();
   if (thread_.joinable()) thread_.join();
+}
+
+bool PokedThread::stop_within(milliseconds most) {
+  thread_.request_stop();
+  if (!thread_.joinable()) return true;
+  {
+    auto ended = ended_.lock();
+    if (!has_ended_.wait_for(ended.held(), most, [&] { return *ended; })) {
+      note_left_behind();
+      return false;
+    }
+  }
+  thread_.join();
+  return true;
 }
 
 void PokedThread::run(std::optional<milliseconds> wait, const std::stop_token& stop) {

@@ -34,8 +34,13 @@ class PokedThread {
   void start(std::chrono::milliseconds first_wait = {});
   // Never waits. Several pokes may become one. Any thread.
   void poke();
+  // Asks the work to stop. Any thread.
+  void ask_to_stop() { thread_.request_stop(); }
   // Asks the work to stop and waits for its end. By the thread that starts; safe to call twice.
   void stop();
+  // The same, but waits no longer than that. False: the work goes on and was left behind (config/base/left_behind.h);
+  // this may then not be destroyed.
+  bool stop_within(std::chrono::milliseconds most);
 
  private:
   void run(std::optional<std::chrono::milliseconds> wait, const std::stop_token& stop);
@@ -46,6 +51,8 @@ class PokedThread {
   const Work work_;
   std::condition_variable_any wake_;
   Guarded<bool> poked_;
+  std::condition_variable has_ended_;
+  Guarded<bool> ended_;
   std::jthread thread_;  // last: it uses all the others
 };
 

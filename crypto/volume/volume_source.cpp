@@ -58,6 +58,8 @@ Result<HeaderCopy> HeaderCopy::make(std::uint64_t size, const std::string& objec
   copy.fd_ = UniqueFd(::memfd_create("cairn-header", MFD_CLOEXEC));
   if (!copy.fd_ || ::ftruncate(copy.fd_.get(), static_cast<off_t>(std::min(size, kLargestFile))) != 0)
     return fail_errno(errno, "copy the volume header of", object);
+  if (::access(copy.path().c_str(), F_OK) != 0)
+    return fail(ErrorCode::no_proc, "copy the volume header of", object, "libcryptsetup opens it by way of /proc");
   return copy;
 }
 

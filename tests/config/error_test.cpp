@@ -42,6 +42,9 @@ TEST(Error, GivesFullDisksAndMissingRightsTheirOwnCodes) {
   EXPECT_EQ(fail_errno(ENOSPC, "write", "x").error().code, ErrorCode::no_space);
   EXPECT_EQ(fail_errno(EDQUOT, "write", "x").error().code, ErrorCode::no_space);
   EXPECT_EQ(fail_errno(EACCES, "write", "x").error().code, ErrorCode::permission_denied);
+  EXPECT_EQ(fail_errno(EMFILE, "open", "x").error().code, ErrorCode::too_many_open_files);
+  EXPECT_EQ(fail_errno(ENFILE, "open", "x").error().code, ErrorCode::too_many_open_files);
+  EXPECT_EQ(fail_errno(EFBIG, "write", "x").error().code, ErrorCode::file_size_limit);
   EXPECT_EQ(fail_errno(EIO, "write", "x").error().code, ErrorCode::io_error);
 }
 

@@ -9,6 +9,8 @@
 #include <semaphore>
 #include <stdexcept>
 
+#include "config/base/left_behind.h"
+
 namespace cairn {
 namespace {
 
@@ -79,6 +81,28 @@ TEST(PokedThread, StopsWhileItWaitsAndTellsItsWork) {
   waits.stop();
   waits.stop();
   PokedThread("test-failed", "test", nullptr).stop();
+}
+
+TEST(PokedThread, WorkThatDoesNotEndIsNotWaitedFor) {
+  std::binary_semaphore begun(0);
+  std::binary_semaphore may_end(0);
+  PokedThread thread("test-failed", "test", [&](Why, const std::stop_token&) -> std::optional<milliseconds> {
+    begun.release();
+    may_end.acquire();
+    return hours(1);
+  });
+  thread.start();
+  begun.acquire();
+  EXPECT_FALSE(thread.stop_within(milliseconds(10)));
+  EXPECT_TRUE(anything_left_behind());
+  may_end.release();
+  EXPECT_TRUE(thread.stop_within(hours(1)));
+  note_came_back();
+  EXPECT_FALSE(anything_left_behind());
+  PokedThread waits("test-failed", "test", nullptr);
+  waits.start(hours(1));
+  EXPECT_TRUE(waits.stop_within(hours(1)));
+  EXPECT_TRUE(PokedThread("test-failed", "test", nullptr).stop_within(milliseconds(0)));
 }
 
 TEST(PokedThread, AnExceptionEndsNothing) {

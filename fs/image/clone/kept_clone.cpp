@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "fs/file/link_file.h"
 #include "fs/image/clone/extent_map.h"
 #include "fs/image/clone/file_times.h"
 
@@ -153,9 +154,7 @@ Result<KeptClone> keep_clone(int fd, const std::filesystem::path& folder, const 
   if (!opened.fd) return fail(ErrorCode::clone_not_kept, "keep clone", kept.path.string(), opened.why_not);
   // Not only the name must be durable: the clone says where bytes lie that the disk's own cache may still hold back.
   // fsync(2) of the file flushes that as well.
-  if (::linkat(AT_FDCWD, fmt::format("/proc/self/fd/{}", fd).c_str(), opened.fd.get(), name.c_str(),
-               AT_SYMLINK_FOLLOW) != 0)
-    return cannot(errno);
+  if (const int error = link_open_file(fd, opened.fd.get(), name.c_str()); error != 0) return cannot(error);
   const auto identity = ::fsync(fd) == 0 && ::fsync(opened.fd.get()) == 0 ? identity_of(fd) : std::nullopt;
   if (!identity) {
     const int error = errno;
