@@ -11,6 +11,7 @@
 #include <string>
 
 #include "config/base/log.h"
+#include "config/base/standard_streams.h"
 #include "config/settings.h"
 #include "crypto/secret_bytes.h"
 #include "daemon/daemon.h"
@@ -98,6 +99,9 @@ int run(int argc, char** argv) {
 }  // namespace cairn
 
 int main(int argc, char** argv) {
+  cairn::settle_standard_streams();
+  cairn::let_large_files_fail();
+  cairn::raise_open_files();
   try {
     return cairn::run(argc, argv);
   } catch (const std::exception& error) {

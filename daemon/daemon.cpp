@@ -11,14 +11,18 @@
 
 #include <atomic>
 #include <cerrno>
+#include <condition_variable>
 #include <csignal>
 #include <initializer_list>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <stop_token>
 #include <thread>
 #include <utility>
 
 #include "config/base/guarded.h"
+#include "config/base/left_behind.h"
 #include "config/base/log.h"
 #include "config/base/unique_fd.h"
 #include "config/settings.h"
@@ -48,6 +52,10 @@ constexpr seconds kSchedulerLate{90};
 
 // Stopping may take this long, as the unit's TimeoutStopSec; only then is it a hang to the watchdog.
 constexpr seconds kStopLate{60};
+// The parts have bounds of their own: jobs and the mount kLeaveAfter each, the control API that and its grace. After
+// this the process ends whatever hangs.
+constexpr seconds kStopAtMost{25};
+constexpr seconds kKeyWatchGrace{1};
 // Clients whose jobs were ended by our end look again after 250 ms at most (follow_jobs.cpp); then the socket goes.
 constexpr std::chrono::milliseconds kLastAnswers{1000};
 
@@ -139,6 +147,8 @@ class Daemon {
                                [this](const std::string& machine) { return key_watch_->status(machine); }});
     // Before anything is due: a daemon that cannot have its socket must not begin a backup.
     CAIRN_TRY(api_, ControlApi::start(*service_, socket));
+    // Not before either: it may be deriving keys for minutes, and a start that fails would wait for it.
+    key_watch_->start();
     scheduler_->start();
     start_scrubber();
     beat();
@@ -232,7 +242,11 @@ class Daemon {
   void stop() {
     beat();
     stopping_ = true;
-    manager_.stopping(seconds(30));
+    manager_.stopping(kStopLate);
+    const std::jthread last_resort(
+        [file = settings_file_.string()](const std::stop_token& stopped) { end_when_late(file, stopped); });
+    // Its keys may take minutes, and nobody needs them any more: it has until the end of all the rest.
+    key_watch_->ask_to_stop();
     scheduler_->stop();
     scrubber_->stop();
     const JobQueue::Counts cut = engine_->queue().counts();
@@ -242,8 +256,28 @@ class Daemon {
       log_error("unmount-failed", engine_->settings()->mount.path.string(), stopped.error());
     std::this_thread::sleep_until(answers_until);
     api_->stop();
+    (void)key_watch_->stop_within(kKeyWatchGrace);
     manager_.stop_watchdog();
-    log_event(LogLevel::info, "daemon-stopped", settings_file_.string());
+    if (!anything_left_behind()) {
+      log_event(LogLevel::info, "daemon-stopped", settings_file_.string());
+      return;
+    }
+    log_event(LogLevel::warning, "daemon-stopped", settings_file_.string(),
+              {{"because", "something that was waited for does not answer, and was left behind"}});
+    lock_.reset();
+    end_process(static_cast<int>(ExitCode::done));
+  }
+
+  // What no bound of the parts' own has ended: a lock of theirs, perhaps, that a hanging thread has.
+  static void end_when_late(const std::string& settings_file, const std::stop_token& stopped) {
+    std::mutex mutex;
+    std::condition_variable_any wake;
+    std::unique_lock lock(mutex);
+    wake.wait_for(lock, stopped, kStopAtMost, [] { return false; });
+    if (stopped.stop_requested()) return;
+    log_event(LogLevel::error, "stop-forced", settings_file,
+              {{"because", "a part of the daemon did not stop"}, {"after_s", kStopAtMost.count()}});
+    end_process(static_cast<int>(ExitCode::failed));
   }
 
   void beat() { heartbeat_ = steady_clock::now().time_since_epoch().count(); }

@@ -1,29 +1,20 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The HTTP server: routes, long polls, and starting and stopping on a Unix socket. cpp-httplib does HTTP itself.
+// What the API answers: routes and long polls. cpp-httplib reads and writes HTTP, between whole texts; connections are
+// the gate's.
 // Exceptions are caught where a request enters.
 #include "daemon/api/control_api.h"
 
-#include <dirent.h>
 #include <fmt/core.h>
 #include <httplib.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
-#include <charconv>
-#include <condition_variable>
 #include <nlohmann/json.hpp>
-#include <thread>
 #include <vector>
 
-#include "config/base/guarded.h"
 #include "config/base/json.h"
-#include "config/base/log.h"
 #include "daemon/api/api_requests.h"
-#include "daemon/api/unix_socket.h"
+#include "daemon/api/request_gate.h"
 #include "daemon/queue/job_record.h"
 #include "daemon/service/service.h"
 
@@ -34,17 +25,45 @@ using nlohmann::json;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-constexpr std::size_t kThreads = 16;
-constexpr int kMaxWaiting = 8;            // long polls at once: other requests always find a thread
-constexpr milliseconds kWaitSlice{250};   // how soon a long poll sees that the server stops
-constexpr milliseconds kStopGrace{2000};  // for requests that run when the server stops
-constexpr int kBacklog = 128;
+constexpr int kMaxWaiting = 8;           // long polls at once: other requests always find a thread
+constexpr milliseconds kWaitSlice{250};  // how soon a long poll sees that the server stops
 constexpr const char* kSeeApi = "see daemon/API.md for what can be asked";
 
-// Gives us the listening socket, which cpp-httplib keeps to itself.
+// A whole request to be read, and its answer: what the gate gives and takes.
+class WholeRequest final : public httplib::Stream {
+ public:
+  explicit WholeRequest(std::string_view request) : left_(request) {}
+  [[nodiscard]] bool is_readable() const override { return true; }
+  [[nodiscard]] bool is_writable() const override { return true; }
+  ssize_t read(char* into, std::size_t size) override {
+    const std::size_t count = std::min(size, left_.size());
+    left_.copy(into, count);
+    left_.remove_prefix(count);
+    return static_cast<ssize_t>(count);
+  }
+  ssize_t write(const char* from, std::size_t size) override {
+    answer_.append(from, size);
+    return static_cast<ssize_t>(size);
+  }
+  void get_remote_ip_and_port(std::string&, int&) const override {}
+  void get_local_ip_and_port(std::string&, int&) const override {}
+  [[nodiscard]] socket_t socket() const override { return 0; }  // no descriptor; a number that select(2) could take
+  std::string take_answer() { return std::move(answer_); }
+
+ private:
+  std::string_view left_;
+  std::string answer_;
+};
+
+// cpp-httplib's reading, routing and writing of HTTP, without its sockets.
 class HttpServer : public httplib::Server {
  public:
-  [[nodiscard]] int listening_fd() const { return svr_sock_; }
+  std::string answer_to(const std::string& request) {
+    WholeRequest whole(request);
+    bool closed = true;
+    (void)process_request(whole, true, closed, nullptr);
+    return whole.take_answer();
+  }
 };
 
 // The words of the path. Taken apart as sent, and decoded after that: a %2F belongs to a name.
@@ -86,38 +105,24 @@ void answer_refused(const httplib::Request& request, httplib::Response& response
                Error{ErrorCode::used_wrongly, "answer", request.method + " " + request.path, because, 0, kSeeApi});
 }
 
-// Cuts every connection that was accepted on the socket at `path`: cpp-httplib does not tell which those are, but the
-// kernel does.
-void cut_connections(const std::string& path) {
-  DIR* folder = opendir("/proc/self/fd");
-  if (folder == nullptr) return;
-  while (const dirent* entry = readdir(folder)) {
-    int fd = -1;
-    const std::string_view name = entry->d_name;
-    if (std::from_chars(name.data(), name.data() + name.size(), fd).ec != std::errc()) continue;
-    sockaddr_un address{};
-    socklen_t size = sizeof address;
-    if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0 && address.sun_family == AF_UNIX &&
-        path == address.sun_path)
-      (void)shutdown(fd, SHUT_RDWR);
-  }
-  closedir(folder);
+// The same, for what no request was read of.
+std::string refusal_text(int status, const Error& error) {
+  const std::string body = json_text(json{{"error", to_json(error)}}) + "\n";
+  return fmt::format(
+      "HTTP/1.1 {} Refused\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{}",
+      status, body.size(), body);
 }
 
 }  // namespace
 
 struct ControlApi::State {
-  State(Service& the_service, std::string the_path) : service(the_service), path(std::move(the_path)) {}
+  explicit State(Service& the_service) : service(the_service) {}
 
   Service& service;
-  const std::string path;
   HttpServer server;
-  std::thread thread;
   std::atomic<bool> stopping = false;
   std::atomic<int> waiting = 0;
-  struct stat socket_facts{};
-  std::condition_variable ended_changed;
-  Guarded<bool> ended;  // the server's thread is done
+  std::unique_ptr<RequestGate> gate;  // its threads use what stands above
 
   void dispatch(const httplib::Request& request, httplib::Response& response) {
     const std::vector<std::string> path_parts = segments_of(request.target);
@@ -264,10 +269,15 @@ struct ControlApi::State {
     }
   }
 
-  void listen_until_stopped() {
-    (void)server.listen_after_bind();
-    *ended.lock() = true;
-    ended_changed.notify_all();
+  // A door: what the library does around a handler may throw, too.
+  std::string answer_to(const std::string& request) noexcept {
+    try {
+      std::string text = server.answer_to(request);
+      if (!text.empty()) return text;
+      return refusal_text(400, Error{ErrorCode::used_wrongly, "answer", "a request", "it is not HTTP", 0, kSeeApi});
+    } catch (const std::exception& error) {
+      return refusal_text(500, Error{ErrorCode::internal, "answer", "a request", error.what(), 0, {}});
+    }
   }
 
   void set_routes() {
@@ -293,44 +303,8 @@ struct ControlApi::State {
     server.Options(".*", handle);
     server.set_error_handler(httplib::Server::Handler(answer_refused));
     server.set_payload_max_length(kMaxBody);
-    // One request a connection: connecting costs nothing here, and no idle connection holds a thread.
-    server.set_keep_alive_max_count(1);
-    server.set_keep_alive_timeout(5);
-    server.set_read_timeout(5);
-    server.set_write_timeout(30);
-    server.new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
   }
 };
-
-namespace {
-
-// Makes room for the socket: its directory there, nothing in its place.
-Result<void> clear_the_place(const std::filesystem::path& path) {
-  constexpr const char* kDoing = "listen on";
-  const std::filesystem::path folder = path.parent_path();
-  if (mkdir(folder.c_str(), 0750) != 0 && errno != EEXIST) {
-    if (errno == ENOENT || errno == ENOTDIR)
-      return fail(ErrorCode::daemon_failed, "make directory", folder.string(),
-                  fmt::format("{} is not a directory that exists", folder.parent_path().string()),
-                  "make it, or set \"socket\" in the settings to another place");
-    return fail_errno(errno, "make directory", folder.string());
-  }
-  auto other = connect_unix_socket(path);
-  if (other) return fail(ErrorCode::daemon_running, kDoing, path.string(), "somebody answers on this socket already");
-  if (other.error().code != ErrorCode::daemon_unreachable) {
-    Error error = std::move(other).error();
-    error.doing = kDoing;
-    return pass_on(std::move(error));
-  }
-  struct stat facts{};
-  if (lstat(path.c_str(), &facts) != 0) return {};
-  if (!S_ISSOCK(facts.st_mode))
-    return fail(ErrorCode::daemon_failed, kDoing, path.string(), "something that is not a socket is in its place");
-  if (unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno(errno, "remove old socket", path.string());
-  return {};
-}
-
-}  // namespace
 
 ControlApi::ControlApi(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
@@ -338,43 +312,21 @@ ControlApi::~ControlApi() {
   stop();
 }
 
-Result<std::unique_ptr<ControlApi>> ControlApi::start(Service& service, const std::filesystem::path& socket_path) {
-  CAIRN_CHECK(clear_the_place(socket_path));
-  auto state = std::make_unique<State>(service, socket_path.string());
+Result<std::unique_ptr<ControlApi>> ControlApi::start(Service& service, const std::filesystem::path& socket_path,
+                                                      const GateLimits& limits) {
+  auto state = std::make_unique<State>(service);
   state->set_routes();
-  state->server.set_address_family(AF_UNIX);
-  errno = 0;
-  // The port means nothing on a Unix socket, but 0 makes the library ask for one.
-  if (!state->server.bind_to_port(state->path, 80))
-    return fail_errno(errno != 0 ? errno : EIO, "listen on", state->path);
-  // The library's own backlog of 5 makes clients fail when a few come at once; listening again sets a larger one.
-  if (chmod(state->path.c_str(), 0660) != 0 || listen(state->server.listening_fd(), kBacklog) != 0 ||
-      lstat(state->path.c_str(), &state->socket_facts) != 0)
-    return fail_errno(errno, "listen on", state->path);
-  state->thread = std::thread([raw = state.get()] { raw->listen_until_stopped(); });
-  // Connections are queued by the kernel from here on; stop() needs the loop itself to run.
-  for (;;) {
-    if (state->server.is_running()) break;
-    if (*state->ended.lock()) break;
-    std::this_thread::yield();
-  }
+  CAIRN_TRY(
+      state->gate,
+      RequestGate::open(
+          socket_path,
+          {[raw = state.get()](const std::string& request) { return raw->answer_to(request); }, refusal_text}, limits));
   return std::unique_ptr<ControlApi>(new ControlApi(std::move(state)));
 }
 
 void ControlApi::stop() {
-  if (!state_->thread.joinable()) return;
   state_->stopping = true;
-  struct stat facts{};
-  if (lstat(state_->path.c_str(), &facts) == 0 && facts.st_ino == state_->socket_facts.st_ino &&
-      facts.st_dev == state_->socket_facts.st_dev)
-    unlink(state_->path.c_str());
-  state_->server.stop();
-  {
-    auto ended = state_->ended.lock();
-    while (!state_->ended_changed.wait_for(ended.held(), kStopGrace, [&] { return *ended; }))
-      cut_connections(state_->path);
-  }
-  state_->thread.join();
+  state_->gate->stop();
 }
 
 }  // namespace cairn

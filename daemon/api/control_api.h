@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "config/base/result.h"
+#include "daemon/api/request_gate.h"
 
 namespace cairn {
 
@@ -14,12 +15,10 @@ class Service;
 
 class ControlApi {
  public:
-  // Listens (mode 0660) and answers on return; the socket's directory is made (mode 0750) when missing, and a socket
-  // that nobody answers is replaced. `service` must outlive this. Errors: daemon_running     somebody answers on the
-  // socket
-  //         daemon_failed      something that is not a socket is in its place, or the path is too long for a socket
-  //         permission_denied, io_error
-  static Result<std::unique_ptr<ControlApi>> start(Service& service, const std::filesystem::path& socket_path);
+  // Listens and answers on return. A socket that is removed while this lives is made anew. `service` must outlive this.
+  // Errors: as ListeningSocket::open (daemon_running, daemon_failed, permission_denied, io_error).
+  static Result<std::unique_ptr<ControlApi>> start(Service& service, const std::filesystem::path& socket_path,
+                                                   const GateLimits& limits = {});
   // As stop().
   ~ControlApi();
   ControlApi(const ControlApi&) = delete;

@@ -22,6 +22,7 @@
 #include "daemon/keys/header_image.h"
 #include "daemon/keys/proof_run.h"
 #include "daemon/queue/job.h"
+#include "daemon/queue/lock_wait.h"
 #include "fs/image/open_image.h"
 #include "fs/image/tracked_image.h"
 #include "fs/store/store.h"
@@ -177,7 +178,8 @@ class Backup {
   Result<json> run() {
     const auto began = std::chrono::steady_clock::now();
     CAIRN_CHECK(check_disks(machine_));
-    CAIRN_TRY(writer_, begin_writing(inputs_.store, "backup of " + machine_.name));
+    CAIRN_TRY(writer_, when_unlocked(job_, inputs_.wait,
+                                     [&] { return begin_writing(inputs_.store, "backup of " + machine_.name); }));
     const UtcTime now = inputs_.clock.now();
     Tracking tracking(inputs_.tracking, inputs_.store, *writer_, machine_.name, now, job_);
     CAIRN_TRY(std::vector<OpenDisk> disks, open_disks(machine_, inputs_, tracking));

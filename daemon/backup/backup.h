@@ -31,6 +31,7 @@ struct BackupInputs {
   TrackingInputs tracking = {};
   KeyInputs keys = {};
   std::optional<std::chrono::seconds> immutable = {};  // of the policy: from the point's time on
+  std::chrono::seconds wait{0};                        // for another process that writes to the store
 };
 
 // The job's result (daemon/API.md). Warnings go to `job`.

@@ -26,16 +26,17 @@ void note_repaired(Store& store, JobContext& job) {
 
 }  // namespace
 
-JobSpec backup_spec(const MachineSettings& machine, JobTrigger trigger, Reading reading, BackupSurroundings around) {
+JobSpec backup_spec(const MachineSettings& machine, const BackupWishes& wishes, BackupSurroundings around) {
   JobSpec spec;
   spec.kind = JobKind::backup;
   spec.object = machine.name;
-  spec.trigger = trigger;
+  spec.trigger = wishes.trigger;
   spec.exclusive = "backup " + machine.name;
-  spec.run = [machine, reading, around = std::move(around)](JobContext& job) -> Result<json> {
+  spec.run = [machine, wishes, around = std::move(around)](JobContext& job) -> Result<json> {
     const Policy& policy = around.settings->policy_of(machine);
     BackupInputs inputs{around.store, around.clock, {}, tracking_inputs(*around.settings, machine, around.tracking)};
-    inputs.tracking.read_all = reading == Reading::full;
+    inputs.tracking.read_all = wishes.reading == Reading::full;
+    inputs.wait = wishes.wait;
     inputs.keys = {policy.on_missing_keys, vaults_of(around.settings)};
     inputs.immutable = policy.immutable;
     auto result = run_backup(machine, inputs, job);

@@ -2,6 +2,7 @@
 // A machine's backup as a job of the queue: run_backup with what the settings say, and what is noted after it.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -11,12 +12,19 @@
 #include "config/settings.h"
 #include "daemon/backup/tracking_place.h"
 #include "daemon/queue/job_queue.h"
+#include "daemon/queue/lock_wait.h"
 
 namespace cairn {
 
 class Store;
 
 enum class Reading { as_policy_says, full };
+
+struct BackupWishes {
+  JobTrigger trigger = JobTrigger::on_demand;
+  Reading reading = Reading::as_policy_says;
+  std::chrono::seconds wait = kUsualWait;  // for another process that writes to the store
+};
 
 struct BackupSurroundings {
   Store& store;  // must outlive the job, as `clock`
@@ -28,6 +36,6 @@ struct BackupSurroundings {
 };
 
 // Its key: one backup of a machine at a time. `then` is left to the caller.
-JobSpec backup_spec(const MachineSettings& machine, JobTrigger trigger, Reading reading, BackupSurroundings around);
+JobSpec backup_spec(const MachineSettings& machine, const BackupWishes& wishes, BackupSurroundings around);
 
 }  // namespace cairn

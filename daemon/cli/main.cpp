@@ -3,10 +3,14 @@
 #include <string>
 #include <vector>
 
+#include "config/base/standard_streams.h"
 #include "crypto/secret_bytes.h"
 #include "daemon/cli/run.h"
 
 int main(int argc, char** argv) {
+  cairn::settle_standard_streams();
+  cairn::let_large_files_fail();
+  cairn::raise_open_files();
   cairn::harden_process();
   return static_cast<int>(
       cairn::cli::run_command_line(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc)));

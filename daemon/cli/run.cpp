@@ -6,6 +6,8 @@
 #include <exception>
 #include <new>
 
+#include "config/base/exception_door.h"
+#include "config/base/left_behind.h"
 #include "config/base/log.h"
 #include "crypto/secret_bytes.h"
 #include "daemon/cli/commands/registry.h"
@@ -26,10 +28,12 @@ ExitCode run_command_line(const std::vector<std::string>& words) {
     // same.
     start_crypto();
     const auto done = parsed->command->run(context, parsed->values);
-    if (!done) return context.output().fail_with(done.error());
-    return *done;
-  } catch (const std::bad_alloc&) {
-    return early.fail_with(Error{ErrorCode::out_of_memory, "go on", {}, {}, 0, {}});
+    const ExitCode code = done ? *done : context.output().fail_with(done.error());
+    // A job that was cancelled and hangs: the context may not be taken apart under it.
+    if (anything_left_behind()) end_process(static_cast<int>(code));
+    return code;
+  } catch (const std::bad_alloc& problem) {
+    return early.fail_with(error_of_bad_alloc(problem, "go on", {}));
   } catch (const std::exception& error) {
     return early.fail_with(Error{ErrorCode::internal, "go on", {}, error.what(), 0, {}});
   }

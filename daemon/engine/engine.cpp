@@ -25,26 +25,32 @@ struct Engine::State {
 
 namespace {
 
-// `damage`: why a command that finds a damaged journal gets none. It goes on without: its job matters more than its
-// note of it.
-Result<std::unique_ptr<Journal>> open_journal(const Settings& settings, EngineRole role, std::optional<Error>& damage) {
-  if (settings.state_dir.empty() && role == EngineRole::foreground) return std::unique_ptr<Journal>();
+struct OpenedJournal {
+  std::unique_ptr<Journal> journal;  // null: there is none
+  bool writable = false;
+  std::optional<Error> error;  // why it is not used as it should be
+};
+
+Error not_writable(Error why, const std::filesystem::path& file) {
+  if (why.code == ErrorCode::journal_damaged) return why;
+  return Error{ErrorCode::journal_not_writable, "write", file.string(), why.because, why.sys_errno, {}};
+}
+
+// A command goes on without a journal that it cannot use: its job matters more than its note of it.
+Result<OpenedJournal> open_journal(const Settings& settings, EngineRole role) {
+  if (settings.state_dir.empty() && role == EngineRole::foreground) return OpenedJournal();
   const std::filesystem::path file = settings.state_dir / "journal.db";
   auto made = make_state_dir(settings.state_dir);
   if (!made) {
     if (role == EngineRole::daemon) return pass_on(std::move(made).error());
-    return std::unique_ptr<Journal>();
+    return OpenedJournal{nullptr, false, not_writable(std::move(made).error(), file)};
   }
   auto journal = Journal::open(file);
-  if (journal || role == EngineRole::daemon) return journal;
-  const auto note = [&](const Error& error) {
-    if (error.code == ErrorCode::journal_damaged) damage = error;
-  };
-  note(journal.error());
-  auto readable = Journal::open(file, JournalMode::read_only);
-  if (readable) return readable;
-  note(readable.error());
-  return std::unique_ptr<Journal>();
+  if (journal) return OpenedJournal{*std::move(journal), true, std::nullopt};
+  if (role == EngineRole::daemon) return pass_on(std::move(journal).error());
+  OpenedJournal opened{nullptr, false, not_writable(std::move(journal).error(), file)};
+  if (auto readable = Journal::open(file, JournalMode::read_only)) opened.journal = *std::move(readable);
+  return opened;
 }
 
 // A run that the end of its process broke off was missed. A catch-up that was broken off by a crash is not taken again:
@@ -84,19 +90,22 @@ Result<std::unique_ptr<Engine>> Engine::open(Settings settings, const EngineOpti
     CAIRN_TRY(const UnlockKey key, read_unlock_key(settings.store.key, options.stop_fd));
     CAIRN_TRY(state->store, Store::open(settings.store.path, key));
   }
-  CAIRN_TRY(state->journal, open_journal(settings, options.role, state->journal_error));
-  if (state->journal) {
+  CAIRN_TRY(OpenedJournal opened, open_journal(settings, options.role));
+  state->journal = std::move(opened.journal);
+  state->journal_error = std::move(opened.error);
+  Journal* const written = opened.writable ? state->journal.get() : nullptr;
+  if (written != nullptr) {
     auto settled = settle_interrupted(*state->journal, options.clock->now());
     if (!settled && options.role == EngineRole::daemon) return pass_on(std::move(settled).error());
   }
   JobQueueOptions queue_options;
   queue_options.max_jobs = settings.daemon.max_jobs;
-  queue_options.on_end = [journal = state->journal.get()](const JobRecord& record) {
+  queue_options.on_end = [journal = written](const JobRecord& record) {
     const bool scheduled = record.kind == JobKind::backup && record.trigger != JobTrigger::on_demand;
     if (journal != nullptr && scheduled && record.error && record.error->code == ErrorCode::shutting_down)
       note_missed(*journal, record);
   };
-  state->queue = std::make_unique<JobQueue>(*options.clock, state->journal.get(), queue_options);
+  state->queue = std::make_unique<JobQueue>(*options.clock, written, queue_options);
   *state->settings.lock() = std::make_shared<const Settings>(std::move(settings));
   return std::unique_ptr<Engine>(new Engine(std::move(state)));
 }

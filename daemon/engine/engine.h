@@ -21,8 +21,8 @@ class Store;
 struct UnlockKey;
 
 // daemon: state_dir is made when missing, and a damaged or unwritable journal is an error.
-// foreground: without a writable state_dir jobs are simply not journalled; a damaged journal is reported by those
-// who would have used it.
+// foreground: without a writable state_dir, or with a damaged journal, jobs are not journalled, and journal_error()
+// says why; a journal that can only be read is read.
 enum class EngineRole { foreground, daemon };
 
 struct EngineOptions {
@@ -46,8 +46,8 @@ class Engine {
 
   Store& store();
   JobQueue& queue();
-  Journal* journal();  // null: jobs are not journalled
-  // Why there is no journal, when it is one that is damaged.
+  Journal* journal();  // null: there is none
+  // Why jobs are not journalled, or only some of it can be read: journal_damaged, journal_not_writable.
   [[nodiscard]] const std::optional<Error>& journal_error() const;
   [[nodiscard]] const Clock& clock() const;
   // The clock with what tells whether it can be trusted.

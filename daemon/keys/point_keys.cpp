@@ -58,6 +58,8 @@ void PointKeys::prove(const DiskRecord& disk) {
   const Disk& kept = found->second;
   const std::vector<BekToTry> beks = kept.keys.to_try();
   for (const VolumeFacts& volume : disk.facts.volumes) {
+    // Each may take minutes of key derivation; a job that is stopped ends before it commits.
+    if (job_.stop().stop_requested()) return;
     const std::string name = volume_object(object(disk.name), volume);
     TriedVolume tried = try_volume(
         volume, read_stored_header(store_, disk, volume, name), beks,

@@ -34,6 +34,15 @@ void JobContext::set_point(std::string name) {
   if (on_change_) on_change_();
 }
 
+void JobContext::set_waiting_for(std::string what) {
+  {
+    const auto view = view_.lock();
+    if (view->waiting_for == what) return;
+    view->waiting_for = std::move(what);
+  }
+  if (on_change_) on_change_();
+}
+
 void JobContext::keep_result(std::string result) {
   *kept_result_.lock() = std::move(result);
 }

@@ -19,6 +19,7 @@ class JobContext {
     std::uint64_t done_bytes = 0;
     std::uint64_t total_bytes = 0;
     std::string point;
+    std::string waiting_for;
     std::vector<std::string> warnings;
   };
 
@@ -31,6 +32,8 @@ class JobContext {
   void warn(std::string warning);
   // The recovery point the job is about: "web-01@20261121T020000Z".
   void set_point(std::string name);
+  // What it waits for: "locked by backup of db-01 (pid 812 on host) since ..."; empty: it does not wait.
+  void set_waiting_for(std::string what);
   // What there is to show when the job fails all the same: JSON text.
   void keep_result(std::string result);
   [[nodiscard]] std::string kept_result() const;

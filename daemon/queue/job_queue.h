@@ -15,34 +15,23 @@
 #include <vector>
 
 #include "config/base/clock.h"
+#include "config/base/left_behind.h"
 #include "config/base/result.h"
 #include "daemon/queue/job_record.h"
+#include "daemon/queue/job_spec.h"
 
 namespace cairn {
 
-class JobContext;
 class Journal;
-
-struct JobSpec {
-  JobKind kind = JobKind::backup;
-  std::string object;  // backup: the machine; restore: the point's name
-  JobTrigger trigger = JobTrigger::on_demand;
-  std::string exclusive;  // no two jobs with the same key wait or run at once; empty: no such rule
-  // Takes no place among max_jobs, so that what may run for hours at a low rate holds up no backup. One such job runs
-  // at once.
-  bool beside = false;
-  std::function<Result<nlohmann::json>(JobContext&)> run;  // the job's result; exceptions are caught
-  // What follows a job that was not failed or cancelled: given its result, the job to submit; nothing: none. It is
-  // submitted in the step that ends this one: who sees the end finds the next one's id in the result, under the name of
-  // its kind ("prune"), or null there when it was refused (its key is taken, or all ends). An exception of `then` is a
-  // warning of this job.
-  std::function<std::optional<JobSpec>(const nlohmann::json& result)> then = {};
-};
 
 struct JobQueueOptions {
   unsigned max_jobs = 2;                              // running at once, but for JobSpec::beside
   std::size_t keep_ended = 100;                       // in memory
   std::function<void(const JobRecord&)> on_end = {};  // called after each end, on the thread that ended it
+  // A job that was told to stop and has not after that time is left behind (config/base/left_behind.h): it ends as
+  // Cancelled, its place is given to others, its key stays taken until it comes back. When it has done its work all the
+  // same by then, its record says so.
+  std::chrono::milliseconds leave_after = kLeaveAfter;
 };
 
 class JobQueue {
@@ -54,7 +43,8 @@ class JobQueue {
   JobQueue(const JobQueue&) = delete;
   JobQueue& operator=(const JobQueue&) = delete;
 
-  // Errors: job_conflict (its key is taken; `because` names the job), shutting_down.
+  // Errors: job_conflict (its key is taken; `because` names the job), too_many_requests (kMaxWaitingJobs wait),
+  // shutting_down.
   Result<JobRecord> submit(JobSpec spec);
   // Errors: job_conflict for any of them, then none is queued; shutting_down.
   Result<std::vector<JobRecord>> submit_all(std::vector<JobSpec> specs);
@@ -71,18 +61,20 @@ class JobQueue {
   // Waits until the job's revision is not `seen`, `at_most` has passed, or the queue has stopped (with all jobs ended).
   // Errors: no_such_job.
   Result<JobRecord> wait(const std::string& id, std::uint64_t seen, std::chrono::milliseconds at_most);
-  // A queued job ends at once, a running one at its next safe point, an ended one stays as it is. Errors: no_such_job.
+  // A queued job ends at once, a running one at its next safe point, or when it is left behind; an ended one stays as
+  // it is. Errors: no_such_job.
   Result<JobRecord> cancel(const std::string& id);
 
   // Fewer does not stop jobs that run already.
   void set_max_jobs(unsigned max_jobs);
 
-  // Cancels everything and waits until the running jobs have stopped. Safe to call twice.
+  // Cancels everything and waits until the running jobs have stopped or were left behind; of the latter the clock, the
+  // journal and all that the jobs use must then outlive the process's threads. Safe to call twice.
   void stop();
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
+  std::shared_ptr<State> state_;  // threads that were left behind have it, too
 };
 
 }  // namespace cairn

@@ -45,6 +45,11 @@ Result<std::optional<UtcTime>> maybe_time_in(const json& member) {
   return std::optional<UtcTime>(time);
 }
 
+std::string text_in(const json& document, const char* name) {
+  const auto member = document.find(name);
+  return member != document.end() && member->is_string() ? member->get<std::string>() : std::string();
+}
+
 Result<JobRecord> read_job(const json& document) {
   JobRecord record;
   record.id = document.at("id").get<std::string>();
@@ -56,6 +61,7 @@ Result<JobRecord> read_job(const json& document) {
   CAIRN_TRY(record.started, maybe_time_in(document.at("started")));
   CAIRN_TRY(record.ended, maybe_time_in(document.at("ended")));
   if (const json& point = document.at("point"); !point.is_null()) record.point = point.get<std::string>();
+  record.waiting_for = text_in(document, "waiting_for");  // not in documents of earlier versions
   record.revision = whole_number<std::uint64_t>(document.at("revision"));
   const json& progress = document.at("progress");
   record.done_bytes = whole_number<std::uint64_t>(progress.at("done_bytes"));
@@ -64,11 +70,6 @@ Result<JobRecord> read_job(const json& document) {
   record.warnings = document.at("warnings").get<std::vector<std::string>>();
   if (const json& error = document.at("error"); !error.is_null()) record.error = error_from_json(error);
   return record;
-}
-
-std::string text_in(const json& document, const char* name) {
-  const auto member = document.find(name);
-  return member != document.end() && member->is_string() ? member->get<std::string>() : std::string();
 }
 
 }  // namespace
@@ -100,6 +101,7 @@ json to_json(const JobRecord& record) {
               {"started", time_or_null(record.started)},
               {"ended", time_or_null(record.ended)},
               {"point", record.point.empty() ? json(nullptr) : json(record.point)},
+              {"waiting_for", record.waiting_for.empty() ? json(nullptr) : json(record.waiting_for)},
               {"revision", record.revision},
               {"progress", {{"done_bytes", record.done_bytes}, {"total_bytes", record.total_bytes}}},
               {"result", record.result.empty() ? json(nullptr) : parse_json(record.result).value_or(nullptr)},

@@ -40,6 +40,7 @@ struct JobRecord {
   std::optional<UtcTime> started;
   std::optional<UtcTime> ended;
   std::string point;                  // machine@stamp; empty: none yet
+  std::string waiting_for;            // what it waits for while it runs; empty: it does not
   std::uint64_t revision = 1;         // grows with every change: who waits for one compares it
   std::uint64_t done_bytes = 0;       // progress
   std::uint64_t total_bytes = 0;      // 0: not known yet

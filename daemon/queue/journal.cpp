@@ -7,12 +7,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cctype>
+#include <cerrno>
 #include <charconv>
+#include <csignal>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <utility>
 
+#include "config/base/bytes.h"
 #include "config/base/guarded.h"
 #include "config/base/json.h"
 #include "daemon/queue/job.h"
@@ -80,7 +84,10 @@ ProcessMark this_process() {
 
 bool is_running(const ProcessMark& process) {
   const auto ticks = start_ticks_of(process.pid);
-  return ticks && *ticks == process.start_ticks;
+  if (ticks) return process.start_ticks == 0 || *ticks == process.start_ticks;
+  // Without /proc only whether there is such a process can be told; it has not ended as long as that is not known.
+  if (access("/proc/self/stat", F_OK) == 0) return false;
+  return kill(static_cast<pid_t>(process.pid), 0) == 0 || errno == EPERM;
 }
 
 namespace {
@@ -106,8 +113,13 @@ struct Connection {
         const int number = sqlite3_system_errno(database.get());
         return fail_errno(number, doing, file, ErrorCode::io_error, number == 0 ? text : "");
       }
-      default:
+      default: {
+        // A full file system is not always SQLITE_FULL: the memory beside the log is a file, too.
+        const int number = database ? sqlite3_system_errno(database.get()) : 0;
+        if ((code & 0xff) == SQLITE_IOERR && number != 0)
+          return fail_errno(number, doing, file, ErrorCode::io_error, text);
         return fail(ErrorCode::io_error, doing, file, text);
+      }
     }
   }
 
@@ -194,6 +206,21 @@ struct Connection {
 
 }  // namespace
 
+namespace {
+
+// https://www.sqlite.org/uri.html
+std::string uri_of(const std::filesystem::path& file) {
+  std::string uri = "file:";
+  for (const char c : file.native()) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool plain = std::isalnum(byte) != 0 || c == '/' || c == '-' || c == '_' || c == '.';
+    uri += plain ? std::string(1, c) : "%" + to_hex(ByteView(&byte, 1));
+  }
+  return uri + "?immutable=1";
+}
+
+}  // namespace
+
 struct Journal::State {
   explicit State(Connection opened) : connection(std::move(opened)) {}
   const ProcessMark process = this_process();
@@ -210,8 +237,12 @@ Result<std::unique_ptr<Journal>> Journal::open(const std::filesystem::path& file
   const int flags =
       (mode == JournalMode::read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) |
       SQLITE_OPEN_FULLMUTEX;
+  // What nobody can write does not change while it is read, and its log needs no memory beside it, which could not be
+  // made there.
+  const bool frozen = mode == JournalMode::read_only && access(file.parent_path().c_str(), W_OK) != 0;
   sqlite3* database = nullptr;
-  const int opened = sqlite3_open_v2(file.c_str(), &database, flags, nullptr);
+  const int opened = frozen ? sqlite3_open_v2(uri_of(file).c_str(), &database, flags | SQLITE_OPEN_URI, nullptr)
+                            : sqlite3_open_v2(file.c_str(), &database, flags, nullptr);
   connection.database.reset(database);
   if (opened != SQLITE_OK) return connection.failed(opened, "open journal");
   sqlite3_extended_result_codes(database, 1);
@@ -349,7 +380,7 @@ Result<void> Journal::set_schedule_mark(const std::string& machine, const Schedu
 }
 
 void warn_of_journal(const std::optional<Error>& damage, JobContext& job) {
-  if (damage)
+  if (damage && damage->code == ErrorCode::journal_damaged)
     job.warn("this job is not in the journal: " + damage->message() + " [" + std::string(damage->name()) + "]");
 }
 

@@ -22,7 +22,7 @@ namespace cairn {
 // A process, and not a later one with the same id.
 struct ProcessMark {
   std::int64_t pid = 0;
-  std::uint64_t start_ticks = 0;  // since boot: /proc/PID/stat, field 22
+  std::uint64_t start_ticks = 0;  // since boot: /proc/PID/stat, field 22; 0: not known (no /proc)
   bool operator==(const ProcessMark&) const = default;
 };
 ProcessMark this_process();
@@ -40,7 +40,7 @@ struct ScheduleMark {
 class JobContext;
 
 // What a job that is not journalled has to say at its end: about this job's entry, not about its work. `damage`:
-// nothing: the journal is well.
+// nothing: the journal is well. That it cannot be written is said by the command, once for all its jobs.
 void warn_of_journal(const std::optional<Error>& damage, JobContext& job);
 
 enum class JournalMode { read_write, read_only };

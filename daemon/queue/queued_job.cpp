@@ -48,6 +48,7 @@ void QueuedJob::take_view(const JobTable&) {
   record.done_bytes = view.done_bytes;
   record.total_bytes = view.total_bytes;
   record.point = std::move(view.point);
+  record.waiting_for = has_ended(record.state) ? std::string() : std::move(view.waiting_for);
   record.warnings = std::move(view.warnings);
 }
 
@@ -66,17 +67,28 @@ std::deque<std::shared_ptr<QueuedJob>>::iterator JobTable::startable() {
 std::optional<Error> JobTable::refusal(const JobSpec& spec) const {
   if (stopping)
     return Error{ErrorCode::shutting_down, "start job", spec.object, "this process is being stopped", 0, {}};
-  if (spec.exclusive.empty()) return std::nullopt;
+  if (spec.exclusive.empty()) {
+    const auto others = std::ranges::count_if(waiting, [](const auto& job) { return job->spec().exclusive.empty(); });
+    if (others < static_cast<std::ptrdiff_t>(kMaxWaitingJobs)) return std::nullopt;
+    return Error{ErrorCode::too_many_requests,
+                 fmt::format("start {} of", to_string(spec.kind)),
+                 spec.object,
+                 fmt::format("{} such jobs wait already", others),
+                 0,
+                 {}};
+  }
   for (const auto& job : jobs) {
     const JobRecord& record = record_of(*job);
-    if (job->spec().exclusive == spec.exclusive && !has_ended(record.state))
-      return Error{
-          ErrorCode::job_conflict,
-          fmt::format("start {} of", to_string(spec.kind)),
-          spec.object,
-          fmt::format("job {} is {}", record.id, record.state == JobState::queued ? "waiting to run" : "running"),
-          0,
-          {}};
+    const bool left = job->known(*this).left;
+    if (job->spec().exclusive != spec.exclusive || (has_ended(record.state) && !left)) continue;
+    const char* state = record.state == JobState::queued ? "is waiting to run" : "is running";
+    if (left) state = "was cancelled and does not come back from a call of the system";
+    return Error{ErrorCode::job_conflict,
+                 fmt::format("start {} of", to_string(spec.kind)),
+                 spec.object,
+                 fmt::format("job {} {}", record.id, state),
+                 0,
+                 left ? "see whether its disks answer; when they do it ends, else restart the daemon" : ""};
   }
   return std::nullopt;
 }
@@ -85,10 +97,17 @@ std::size_t JobTable::threads_wanted() const {
   return std::min<std::size_t>(max_jobs + kMaxBeside, running + running_beside + waiting.size());
 }
 
+void JobTable::let_go_of(std::thread::id id) {
+  const auto found = std::ranges::find(threads, id, &std::thread::get_id);
+  if (found == threads.end()) return;
+  found->detach();
+  threads.erase(found);
+}
+
 void JobTable::forget_ended(std::size_t keep) {
   std::size_t ended = 0;
   for (auto at = jobs.begin(); at != jobs.end();) {
-    const bool drop = has_ended(record_of(**at).state) && ++ended > keep;
+    const bool drop = has_ended(record_of(**at).state) && ++ended > keep && !(*at)->known(*this).left;
     at = drop ? jobs.erase(at) : std::next(at);
   }
 }

@@ -16,7 +16,7 @@
 
 #include "config/base/error.h"
 #include "daemon/queue/job.h"
-#include "daemon/queue/job_queue.h"
+#include "daemon/queue/job_spec.h"
 
 namespace cairn {
 
@@ -42,6 +42,9 @@ class QueuedJob {
     JobRecord record;
     std::chrono::steady_clock::time_point last_progress;
     bool cancel_asked = false;
+    std::thread::id thread;                                         // of a running one
+    std::optional<std::chrono::steady_clock::time_point> leave_at;  // of one that was told to stop
+    bool left = false;                                              // it has ended, but its thread has not come back
   };
   Known& known(const JobTable&) { return known_; }
   // Takes over what the job has reported so far.
@@ -69,6 +72,8 @@ class JobTable {
   [[nodiscard]] std::size_t threads_wanted() const;
   // Where a running job is counted.
   unsigned& running_with(const QueuedJob& job) { return job.spec().beside ? running_beside : running; }
+  // Its thread is no longer one of ours.
+  void let_go_of(std::thread::id id);
   // Drops the oldest ended jobs beyond `keep`.
   void forget_ended(std::size_t keep);
 
@@ -80,6 +85,7 @@ class JobTable {
   JobList jobs;                                    // newest first
   std::deque<std::shared_ptr<QueuedJob>> waiting;  // oldest first
   std::vector<std::thread> threads;
+  std::thread leaver;  // who leaves behind what does not stop; from the first that is told to stop on
 };
 
 }  // namespace cairn

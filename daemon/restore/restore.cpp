@@ -23,6 +23,7 @@
 #include "config/base/ranges.h"
 #include "config/base/units.h"
 #include "daemon/queue/job.h"
+#include "daemon/restore/image_in_use.h"
 #include "daemon/restore/restore_target.h"
 #include "fs/file/direct_io.h"
 #include "fs/store/map/disk_map.h"
@@ -278,6 +279,7 @@ Result<json> restore_disk(Store& store, const RestoreTask& task, const DiskRecor
     return pass_on(task.flags.salvage ? std::move(written).error() : naming_salvage(std::move(written).error()));
   // A store that went away meanwhile (unmounted) looks as if all the rest of it were missing: then this fails.
   if (!written->lost.empty()) CAIRN_CHECK(store.points().load(task.point));
+  CAIRN_CHECK(check_not_in_use(file.path()));  // again: a machine may have been started meanwhile
   CAIRN_CHECK(file.publish(task.flags.force ? IfExists::replace : IfExists::fail));
   json damaged = damage_document(written->lost);
   if (damaged.is_object())
@@ -298,6 +300,7 @@ Result<void> check_target(const RecoveryPoint& point, const RestoreTask& task) {
   for (const DiskRecord* disk : disks) {
     needed += disk->map.data_bytes;
     CAIRN_CHECK(check_restore_name(target_of(task, disk->name), task.flags.force ? IfExists::replace : IfExists::fail));
+    if (task.flags.force) CAIRN_CHECK(check_not_in_use(target_of(task, disk->name)));
   }
   struct statvfs room{};
   if (statvfs(task.to.c_str(), &room) != 0) return fail_errno(errno, "restore to", task.to.string());

@@ -31,7 +31,8 @@ struct RestoreTask {
 Result<std::vector<const DiskRecord*>> wanted_disks(const RecoveryPoint& point, const std::optional<std::string>& disk);
 
 // What can be known before anything is written.
-// Errors: those of Store::load_point, no_such_disk, used_wrongly (path not absolute), target_missing, target_exists.
+// Errors: those of Store::load_point, no_such_disk, used_wrongly (path not absolute), target_missing, target_exists,
+// image_in_use (with force: somebody writes to the file that would be replaced).
 Result<void> check_restore(Store& store, const RestoreTask& task);
 
 // The job's result (daemon/API.md). Errors: those of check_restore, no_space, chunk_damaged and its like, cancelled,

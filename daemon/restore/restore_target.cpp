@@ -14,6 +14,7 @@
 
 #include "config/base/units.h"
 #include "fs/file/direct_io.h"
+#include "fs/file/link_file.h"
 #include "fs/file/rename.h"
 
 namespace cairn {
@@ -132,10 +133,10 @@ std::string RestoreTarget::temporary_pattern() const {
   return (final_.parent_path() / ("." + final_.filename().string() + ".XXXXXX")).string();
 }
 
-// These give false with errno. linkat(2) of the descriptor itself would need CAP_DAC_READ_SEARCH, by way of /proc none.
+// These give false with errno.
 bool RestoreTarget::link_as(const std::string& name) const {
-  const std::string self = fmt::format("/proc/self/fd/{}", fd_.get());
-  return linkat(AT_FDCWD, self.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) == 0;
+  errno = link_open_file(fd_.get(), AT_FDCWD, name.c_str());
+  return errno == 0;
 }
 
 bool RestoreTarget::link_as_temporary() {

@@ -11,6 +11,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "fs/file/link_file.h"
+
 namespace cairn {
 namespace {
 
@@ -42,6 +44,7 @@ Result<TargetDevice> TargetDevice::open(const std::filesystem::path& path) {
   const std::string same = fmt::format("/proc/self/fd/{}", found.get());
   UniqueFd held(::open(same.c_str(), O_RDWR | O_CLOEXEC | (block ? O_EXCL : 0)));
   if (!held) {
+    if (errno == ENOENT && !has_proc()) return pass_on(needs_proc(kRestoringHeader, device.path_.c_str()));
     if (errno == EBUSY) return in_use(device.path_, "it, or a partition of it, is mounted, mapped or held otherwise");
     return fail_errno(errno, kRestoringHeader, device.path_);
   }

@@ -10,6 +10,7 @@
 #include "config/base/log.h"
 #include "daemon/queue/job.h"
 #include "daemon/queue/job_record.h"
+#include "daemon/queue/lock_wait.h"
 #include "daemon/retention/known_machines.h"
 #include "daemon/retention/prune_plan.h"
 #include "fs/store/collect/garbage.h"
@@ -164,7 +165,8 @@ class Prune {
 
   Result<void> take_writer() {
     if (writer_) return {};
-    CAIRN_TRY(writer_, begin_writing(inputs_.store, "prune"));
+    const auto wait = task_.dry_run ? std::chrono::seconds(0) : task_.wait;
+    CAIRN_TRY(writer_, when_unlocked(job_, wait, [&] { return begin_writing(inputs_.store, "prune"); }));
     return {};
   }
 

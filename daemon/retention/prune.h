@@ -3,6 +3,7 @@
 // enough, and gives its space back. Rules: config/REFERENCE.md "Retention". Running it twice is as good as once.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
@@ -31,6 +32,7 @@ struct PruneTask {
   bool accept_damage = false;
   std::uint64_t rate = 0;  // bytes a second; 0: no limit
   Collect collect = Collect::always;
+  std::chrono::seconds wait{0};  // for another process that writes to the store; not with dry_run
 };
 
 struct PruneInputs {

@@ -8,6 +8,7 @@
 #include "config/base/json.h"
 #include "config/base/log.h"
 #include "daemon/queue/job.h"
+#include "daemon/queue/lock_wait.h"
 #include "fs/store/verify/repair.h"
 
 namespace cairn {
@@ -38,7 +39,8 @@ Result<nlohmann::json> run_verify(Store& store, const VerifyTask& task, const Cl
     if (!report.recorded) job.warn("nothing of it was recorded: " + report.not_recorded);
     return ended(report, store, job);
   }
-  CAIRN_TRY(const RepairReport report, repair_store(store, {task.replica, options}, clock));
+  CAIRN_TRY(const RepairReport report,
+            when_unlocked(job, task.wait, [&] { return repair_store(store, {task.replica, options}, clock); }));
   for (const std::string& problem : report.problems) job.warn(problem);
   return ended(report, store, job);
 }

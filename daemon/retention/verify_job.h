@@ -3,6 +3,7 @@
 // fs/store/verify/verify.h, fs/store/verify/repair.h. Result: daemon/API.md "Verify".
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -18,6 +19,7 @@ struct VerifyTask {
   VerifyOptions options;  // stop and progress are the job's
   bool repair = false;
   std::optional<std::filesystem::path> replica;  // with repair
+  std::chrono::seconds wait{0};                  // with repair: for another process that writes to the store
 };
 
 // The report. When there is damage the job fails and keeps its report all the same (JobContext::keep_result).

@@ -12,6 +12,7 @@
 #include "daemon/queue/job.h"
 #include "daemon/queue/job_queue.h"
 #include "daemon/queue/journal.h"
+#include "daemon/queue/lock_wait.h"
 #include "daemon/restore/restore.h"
 #include "daemon/restore/restore_header.h"
 #include "daemon/retention/verify_job.h"
@@ -59,7 +60,10 @@ Result<json> LocalService::status() {
 }
 
 Result<json> LocalService::jobs(std::size_t limit) {
-  if (engine_.journal_error()) return pass_on(*engine_.journal_error());
+  // One that cannot be written can still be read, perhaps.
+  if (const auto& error = engine_.journal_error();
+      error && (error->code == ErrorCode::journal_damaged || engine_.journal() == nullptr))
+    return pass_on(*error);
   // The queue knows its own jobs better than the journal does; the journal knows older ones and those of other
   // processes.
   std::vector<JobRecord> records = engine_.queue().jobs();
@@ -95,11 +99,13 @@ Result<json> LocalService::job(const std::string& id) {
   return to_json(record);
 }
 
-JobSpec LocalService::backup_of(const MachineSettings& machine, JobTrigger trigger, Reading reading) {
-  JobSpec spec = backup_spec(machine, trigger, reading,
+JobSpec LocalService::backup_of(const MachineSettings& machine, const BackupWishes& wishes) {
+  JobSpec spec = backup_spec(machine, wishes,
                              {engine_.store(), engine_.clock(), engine_.settings(), tracking_, engine_.journal_error(),
                               [this] { points_changed(); }});
-  spec.then = [this, machine = machine.name, trigger](const json&) { return prune_after_backup(machine, trigger); };
+  spec.then = [this, machine = machine.name, trigger = wishes.trigger](const json&) {
+    return prune_after_backup(machine, trigger);
+  };
   return spec;
 }
 
@@ -118,7 +124,8 @@ Result<json> LocalService::start_backup(const BackupRequest& request) {
     CAIRN_TRY(const MachineSettings* machine, settings->machine(name));
     if (seen.insert(name).second)
       specs.push_back(
-          backup_of(*machine, JobTrigger::on_demand, request.full_read ? Reading::full : Reading::as_policy_says));
+          backup_of(*machine, {JobTrigger::on_demand, request.full_read ? Reading::full : Reading::as_policy_says,
+                               lock_wait_of(request.wait_s)}));
   }
   CAIRN_TRY(const auto records, engine_.queue().submit_all(std::move(specs)));
   json jobs = json::array();
@@ -129,7 +136,7 @@ Result<json> LocalService::start_backup(const BackupRequest& request) {
 Result<json> LocalService::start_machine(const std::string& machine, JobTrigger trigger) {
   const auto settings = engine_.settings();
   CAIRN_TRY(const MachineSettings* found, settings->machine(machine));
-  CAIRN_TRY(const JobRecord record, engine_.queue().submit(backup_of(*found, trigger, Reading::as_policy_says)));
+  CAIRN_TRY(const JobRecord record, engine_.queue().submit(backup_of(*found, {.trigger = trigger})));
   return to_json(record);
 }
 
@@ -182,6 +189,7 @@ Result<json> LocalService::start_verify(const VerifyRequest& request) {
   task.options.accept_gaps = request.accept_gaps;
   task.options.rate = request.rate;
   task.repair = request.repair;
+  task.wait = lock_wait_of(request.wait_s);
   if (!request.from.empty()) {
     if (!request.repair)
       return fail(ErrorCode::used_wrongly, "verify", request.from, "a replica is for repairs only",

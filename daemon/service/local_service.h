@@ -24,7 +24,7 @@ struct JobSpec;
 struct MachineSettings;
 struct PruneTask;
 struct VerifyTask;
-enum class Reading;
+struct BackupWishes;
 
 // The objects of verify jobs: all of the store's structure, or some packs only.
 inline constexpr const char* kVerifyStore = "store";
@@ -67,7 +67,7 @@ class LocalService : public Service {
 
  private:
   // A backup, with the prune of that machine that follows it.
-  JobSpec backup_of(const MachineSettings& machine, JobTrigger trigger, Reading reading);
+  JobSpec backup_of(const MachineSettings& machine, const BackupWishes& wishes);
   JobSpec prune_after_backup(const std::string& machine, JobTrigger trigger);
   JobSpec prune_spec(const PruneTask& task, JobTrigger trigger);
   JobSpec verify_spec(const VerifyTask& task, const std::string& object, JobTrigger trigger);

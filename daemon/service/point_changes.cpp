@@ -7,6 +7,7 @@
 #include "daemon/engine/engine.h"
 #include "daemon/queue/job.h"
 #include "daemon/queue/job_queue.h"
+#include "daemon/queue/lock_wait.h"
 #include "daemon/retention/known_machines.h"
 #include "daemon/retention/prune.h"
 #include "daemon/retention/prune_plan.h"
@@ -51,6 +52,7 @@ Result<json> LocalService::start_prune(const PruneRequest& request) {
   task.accept_clock = request.accept_clock;
   task.accept_damage = request.accept_damage;
   task.rate = request.rate;
+  task.wait = lock_wait_of(request.wait_s);
   JobSpec spec = prune_spec(task, JobTrigger::on_demand);
   if (!task.dry_run) spec.exclusive = "prune";
   CAIRN_TRY(const JobRecord record, engine_.queue().submit(std::move(spec)));
@@ -61,6 +63,7 @@ JobSpec LocalService::prune_after_backup(const std::string& machine, JobTrigger 
   PruneTask task;
   task.machine = machine;
   task.collect = Collect::when_needed;
+  task.wait = kUsualWait;
   // In the foreground somebody waits for it.
   if (engine_.role() == EngineRole::daemon) task.rate = engine_.settings()->maintenance.rate;
   JobSpec spec = prune_spec(task, trigger);

@@ -12,9 +12,15 @@
 #include <vector>
 
 #include "config/base/clock.h"
+#include "daemon/queue/lock_wait.h"
 #include "daemon/restore/restore_flags.h"
 
 namespace cairn {
+
+// Of a request's wait_s.
+inline constexpr std::uint64_t kUsualWaitSeconds = kUsualWait.count();
+inline constexpr const char* kWaitMeaning =
+    "how long, in seconds, the job waits for the store while another process writes to it; 60 when left out";
 
 enum class Need { optional, required };
 
@@ -33,13 +39,15 @@ struct BackupRequest {
   std::vector<std::string> machines;
   bool all = false;
   bool full_read = false;
+  std::uint64_t wait_s = kUsualWaitSeconds;
 
   static constexpr auto members() {
     using R = BackupRequest;
     return std::tuple{
         Member{"machines", &R::machines, "names of machines; this or `all`"},
         Member{"all", &R::all, "every machine of the settings"},
-        Member{"full_read", &R::full_read, "read all of every disk, whatever change tracking says, and compare"}};
+        Member{"full_read", &R::full_read, "read all of every disk, whatever change tracking says, and compare"},
+        Member{"wait_s", &R::wait_s, kWaitMeaning}};
   }
   static constexpr const char* kPath = "/v1/backups";
 };
@@ -73,6 +81,7 @@ struct PruneRequest {
   bool accept_clock = false;
   bool accept_damage = false;
   std::uint64_t rate = 0;
+  std::uint64_t wait_s = kUsualWaitSeconds;
 
   static constexpr auto members() {
     using R = PruneRequest;
@@ -81,7 +90,8 @@ struct PruneRequest {
         Member{"dry_run", &R::dry_run, "only say what would be done"},
         Member{"accept_clock", &R::accept_clock, "the clock is right, whatever the store says of it"},
         Member{"accept_damage", &R::accept_damage, "what only damage hides may be given up"},
-        Member{"rate", &R::rate, "of garbage collection, bytes a second; 0: no limit"}};
+        Member{"rate", &R::rate, "of garbage collection, bytes a second; 0: no limit"},
+        Member{"wait_s", &R::wait_s, kWaitMeaning}};
   }
   static constexpr const char* kPath = "/v1/prunes";
 };
@@ -105,6 +115,7 @@ struct VerifyRequest {
   std::string from = {};
   bool accept_gaps = false;
   std::uint64_t rate = 0;
+  std::uint64_t wait_s = kUsualWaitSeconds;
 
   static constexpr auto members() {
     using R = VerifyRequest;
@@ -113,7 +124,8 @@ struct VerifyRequest {
                       Member{"repair", &R::repair, "repair what can be repaired"},
                       Member{"from", &R::from, "absolute path of a copy of the store; with `repair` only"},
                       Member{"accept_gaps", &R::accept_gaps, "points that are missing are noted as gone"},
-                      Member{"rate", &R::rate, "bytes a second; 0: no limit"}};
+                      Member{"rate", &R::rate, "bytes a second; 0: no limit"},
+                      Member{"wait_s", &R::wait_s, kWaitMeaning}};
   }
   static constexpr const char* kPath = "/v1/verifications";
 };

@@ -6,9 +6,11 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/backup/tracking_place.h"
 #include "daemon/engine/engine.h"
 #include "daemon/queue/job_queue.h"
 #include "daemon/queue/journal.h"
+#include "daemon/service/disk_look.h"
 #include "daemon/service/point_rows.h"
 #include "daemon/service/proof_status.h"
 #include "daemon/service/tracking_status.h"
@@ -47,8 +49,12 @@ json last_job_of(Engine& engine, const std::string& machine) {
   return record && *record ? to_json(**record) : json(nullptr);
 }
 
-json machine_row(const StatusSources& sources, const Settings& settings, const std::string& name,
-                 const MachinePoints& of) {
+// For all disks together: whoever asks is answered.
+constexpr std::chrono::seconds kDisksMayTake{2};
+
+json machine_row(const StatusSources& sources, const std::shared_ptr<const Settings>& in_force, DiskLook& disks,
+                 const std::string& name, const MachinePoints& of) {
+  const Settings& settings = *in_force;
   const UtcTime now = sources.engine.clock().now();
   const DaemonView& view = sources.daemon;
   json row{{"machine", name},
@@ -69,7 +75,12 @@ json machine_row(const StatusSources& sources, const Settings& settings, const s
     row["schedule"] = policy->schedule.text();
     row["timezone"] = policy->schedule.zone();
     row["in_settings"] = true;
-    row["disks"] = tracking_status(settings, settings.machines.at(name), sources.tracking, of.last);
+    row["disks"] = disks.at(
+        name,
+        [in_force, name, place = sources.tracking, last = of.last] {
+          return tracking_status(*in_force, in_force->machines.at(name), place, last);
+        },
+        unknown_tracking(settings.machines.at(name)));
     auto next = view.next_run ? view.next_run(name) : std::nullopt;
     // No daemon, or one that has not looked at this machine yet.
     if (!next) next = policy->schedule.next_after(now);
@@ -87,9 +98,10 @@ Result<json> status_document(const StatusSources& sources) {
   const auto settings = engine.settings();
   CAIRN_TRY(const std::vector<PointName> points, engine.store().points().list());
   json machines = json::array();
+  DiskLook disks(kDisksMayTake);
   std::size_t without_proof = 0;
   for (const auto& [name, of] : by_machine(*settings, points)) {
-    machines.push_back(machine_row(sources, *settings, name, of));
+    machines.push_back(machine_row(sources, settings, disks, name, of));
     if (machines.back()["proof"]["wanting"] == true) ++without_proof;
   }
   const JobQueue::Counts counts = engine.queue().counts();

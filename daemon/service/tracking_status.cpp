@@ -35,6 +35,19 @@ Answer state_of(const Settings& settings, const DiskSettings& disk, const Tracki
 
 }  // namespace
 
+json unknown_tracking(const MachineSettings& machine) {
+  json rows = json::array();
+  for (const DiskSettings& disk : machine.disks)
+    rows.push_back({{"disk", disk.name},
+                    {"tracking", "unknown"},
+                    {"reason", "a disk of the machine does not answer"},
+                    {"last_full_read", nullptr},
+                    {"clone", nullptr},
+                    {"clone_bytes", nullptr},
+                    {"clone_bytes_complete", nullptr}});
+  return rows;
+}
+
 json tracking_status(const Settings& settings, const MachineSettings& machine, const TrackingPlace& place,
                      const std::optional<PointName>& newest) {
   json rows = json::array();

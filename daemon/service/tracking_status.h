@@ -15,5 +15,7 @@ struct TrackingPlace;
 // The machine's disks, in the settings' order. `newest` is the machine's newest recovery point.
 nlohmann::json tracking_status(const Settings& settings, const MachineSettings& machine, const TrackingPlace& place,
                                const std::optional<PointName>& newest);
+// The same, of a machine whose disks do not answer.
+nlohmann::json unknown_tracking(const MachineSettings& machine);
 
 }  // namespace cairn

@@ -39,9 +39,7 @@ KeyWatch::KeyWatch(std::function<std::shared_ptr<const Settings>()> settings, St
               [this](PokedThread::Why, const std::stop_token& stop) -> std::optional<std::chrono::milliseconds> {
                 look(stop);
                 return std::nullopt;
-              }) {
-  thread_.start();
-}
+              }) {}
 
 KeyWatch::~KeyWatch() = default;
 

@@ -4,6 +4,7 @@
 // thread.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -22,14 +23,20 @@ class Store;
 
 class KeyWatch {
  public:
-  // `settings` gives those in force; store and clock must outlive this. Begins at once.
+  // `settings` gives those in force; store and clock must outlive this.
   KeyWatch(std::function<std::shared_ptr<const Settings>()> settings, Store& store, const Clock& clock);
   ~KeyWatch();
   KeyWatch(const KeyWatch&) = delete;
   KeyWatch& operator=(const KeyWatch&) = delete;
 
+  // Begins; once.
+  void start() { thread_.start(); }
   // Looks again.
   void poke();
+  void ask_to_stop() { thread_.ask_to_stop(); }
+  // Looks no more; false: it is at a disk that does not answer, or derives a key, and was left behind
+  // (config/base/left_behind.h); this may then not be destroyed.
+  bool stop_within(std::chrono::milliseconds most) { return thread_.stop_within(most); }
   // {"state":"good"|"warning"|"error","checked":TIME,"findings":[{"disk","state","detail","error"}]}; null: not looked
   // at yet, or nothing to look at.
   [[nodiscard]] nlohmann::json status(const std::string& machine);

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Mount points: see mount_point.h; and unmount() of session.h.
 #include "fs/mount/mount_point.h"
 
 #include <fcntl.h>
@@ -18,7 +17,8 @@
 
 #include "config/base/log.h"
 #include "config/base/unique_fd.h"
-#include "fs/mount/session.h"
+#include "fs/file/link_file.h"
+#include "fs/mount/mount_users.h"
 
 namespace cairn {
 namespace {
@@ -71,7 +71,7 @@ bool is_dead(const filesystem::path& path) {
 // The exit status, or -1 when it could not be run.
 int run_fusermount(const filesystem::path& path, WhenBusy when_busy) {
   std::string name = "fusermount3";
-  std::string quiet_unmount = when_busy == WhenBusy::detach ? "-quz" : "-qu";
+  std::string quiet_unmount = when_busy == WhenBusy::refuse ? "-qu" : "-quz";
   std::string separator = "--";
   std::string where = path.string();
   char* const arguments[] = {name.data(), quiet_unmount.data(), separator.data(), where.data(), nullptr};
@@ -127,6 +127,7 @@ filesystem::path settle_path(const filesystem::path& path) {
 Result<std::optional<MountEntry>> mounted_at(const filesystem::path& settled) {
   std::ifstream file(kMountInfo, std::ios::binary);
   const std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (text.empty() && !has_proc()) return pass_on(needs_proc("read mounts", kMountInfo));
   if (text.empty()) return fail(ErrorCode::io_error, "read mounts", kMountInfo, "it is empty or cannot be read");
   std::optional<MountEntry> top;
   for (MountEntry& mount : parse_mountinfo(text))
@@ -173,15 +174,18 @@ Result<void> take_down(const filesystem::path& settled, WhenBusy when_busy) {
   constexpr const char* kDoing = "unmount recovery points";
   const std::string object = settled.string();
   if (geteuid() == 0) {
-    if (umount2(settled.c_str(), UMOUNT_NOFOLLOW) == 0) return {};
+    constexpr int kAbort = UMOUNT_NOFOLLOW | MNT_DETACH | MNT_FORCE;
+    if (umount2(settled.c_str(), when_busy == WhenBusy::abort ? kAbort : UMOUNT_NOFOLLOW) == 0) return {};
     // MNT_FORCE ends the FUSE connection, so that open files fail instead of keeping their server alive.
-    if (errno == EBUSY && when_busy == WhenBusy::detach &&
-        umount2(settled.c_str(), UMOUNT_NOFOLLOW | MNT_DETACH | MNT_FORCE) == 0)
-      return {};
+    if (errno == EBUSY && when_busy == WhenBusy::detach && umount2(settled.c_str(), kAbort) == 0) return {};
     if (errno == EBUSY) return fail(ErrorCode::mount_point_busy, kDoing, object, "files below it are open");
     if (errno == EINVAL || errno == ENOENT)
       return fail(ErrorCode::not_mounted, kDoing, object, "nothing is mounted there");
     return fail_errno(errno, kDoing, object, errno == EPERM ? ErrorCode::permission_denied : ErrorCode::mount_failed);
+  }
+  if (when_busy == WhenBusy::abort) {
+    CAIRN_TRY(const auto mount, mounted_at(settled));
+    if (mount) (void)abort_connection(mount->device);
   }
   const int status = run_fusermount(settled, when_busy);
   if (status == 0) return {};
@@ -190,15 +194,6 @@ Result<void> take_down(const filesystem::path& settled, WhenBusy when_busy) {
   CAIRN_TRY(const auto still, mounted_at(settled));
   if (!still) return fail(ErrorCode::not_mounted, kDoing, object, "nothing is mounted there");
   return fail(ErrorCode::mount_point_busy, kDoing, object, "files below it are open, or another user has mounted it");
-}
-
-Result<void> unmount(const filesystem::path& path) {
-  const filesystem::path settled = settle_path(path);
-  CAIRN_TRY(const auto mount, mounted_at(settled));
-  if (!mount || mount->type != kMountType)
-    return fail(ErrorCode::not_mounted, "unmount recovery points", settled.string(),
-                mount ? "what is mounted there is of type " + mount->type : "nothing is mounted there");
-  return take_down(settled, WhenBusy::refuse);
 }
 
 }  // namespace cairn

@@ -37,7 +37,9 @@ Result<void> check_fuse();
 // Errors: mount_point_missing, mount_point_not_empty, mount_point_busy, permission_denied, io_error.
 Result<void> prepare_mount_point(const std::filesystem::path& settled);
 
-enum class WhenBusy { refuse, detach };
+// detach: files that are open go on to be served where that can be. abort: the server's connection ends first, so that
+// nobody waits for it, in other mount namespaces neither.
+enum class WhenBusy { refuse, detach, abort };
 // Takes the top mount at `settled` away, with umount2(2) as root and fusermount3(1) otherwise.
 // Errors: mount_point_busy, not_mounted, permission_denied, mount_failed.
 Result<void> take_down(const std::filesystem::path& settled, WhenBusy when_busy);

@@ -20,10 +20,12 @@
 
 #include "config/base/exception_door.h"
 #include "config/base/guarded.h"
+#include "config/base/left_behind.h"
 #include "config/base/log.h"
 #include "config/base/unique_fd.h"
 #include "config/base/units.h"
 #include "fs/mount/mount_point.h"
+#include "fs/mount/mount_users.h"
 #include "fs/mount/operations.h"
 #include "fs/mount/signal_block.h"
 #include "fs/store/store.h"
@@ -123,9 +125,10 @@ struct MountSession::State {
   void watch();
   Result<void> look(RefreshMode mode);
   void tell_kernel();
+  void tell_watcher_to_end();
   void end_watcher();
   Result<void> take_down_own(WhenBusy when_busy);
-  void end_loop(int root);
+  void end_loop();
   void note_answering() {
     const auto set = flags.lock();
     set->answering = true;
@@ -162,6 +165,7 @@ struct MountSession::State {
   Guarded<Flags> flags;  // a leaf
   std::condition_variable changed;
   std::thread loop;
+  bool left = false;             // the loop is left behind; of stop()
   Guarded<std::thread> watcher;  // locked while it is joined
 };
 
@@ -218,20 +222,16 @@ Result<void> MountSession::State::take_down_own(WhenBusy when_busy) {
   return down;
 }
 
-// With files open, or with a copy of the mount in another namespace, the connection outlives the mount. libfuse's
-// workers end when they find the session ended after their next request; so we make one: statfs(2) of the root where we
-// still have it (-1: not), and asking the kernel for a piece of each disk that is open (it has none of a directory to
-// give).
-void MountSession::State::end_loop(int root) {
-  {
-    const std::lock_guard telling(tell_mutex);
-    if (session == nullptr) return;
-    fuse_session_exit(session);
-    for (const InodeNumber inode : disks.open_inodes())
-      (void)fuse_lowlevel_notify_retrieve(session, inode, 0, 0, nullptr);
-  }
-  struct statfs facts{};
-  if (root >= 0) (void)fstatfs(root, &facts);
+// Where the connection could not be ended (it was unmounted here before, files are open or another mount namespace has
+// a copy, and fusectl is not mounted) libfuse's workers end when they find the session ended after their next request;
+// so we make one: asking the kernel for a piece of each disk that is open.
+void MountSession::State::end_loop() {
+  const std::unique_lock telling(tell_mutex, std::try_to_lock);
+  if (!telling) return;  // somebody waits for the kernel, which answers when it has ended the connection
+  if (session == nullptr) return;
+  fuse_session_exit(session);
+  for (const InodeNumber inode : disks.open_inodes())
+    (void)fuse_lowlevel_notify_retrieve(session, inode, 0, 0, nullptr);
 }
 
 void MountSession::State::watch() {
@@ -275,12 +275,14 @@ void MountSession::State::tell_kernel() {
   for (const InodeNumber inode : changes.inodes) (void)fuse_lowlevel_notify_inval_inode(session, inode, 0, 0);
 }
 
+void MountSession::State::tell_watcher_to_end() {
+  const auto set = flags.lock();
+  set->watcher_ending = true;
+  changed.notify_all();
+}
+
 void MountSession::State::end_watcher() {
-  {
-    const auto set = flags.lock();
-    set->watcher_ending = true;
-    changed.notify_all();
-  }
+  tell_watcher_to_end();
   if (const auto thread = watcher.lock(); thread->joinable()) thread->join();
 }
 
@@ -322,6 +324,7 @@ Result<std::unique_ptr<MountSession>> MountSession::start(Store& store, const Mo
 
 MountSession::~MountSession() {
   if (auto stopped = stop(); !stopped) log_error("unmount-failed", state_->options.path.string(), stopped.error());
+  if (state_->left) (void)state_.release();  // its threads still use it
 }
 
 void MountSession::refresh() {
@@ -342,18 +345,29 @@ Result<void> MountSession::stop() {
   State& state = *state_;
   const std::lock_guard stopping(state.stop_mutex);
   Result<void> down;
-  if (state.loop.joinable()) {
-    // While callbacks still answer: a notification may be waiting for one of them.
-    state.end_watcher();
-    down = state.take_down_own(WhenBusy::refuse);
-    UniqueFd root;
-    if (!down && down.error().code == ErrorCode::mount_point_busy) {
-      root = UniqueFd(::open(state.options.path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-      down = state.take_down_own(WhenBusy::detach);
+  if (!state.loop.joinable()) return down;
+  // Once it has ended its device's number may be another's.
+  if (const auto users = ended() ? std::vector<MountUser>() : users_of_mount(state.device); !users.empty())
+    log_event(LogLevel::warning, "unmounted-in-use", state.options.path.string(), {{"because", in_words(users)}});
+  // First of all: a notification of the watcher's may wait for a request, and that for a store that does not answer.
+  down = state.take_down_own(WhenBusy::abort);
+  // It was unmounted here before, perhaps, and another mount namespace has it still.
+  if (!ended() && is_mounted_somewhere(state.device)) (void)abort_connection(state.device);
+  state.tell_watcher_to_end();
+  state.end_loop();
+  {
+    auto flags = state.flags.lock();
+    if (!state.changed.wait_for(flags.held(), kLeaveAfter, [&] { return flags->ended; })) {
+      flags.held().unlock();
+      log_event(LogLevel::error, "mount-left", state.options.path.string(),
+                {{"because", "a read of the store does not come back"}});
+      note_left_behind();
+      state.loop.detach();
+      state.left = true;
+      return down;
     }
-    state.end_loop(root.get());
-    state.loop.join();
   }
+  state.loop.join();
   return down;
 }
 

@@ -28,7 +28,7 @@ class MountSession {
   // Errors: no_fuse, mount_point_missing, mount_point_not_empty, mount_point_busy (something is mounted there),
   //         permission_denied, mount_failed.
   static Result<std::unique_ptr<MountSession>> start(Store& store, const MountOptions& options);
-  // Unmounts (lazily when files are open) and ends the threads.
+  // As stop().
   ~MountSession();
 
   // Looks for new and vanished points now. Any thread.
@@ -37,7 +37,9 @@ class MountSession {
   void wait();
   // True once it has ended.
   [[nodiscard]] bool ended() const;
-  // Unmounts, lazily when files are open, and ends the threads. Safe to call twice.
+  // Ends the connection, so that nobody waits for it any more, unmounts, and ends the threads; who had files open is
+  // logged. A thread that does not come back from the store within kLeaveAfter is left behind
+  // (config/base/left_behind.h). Safe to call twice.
   Result<void> stop();
 
  private:
@@ -46,7 +48,8 @@ class MountSession {
   std::unique_ptr<State> state_;
 };
 
-// Unmounts what Cairn has mounted at `path`, from any process. Errors: not_mounted, mount_point_busy (files are open).
+// Unmounts what Cairn has mounted at `path`, from any process, and ends its connection, wherever else it is mounted.
+// Errors: not_mounted, mount_point_busy (says who has files open).
 Result<void> unmount(const std::filesystem::path& path);
 
 }  // namespace cairn

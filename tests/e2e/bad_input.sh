@@ -80,7 +80,7 @@ kill -STOP $writer
 if ended $writer; then skip "locked store" "the other backup was over too soon"; else
   sed "s#$work/state#$work/state2#" "$config" >"$work/other.yaml"
   mkdir -p "$work/state2"
-  refuses "the store is locked by another process" store-locked "$CAIRN" --config "$work/other.yaml" backup web-01
+  refuses "the store is locked by another process" store-locked "$CAIRN" --config "$work/other.yaml" backup --wait 0s web-01
   contains "it says who" "$(cat "$stderr")" "$writer"
   check "reading goes on meanwhile" cairn points
 fi

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "daemon/cli/grammar/command_spec.h"
+#include "daemon/cli/work/busy_wait.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/cli/work/finish_jobs.h"
 #include "daemon/service/service.h"
@@ -14,6 +15,7 @@ struct BackupCommand {
   std::vector<std::string> machines;
   bool all = false;
   bool full_read = false;
+  BusyWait::Time wait = BusyWait::usual();
 };
 
 Result<void> check(BackupCommand& command, const GlobalOptions&) {
@@ -31,7 +33,8 @@ Result<ExitCode> run(Context& context, const BackupCommand& command) {
   request.machines = command.machines;
   request.all = command.all;
   request.full_read = command.full_read;
-  CAIRN_TRY(const nlohmann::json started, service->start_backup(request));
+  request.wait_s = static_cast<std::uint64_t>(command.wait.count());
+  CAIRN_TRY(const nlohmann::json started, while_busy(command.wait, [&] { return service->start_backup(request); }));
   return finish_jobs(context, started);
 }
 
@@ -50,6 +53,7 @@ CommandSpec backup_command() {
       value("machines", "MACHINE", "Names of machines", &BackupCommand::machines, Completes::machines),
       flag("--all", "Every machine of the settings", &BackupCommand::all),
       flag("--full-read", "Read all of every disk, and check change tracking against it", &BackupCommand::full_read),
+      wait_option(&BackupCommand::wait),
   };
   set_action<BackupCommand>(spec, run, check);
   return spec;

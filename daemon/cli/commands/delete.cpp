@@ -13,6 +13,7 @@
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/prompt.h"
 #include "daemon/cli/text/table.h"
+#include "daemon/cli/work/busy_wait.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/service/service.h"
 
@@ -22,10 +23,12 @@ namespace {
 struct DeleteCommand {
   std::vector<std::string> points;
   bool yes = false;
+  BusyWait::Time wait = BusyWait::usual();
 };
 
 struct UndeleteCommand {
   std::vector<std::string> points;
+  BusyWait::Time wait = BusyWait::usual();
 };
 
 Result<ExitCode> for_each(Context& context, const std::vector<std::string>& points,
@@ -57,12 +60,16 @@ Result<ExitCode> run(Context& context, const DeleteCommand& command) {
       return fail(ErrorCode::cancelled, "delete", names, "the answer was no", "answer y, or give --yes");
   }
   CAIRN_TRY(Service* const service, context.service());
-  return for_each(context, command.points, [&](const std::string& point) { return service->delete_point(point); });
+  return for_each(context, command.points, [&](const std::string& point) {
+    return while_busy(command.wait, [&] { return service->delete_point(point); });
+  });
 }
 
 Result<ExitCode> run(Context& context, const UndeleteCommand& command) {
   CAIRN_TRY(Service* const service, context.service());
-  return for_each(context, command.points, [&](const std::string& point) { return service->undelete_point(point); });
+  return for_each(context, command.points, [&](const std::string& point) {
+    return while_busy(command.wait, [&] { return service->undelete_point(point); });
+  });
 }
 
 }  // namespace
@@ -94,6 +101,7 @@ CommandSpec delete_command() {
   spec.options = {
       value("points", "MACHINE@POINT", "Recovery points", &DeleteCommand::points, Completes::points).required(),
       flag("--yes", "Do not ask", &DeleteCommand::yes),
+      wait_option(&DeleteCommand::wait),
   };
   set_action<DeleteCommand>(spec, run);
   return spec;
@@ -106,7 +114,8 @@ CommandSpec undelete_command() {
   spec.examples = {"cairn points --deleted", "cairn undelete web-01@20261121T020000Z"};
   spec.options = {
       value("points", "MACHINE@POINT", "Deleted recovery points", &UndeleteCommand::points, Completes::deleted_points)
-          .required()};
+          .required(),
+      wait_option(&UndeleteCommand::wait)};
   set_action<UndeleteCommand>(spec, run);
   return spec;
 }

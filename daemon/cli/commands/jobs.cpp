@@ -41,6 +41,7 @@ std::string outcome_of(const nlohmann::json& job) {
 
 Result<ExitCode> run(Context& context, const JobsCommand& command) {
   CAIRN_TRY(Service* const service, context.service());
+  context.note_journal();
   if (!command.id.empty()) {
     CAIRN_TRY(const nlohmann::json job, service->job(command.id));
     CAIRN_CHECK(context.output().answer(job, render_job(job)));
@@ -79,6 +80,7 @@ std::string render_job(const nlohmann::json& job) {
                                  {"kind", text_of(job, "kind")},
                                  {"object", text_of(job, "object")},
                                  {"state", text_of(job, "state")},
+                                 {"waits", text_of(job, "waiting_for")},
                                  {"trigger", text_of(job, "trigger")},
                                  {"queued", time_of(job, "queued")},
                                  {"started", time_of(job, "started")},

@@ -16,6 +16,7 @@
 
 #include "config/base/exception_door.h"
 #include "config/base/json.h"
+#include "config/base/left_behind.h"
 #include "config/base/log.h"
 #include "config/base/unique_fd.h"
 #include "daemon/cli/grammar/command_spec.h"
@@ -65,6 +66,10 @@ Result<void> serve(MountSession& session) {
   while (::sigwait(&set, &number) != 0) {
   }
   auto stopped = session.stop();
+  if (anything_left_behind()) {  // what hangs uses the session and the store, so neither may go before it
+    if (!stopped) log_error("unmount-failed", "recovery points", stopped.error());
+    end_process(static_cast<int>(stopped ? ExitCode::done : ExitCode::failed));
+  }
   waiter.join();
   return stopped;
 }

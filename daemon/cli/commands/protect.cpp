@@ -5,6 +5,7 @@
 #include "daemon/cli/grammar/command_spec.h"
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/table.h"
+#include "daemon/cli/work/busy_wait.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/service/service.h"
 
@@ -15,6 +16,7 @@ struct ProtectCommand {
   std::string point;
   std::optional<UtcTime> until;
   bool off = false;
+  BusyWait::Time wait = BusyWait::usual();
 };
 
 // "2027-01-31" is the beginning of that day.
@@ -33,7 +35,9 @@ Result<void> check(ProtectCommand& command, const GlobalOptions&) {
 
 Result<ExitCode> run(Context& context, const ProtectCommand& command) {
   CAIRN_TRY(Service* const service, context.service());
-  CAIRN_TRY(const nlohmann::json document, service->protect_point({command.point, command.off, command.until}));
+  CAIRN_TRY(const nlohmann::json document, while_busy(command.wait, [&] {
+              return service->protect_point({command.point, command.off, command.until});
+            }));
   const std::string name = printable(text_of(document, "name"));
   const std::string until = time_of(member(document, "protected"), "until");
   std::string text = name + " is protected" + (until.empty() ? std::string() : " until " + until) + "\n";
@@ -57,6 +61,7 @@ CommandSpec protect_command() {
                    "To the beginning of this day, or this time (UTC): 2027-12-31 or 2027-12-31T12:00:00Z",
                    &ProtectCommand::until, parse_until),
       flag("--off", "End the protection", &ProtectCommand::off),
+      wait_option(&ProtectCommand::wait),
   };
   set_action<ProtectCommand>(spec, run, check);
   return spec;

@@ -8,6 +8,7 @@
 #include "daemon/cli/grammar/option_values.h"
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/table.h"
+#include "daemon/cli/work/busy_wait.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/cli/work/finish_jobs.h"
 #include "daemon/retention/prune_plan.h"
@@ -22,6 +23,7 @@ struct PruneCommand {
   bool accept_clock = false;
   bool accept_damage = false;
   std::uint64_t rate = 0;  // bytes a second; 0: no limit
+  BusyWait::Time wait = BusyWait::usual();
 };
 
 std::string joined(const nlohmann::json& texts) {
@@ -66,7 +68,8 @@ Result<ExitCode> run(Context& context, const PruneCommand& command) {
   request.accept_clock = command.accept_clock;
   request.accept_damage = command.accept_damage;
   request.rate = command.rate;
-  CAIRN_TRY(const nlohmann::json started, service->start_prune(request));
+  request.wait_s = static_cast<std::uint64_t>(command.wait.count());
+  CAIRN_TRY(const nlohmann::json started, while_busy(command.wait, [&] { return service->start_prune(request); }));
   return finish_jobs(context, {{"jobs", nlohmann::json::array({started})}}, render_prune);
 }
 
@@ -120,6 +123,7 @@ CommandSpec prune_command() {
            &PruneCommand::accept_damage),
       parsed_value("--rate", "SIZE", "Read and write at most so many bytes a second (default: no limit)",
                    &PruneCommand::rate, [](const std::string& text) { return parse_rate(text, "prune"); }),
+      wait_option(&PruneCommand::wait),
   };
   set_action<PruneCommand>(spec, run);
   return spec;

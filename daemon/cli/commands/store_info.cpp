@@ -10,6 +10,7 @@
 #include "daemon/cli/grammar/command_spec.h"
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/table.h"
+#include "daemon/cli/work/busy_wait.h"
 #include "daemon/cli/work/context.h"
 #include "fs/store/collect/space.h"
 #include "fs/store/store.h"
@@ -20,7 +21,9 @@ namespace {
 
 struct StoreInfoCommand {};
 
-struct RebuildIndexCommand {};
+struct RebuildIndexCommand {
+  BusyWait::Time wait = BusyWait::usual();
+};
 
 Result<ExitCode> run(Context& context, const StoreInfoCommand&) {
   CAIRN_TRY(const std::unique_ptr<Store> store, context.open_store());
@@ -51,9 +54,9 @@ Result<ExitCode> run(Context& context, const StoreInfoCommand&) {
   return ExitCode::done;
 }
 
-Result<ExitCode> run(Context& context, const RebuildIndexCommand&) {
+Result<ExitCode> run(Context& context, const RebuildIndexCommand& command) {
   CAIRN_TRY(const std::unique_ptr<Store> store, context.open_store());
-  CAIRN_TRY(const RebuildReport report, rebuild_index(*store));
+  CAIRN_TRY(const RebuildReport report, while_busy(command.wait, [&] { return rebuild_index(*store); }));
   nlohmann::json warnings = nlohmann::json::array();
   for (const std::string& pack : report.damaged_packs)
     warnings.push_back("pack " + pack + " is damaged and was left out [pack-damaged]");
@@ -126,6 +129,7 @@ CommandSpec store_rebuild_index_command() {
   spec.examples = {"cairn store rebuild-index"};
   spec.notes =
       "The index is only a cache: this reads the footers of all packs. Damaged packs are named and left alone.";
+  spec.options = {wait_option(&RebuildIndexCommand::wait)};
   set_action<RebuildIndexCommand>(spec, run);
   return spec;
 }

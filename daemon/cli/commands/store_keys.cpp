@@ -17,6 +17,7 @@
 #include "daemon/cli/text/key_label.h"
 #include "daemon/cli/text/prompt.h"
 #include "daemon/cli/text/table.h"
+#include "daemon/cli/work/busy_wait.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/cli/work/undo.h"
 #include "fs/store/store.h"
@@ -27,6 +28,7 @@ namespace {
 struct KeysListCommand {};
 
 struct KeysAddCommand {
+  BusyWait::Time wait = BusyWait::usual();
   // One of these four.
   std::string key_file;
   std::string passphrase_file;
@@ -37,6 +39,7 @@ struct KeysAddCommand {
 };
 
 struct KeysRemoveCommand {
+  BusyWait::Time wait = BusyWait::usual();
   std::string slot;  // id or label
   bool yes = false;
 };
@@ -134,7 +137,7 @@ Result<ExitCode> run(Context& context, const KeysAddCommand& command) {
       });
     }
   }
-  CAIRN_CHECK(store->keys().add_slot(slot));
+  CAIRN_CHECK(while_busy(command.wait, [&] { return store->keys().add_slot(slot); }));
   undo.keep();  // from here on the file opens the store, whatever else fails
   if (print_recovery) {
     undo.add([&store, label = slot.label] {  // a slot whose key nobody has seen
@@ -166,7 +169,7 @@ Result<ExitCode> run(Context& context, const KeysRemoveCommand& command) {
   CAIRN_TRY(const std::unique_ptr<Store> store, context.open_store());
   if (!command.yes && !confirm("Remove key " + printable(command.slot) + " from store " + store->path().string() + "?"))
     return fail(ErrorCode::cancelled, "remove key", command.slot, "the answer was no", "answer y, or give --yes");
-  CAIRN_CHECK(store->keys().remove_slot(command.slot));
+  CAIRN_CHECK(while_busy(command.wait, [&] { return store->keys().remove_slot(command.slot); }));
   CAIRN_TRY(const std::vector<KeySlotFactsRow> slots, store->keys().slots());
   nlohmann::json document{
       {"removed", command.slot}, {"slots", document_of(slots)}, {"warnings", nlohmann::json::array()}};
@@ -222,6 +225,7 @@ CommandSpec store_keys_add_command() {
             &KeysAddCommand::recovery_key_out, Completes::files),
       parsed_value("--label", "LABEL", "What the key is called in \"keys list\": 1 to 64 bytes of UTF-8 text",
                    &KeysAddCommand::label, [](const std::string& text) { return parse_label(text, "add key"); }),
+      wait_option(&KeysAddCommand::wait),
   };
   set_action<KeysAddCommand>(spec, run, check);
   return spec;
@@ -238,6 +242,7 @@ CommandSpec store_keys_remove_command() {
   spec.options = {
       value("slot", "ID|LABEL", "Id or label, as \"keys list\" shows them", &KeysRemoveCommand::slot).required(),
       flag("--yes", "Do not ask", &KeysRemoveCommand::yes),
+      wait_option(&KeysRemoveCommand::wait),
   };
   set_action<KeysRemoveCommand>(spec, run);
   return spec;

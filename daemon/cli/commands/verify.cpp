@@ -16,6 +16,7 @@
 #include "daemon/cli/grammar/option_values.h"
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/table.h"
+#include "daemon/cli/work/busy_wait.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/cli/work/follow_jobs.h"
 #include "daemon/queue/job_record.h"
@@ -34,7 +35,8 @@ struct VerifyCommand {
   std::string from;  // with repair: a copy of the store; empty: none
   bool accept_gaps = false;
   std::uint64_t rate = 0;  // bytes a second; 0: no limit
-  std::string what;        // empty: all points; a machine; MACHINE@POINT
+  BusyWait::Time wait = BusyWait::usual();
+  std::string what;  // empty: all points; a machine; MACHINE@POINT
 };
 
 Result<ExitCode> verify_without_keys(Context& context, const VerifyCommand& command) {
@@ -74,16 +76,18 @@ Result<ExitCode> verify_as_job(Context& context, const VerifyCommand& command) {
   request.repair = command.repair;
   request.accept_gaps = command.accept_gaps;
   request.rate = command.rate;
+  request.wait_s = static_cast<std::uint64_t>(command.wait.count());
   // The daemon has another working directory.
   if (!command.from.empty()) request.from = std::filesystem::absolute(command.from).lexically_normal().string();
   if (!is_utf8(request.from))
     return fail(ErrorCode::used_wrongly, "use replica", printable(request.from), "its name is not UTF-8 text");
   CAIRN_TRY(Service* const service, context.service());
-  CAIRN_TRY(nlohmann::json started, service->start_verify(request));
+  CAIRN_TRY(nlohmann::json started, while_busy(command.wait, [&] { return service->start_verify(request); }));
   nlohmann::json jobs = nlohmann::json::array();
   jobs.push_back(std::move(started));
   const bool progress = context.output().format() == Format::text && ::isatty(STDERR_FILENO) != 0;
   CAIRN_TRY(jobs, follow_jobs(*service, jobs, progress));
+  context.note_journal();
   nlohmann::json document{{"jobs", std::move(jobs)}};
   const nlohmann::json& job = document["jobs"].front();
   const nlohmann::json& error = member(job, "error");
@@ -160,6 +164,7 @@ CommandSpec verify_command() {
       flag("--accept-gaps", "Record points that are missing as gone for good", &VerifyCommand::accept_gaps),
       parsed_value("--rate", "SIZE", "Read at most so many bytes a second, such as 100MiB (default: no limit)",
                    &VerifyCommand::rate, [](const std::string& text) { return parse_rate(text, "verify"); }),
+      wait_option(&VerifyCommand::wait),
       flag("--proof", "Try the keys in the points on the headers in the points", &VerifyCommand::proof),
       value("what", "MACHINE", "With --proof: a machine, or MACHINE@POINT (default: all)", &VerifyCommand::what,
             Completes::machines_or_points),

@@ -26,6 +26,7 @@ std::string progress_line(const ProgressFacts& facts) {
   std::string line = printable(facts.object);
   if (facts.jobs > 1) line += fmt::format(" ({} of {})", facts.job, facts.jobs);
   if (facts.cancelling) return line + "  stopping at the next safe point; Ctrl-C again to leave at once";
+  if (!facts.waiting_for.empty()) return line + "  waiting: " + printable(facts.waiting_for);
   if (facts.total_bytes == 0) return line + "  starting";
   const std::uint64_t done = std::min(facts.done_bytes, facts.total_bytes);
   // Down, not to the nearest: 100 % means all of it.

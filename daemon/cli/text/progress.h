@@ -19,6 +19,7 @@ struct ProgressFacts {
   unsigned job = 1;               // this one ...
   unsigned jobs = 1;              // ... of so many
   bool cancelling = false;
+  std::string waiting_for = {};  // empty: it does not wait
 };
 
 // "web-01  42 %  1.05 GiB of 2.50 GiB  512 MiB/s  0:03 left"

@@ -37,6 +37,7 @@ Result<UnlockKey> Context::unlock_key() {
     CAIRN_TRY(const Settings* const settings, this->settings());
     return read_unlock_key(settings->store.key);
   }
+  CAIRN_CHECK(check_lockable_memory());
   const bool from_input = globals_.recovery_key == "-";
   const std::string object = from_input ? "standard input" : globals_.recovery_key;
   UnlockKey key;
@@ -71,6 +72,17 @@ void Context::warn_of_document(const Store& store) {
     output_.note("warning: " + trouble->message() +
                  "; store.json.copy is used. \"cairn verify --repair\" repairs it [" + std::string(trouble->name()) +
                  "]");
+}
+
+std::optional<std::string> Context::journal_warning() const {
+  if (!engine_ || !engine_->journal_error() || engine_->journal_error()->code == ErrorCode::journal_damaged)
+    return std::nullopt;
+  const Error& error = *engine_->journal_error();
+  return error.message() + ", or what is done now is not in the history of jobs [" + std::string(error.name()) + "]";
+}
+
+void Context::note_journal() {
+  if (const auto warning = journal_warning()) output_.note("warning: " + *warning);
 }
 
 Result<Service*> Context::service() {

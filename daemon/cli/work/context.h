@@ -46,6 +46,9 @@ class Context {
   // The daemon's service when one listens (and neither --no-daemon nor --recovery-key is given), else one in this
   // process. Errors: those of connect_to_daemon (but daemon_unreachable) and Engine::open.
   Result<Service*> service();
+  // Set when the jobs of this process are in no journal since it cannot be written; to be said once.
+  [[nodiscard]] std::optional<std::string> journal_warning() const;
+  void note_journal();
   // True when service() is the daemon's.
   [[nodiscard]] bool with_daemon() const { return remote_ != nullptr; }
 

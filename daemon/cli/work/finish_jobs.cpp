@@ -91,7 +91,8 @@ Result<ExitCode> finish_jobs(Context& context, const nlohmann::json& started, Re
     if (error.is_object() && !document.contains("error")) document["error"] = error_document(error_from_json(error));
   }
   if (!context.with_daemon()) {
-    const std::vector<std::string> warnings = wait_for_prunes(*service, document["jobs"]);
+    std::vector<std::string> warnings = wait_for_prunes(*service, document["jobs"]);
+    if (auto of_journal = context.journal_warning()) warnings.push_back(*std::move(of_journal));
     for (const std::string& warning : warnings) text += "warning: " + printable(warning) + "\n";
     if (!warnings.empty()) document["warnings"] = warnings;
   }

@@ -105,6 +105,7 @@ Result<nlohmann::json> follow_jobs(Service& service, const nlohmann::json& jobs,
     facts.job = std::min(facts.jobs, 1 + static_cast<unsigned>(std::count_if(
                                              now.begin(), now.end(), [](const auto& job) { return has_ended(job); })));
     facts.cancelling = cancelled;
+    facts.waiting_for = text_of(*watched, "waiting_for");
     display.show(progress_line(facts));
   }
 }

@@ -18,7 +18,7 @@
 #include "daemon/api/remote_service.h"
 #include "daemon/api/unix_socket.h"
 #include "daemon/queue/job_record.h"
-#include "tests/daemon/api/fake_service.h"
+#include "tests/daemon/api/api_client.h"
 #include "tests/support/temporary_store.h"
 
 namespace cairn {
@@ -26,53 +26,6 @@ namespace {
 
 using nlohmann::json;
 using std::chrono::milliseconds;
-
-struct Answer {
-  int status = 0;
-  std::string body;
-};
-
-void send_all(int fd, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t sent = send(fd, text.data(), text.size(), MSG_NOSIGNAL);
-    if (sent <= 0) return;
-    text.remove_prefix(static_cast<std::size_t>(sent));
-  }
-}
-
-std::string read_to_end(int fd) {
-  std::string text;
-  char piece[4096];
-  for (ssize_t got = 0; (got = read(fd, piece, sizeof piece)) > 0;) text.append(piece, static_cast<std::size_t>(got));
-  return text;
-}
-
-class ControlApiTest : public testing::Test {
- protected:
-  void SetUp() override { api_ = value_of(ControlApi::start(service_, socket_)); }
-
-  Answer ask(const std::string& method, const std::string& path, const std::string& body = {},
-             const std::string& type = "application/json") {
-    const UniqueFd fd = value_of(connect_unix_socket(socket_));
-    send_all(fd.get(), method + " " + path + " HTTP/1.1\r\nHost: cairn\r\nConnection: close\r\nContent-Type: " + type +
-                           "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
-    const std::string text = read_to_end(fd.get());
-    Answer answer;
-    if (text.size() > 12) answer.status = std::stoi(text.substr(9, 3));
-    if (const auto end = text.find("\r\n\r\n"); end != std::string::npos) answer.body = text.substr(end + 4);
-    return answer;
-  }
-  std::string error_name(const Answer& answer) {
-    const json document = json::parse(answer.body, nullptr, false);
-    if (document.is_discarded() || !document.contains("error")) return "no error: " + answer.body;
-    return document["error"]["name"].get<std::string>();
-  }
-
-  TemporaryDirectory directory_;
-  FakeService service_;
-  const std::filesystem::path socket_ = directory_.path() / "run" / "cairnd.sock";
-  std::unique_ptr<ControlApi> api_;
-};
 
 TEST_F(ControlApiTest, TheSocketIsForOwnerAndGroupOnly) {
   struct stat facts{};

@@ -20,11 +20,15 @@ class FakeService final : public Service {
   using json = nlohmann::json;
 
   Result<json> points(const std::optional<std::string>& machine, PointsListed listed) override {
+    wait_while(points_held_);
     return recorded((listed == PointsListed::deleted ? "deleted points " : "points ") + machine.value_or("-"),
                     json::array({{{"machine", "web"}}}));
   }
   Result<json> point(const std::string& name) override { return recorded("point " + name, {{"name", name}}); }
-  Result<json> status() override { return recorded("status", {{"version", "x"}}); }
+  Result<json> status() override {
+    wait_while(status_held_);
+    return recorded("status", {{"version", version_}});
+  }
   Result<json> jobs(std::size_t limit) override { return recorded("jobs " + std::to_string(limit), json::array()); }
   Result<json> job(const std::string& id) override { return recorded("job " + id, {{"id", id}, {"revision", 1}}); }
   Result<json> start_backup(const BackupRequest& request) override {
@@ -73,6 +77,20 @@ class FakeService final : public Service {
     const std::lock_guard lock(mutex_);
     error_ = std::move(error);
   }
+  // From here on such a request waits until let_points_go().
+  void hold_points() { points_held_ = true; }
+  void hold_status() { status_held_ = true; }
+  void wait_until_held(std::size_t count) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return held_ == count; });
+  }
+  void let_points_go() {
+    const std::lock_guard lock(mutex_);
+    points_held_ = false;
+    status_held_ = false;
+    changed_.notify_all();
+  }
+  void answer_status_with(std::string version) { version_ = std::move(version); }
   void throw_next() { throws_ = true; }
 
  private:
@@ -102,6 +120,14 @@ class FakeService final : public Service {
     return text;
   }
 
+  void wait_while(const std::atomic<bool>& flag) {
+    std::unique_lock lock(mutex_);
+    ++held_;
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return !flag; });
+    --held_;
+  }
+
   Result<json> recorded(std::string what, json answer) {
     const std::lock_guard lock(mutex_);
     asked_.push_back(std::move(what));
@@ -116,6 +142,10 @@ class FakeService final : public Service {
   std::optional<Error> error_;
   std::uint64_t revision_ = 1;
   int waiting = 0;
+  std::size_t held_ = 0;
+  std::string version_ = "x";
+  std::atomic<bool> points_held_ = false;
+  std::atomic<bool> status_held_ = false;
   std::atomic<bool> throws_ = false;
 };
 

@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "config/base/left_behind.h"
 #include "daemon/queue/job.h"
 #include "daemon/queue/journal.h"
 #include "tests/daemon/manual_clock.h"
@@ -74,6 +75,104 @@ TEST_F(JobQueueTest, RunsAJobAndKeepsItsResult) {
   EXPECT_EQ(json::parse(record.result)["new_bytes"], 5);
   EXPECT_TRUE(record.started && record.ended);
   EXPECT_GT(record.revision, queued->revision);
+}
+
+// A job that does not look at its stop token, as one that is in a call of the system.
+struct Deaf {
+  std::latch begun{1};
+  std::latch may_end{1};
+  JobSpec spec(const std::string& machine) {
+    return spec_of(machine, [this](JobContext& job) -> Result<json> {
+      begun.count_down();
+      may_end.wait();
+      if (job.stop().stop_requested() && fails) return fail(ErrorCode::cancelled, "test", "job");
+      return json{{"done", true}};
+    });
+  }
+  bool fails = true;
+};
+
+JobQueueOptions leaving_soon() {
+  JobQueueOptions options;
+  options.max_jobs = 1;
+  options.leave_after = std::chrono::milliseconds(20);
+  return options;
+}
+
+TEST_F(JobQueueTest, AJobThatDoesNotStopIsLeftBehindAndOthersRun) {
+  Deaf deaf;
+  JobQueue queue(clock_, nullptr, leaving_soon());
+  const auto stuck = queue.submit(deaf.spec("web"));
+  deaf.begun.wait();
+  ASSERT_TRUE(queue.cancel(stuck->id));
+  const JobRecord left = wait_for_end(queue, stuck->id);
+  EXPECT_EQ(left.state, JobState::cancelled);
+  EXPECT_NE(left.error->because.find("left behind"), std::string::npos) << left.error->because;
+  EXPECT_TRUE(anything_left_behind());
+  EXPECT_EQ(queue.counts().running, 0U);
+
+  const auto same = queue.submit(spec_of("web", until_stopped));
+  ASSERT_FALSE(same) << "two backups of one machine never run at once";
+  EXPECT_EQ(same.error().code, ErrorCode::job_conflict);
+  const auto other = queue.submit(spec_of("db", [](JobContext&) -> Result<json> { return json::object(); }));
+  EXPECT_EQ(wait_for_end(queue, other->id).state, JobState::completed) << "its place among max_jobs is free";
+
+  deaf.may_end.count_down();
+  while (anything_left_behind()) std::this_thread::yield();
+  EXPECT_EQ(queue.job(stuck->id)->state, JobState::cancelled);
+  EXPECT_TRUE(queue.submit(spec_of("web", [](JobContext&) -> Result<json> { return json::object(); })));
+}
+
+TEST_F(JobQueueTest, WhatAJobDidThatWasLeftBehindIsSaidAfterAll) {
+  Deaf deaf;
+  deaf.fails = false;
+  JobQueue queue(clock_, nullptr, leaving_soon());
+  const auto stuck = queue.submit(deaf.spec("web"));
+  deaf.begun.wait();
+  ASSERT_TRUE(queue.cancel(stuck->id));
+  EXPECT_EQ(wait_for_end(queue, stuck->id).state, JobState::cancelled);
+  deaf.may_end.count_down();
+  while (anything_left_behind()) std::this_thread::yield();
+  const auto record = queue.job(stuck->id);
+  EXPECT_EQ(record->state, JobState::completed_with_warnings);
+  EXPECT_FALSE(record->error);
+  EXPECT_EQ(record->warnings.size(), 1U);
+}
+
+TEST_F(JobQueueTest, StopDoesNotWaitForWhatDoesNotStop) {
+  Deaf deaf;
+  JobQueue queue(clock_, nullptr, leaving_soon());
+  const auto stuck = queue.submit(deaf.spec("web"));
+  deaf.begun.wait();
+  queue.stop();
+  const auto record = queue.job(stuck->id);
+  EXPECT_EQ(record->state, JobState::cancelled);
+  EXPECT_EQ(record->error->code, ErrorCode::shutting_down);
+  deaf.may_end.count_down();
+  while (anything_left_behind()) std::this_thread::yield();
+}
+
+TEST_F(JobQueueTest, JobsThatWaitAreBoundedAndThoseWithAKeyStillComeIn) {
+  JobQueueOptions options;
+  options.max_jobs = 1;
+  JobQueue queue(clock_, nullptr, options);
+  const auto running = queue.submit(spec_of("web", until_stopped));
+  wait_for_start(queue, running->id);
+  JobSpec restore = spec_of("db@latest", [](JobContext&) -> Result<json> { return json::object(); });
+  restore.exclusive.clear();
+  std::string last;
+  for (std::size_t i = 0; i < kMaxWaitingJobs; ++i) {
+    const auto taken = queue.submit(restore);
+    ASSERT_TRUE(taken) << i;
+    last = taken->id;
+  }
+  const auto refused = queue.submit(restore);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::too_many_requests);
+  EXPECT_EQ(to_http_status(refused.error()), 429);
+  EXPECT_TRUE(queue.submit(spec_of("db", until_stopped))) << "a backup is not held up by them";
+  ASSERT_TRUE(queue.cancel(last));
+  EXPECT_TRUE(queue.submit(restore)) << "there is room again";
 }
 
 TEST_F(JobQueueTest, WarningsMakeItCompletedWithWarnings) {

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -14,6 +15,7 @@
 #include <fstream>
 #include <functional>
 
+#include "config/base/left_behind.h"
 #include "config/base/unique_fd.h"
 #include "config/base/units.h"
 #include "fs/mount/mount_point.h"
@@ -125,6 +127,62 @@ TEST_F(Session, StopsWithFilesOpenAndIsSafeToCallTwice) {
   EXPECT_FALSE(value_of(mounted_at(settle_path(mount_))));
   char byte = 0;
   EXPECT_EQ(pread(held.get(), &byte, 1, 5 * kMiB), -1);
+}
+
+// A process of a mount namespace of its own, which keeps what is mounted when it begins; with a file of it open.
+class OtherNamespace {
+ public:
+  explicit OtherNamespace(const filesystem::path& file) {
+    int ready[2];
+    EXPECT_EQ(pipe2(ready, O_CLOEXEC), 0);
+    child_ = fork();
+    if (child_ == 0) {
+      const bool apart = unshare(CLONE_NEWNS) == 0 && ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
+      const int held = file.empty() ? -1 : open(file.c_str(), O_RDONLY);
+      (void)!write(ready[1], apart && (file.empty() || held >= 0) ? "y" : "n", 1);
+      while (true) pause();
+    }
+    close(ready[1]);
+    char answer = 0;
+    EXPECT_EQ(read(ready[0], &answer, 1), 1);
+    EXPECT_EQ(answer, 'y');
+    close(ready[0]);
+  }
+  ~OtherNamespace() {
+    kill(child_, SIGKILL);
+    waitpid(child_, nullptr, 0);
+  }
+  OtherNamespace(const OtherNamespace&) = delete;
+  OtherNamespace& operator=(const OtherNamespace&) = delete;
+  [[nodiscard]] pid_t pid() const { return child_; }
+
+ private:
+  pid_t child_ = 0;
+};
+
+TEST_F(Session, StopsThoughAnotherMountNamespaceHoldsTheMount) {
+  MemoryImage image = small_image();
+  backup(image);
+  mount();
+  const OtherNamespace open_there(disk());
+  const OtherNamespace mounted_there{{}};
+  const auto began = std::chrono::steady_clock::now();
+  expect_ok(session_->stop());
+  EXPECT_TRUE(session_->ended());
+  EXPECT_LT(std::chrono::steady_clock::now() - began, kLeaveAfter) << "nothing had to be left behind";
+  EXPECT_FALSE(anything_left_behind());
+}
+
+TEST_F(Session, UnmountSaysWhoHoldsItInAnotherMountNamespace) {
+  MemoryImage image = small_image();
+  backup(image);
+  mount();
+  const OtherNamespace other(disk());
+  const auto busy = unmount(mount_);
+  ASSERT_FALSE(busy);
+  EXPECT_EQ(busy.error().code, ErrorCode::mount_point_busy);
+  EXPECT_NE(busy.error().because.find("pid " + std::to_string(other.pid())), std::string::npos) << busy.error().because;
+  EXPECT_FALSE(session_->ended());
 }
 
 TEST_F(Session, StopsAfterALazyUnmountFromOutside) {
