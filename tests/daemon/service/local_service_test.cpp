@@ -34,9 +34,11 @@ TEST_F(LocalServiceTest, ListsPointsOldestFirstAndSuggestsNames) {
   EXPECT_EQ(all[0]["name"], "web@20261121T020000Z");
   EXPECT_EQ(all[1]["name"], "db@20261121T030000Z");
   EXPECT_EQ(all[2]["point"], "20261121T040000Z");
-  EXPECT_EQ(
-      all[0]["disks"],
-      (json::array({{{"name", "root"}, {"size", 3 * kMiBytes}}, {{"name", "data"}, {"size", kMiBytes + 12'345}}})));
+  const auto disk = [](const char* name, std::uint64_t size) {
+    return json{
+        {"name", name}, {"size", size}, {"consistency", "crash"}, {"consistency_reason", ""}, {"suspect", nullptr}};
+  };
+  EXPECT_EQ(all[0]["disks"], json::array({disk("root", 3 * kMiBytes), disk("data", kMiBytes + 12'345)}));
   EXPECT_EQ(value_of(service.points(std::nullopt, PointsListed::present)), all)
       << "the same from the rows that were kept";
   EXPECT_EQ(value_of(service.points("db", PointsListed::present)).size(), 1U);
