@@ -185,10 +185,10 @@ TEST_F(UnlockLuks, TheWorkOfSeveralVolumesIsCountedTogetherAndWhatCostsMoreThanA
     std::copy_n(bytes.begin() + static_cast<std::ptrdiff_t>(offset), to.size(), to.begin());
     return {};
   };
-  const double cost = value_of(slot_seconds(facts, read, 0, "web-01/root"));
+  const double cost = slot_seconds(facts, read, 0, "web-01/root").value();
   EXPECT_GT(cost, 2.0);
   EXPECT_LT(cost, 3.0);
-  EXPECT_EQ(value_of(slot_seconds(facts, read, 7, "web-01/root")), 0.0);
+  EXPECT_EQ(slot_seconds(facts, read, 7, "web-01/root").value(), 0.0);
   const auto with = [&](const UnlockLimits& limits) {
     return unlock_volume(facts, read, BekType::luks_passphrase, secret(kPassphrase), "web-01/root", limits);
   };
@@ -196,7 +196,7 @@ TEST_F(UnlockLuks, TheWorkOfSeveralVolumesIsCountedTogetherAndWhatCostsMoreThanA
   UnlockLimits limits;
   limits.left = &left;
   limits.first_slot = 0;
-  EXPECT_EQ(value_of(with(limits)).slot, 0);
+  EXPECT_EQ(with(limits).value().slot, 0);
   EXPECT_NEAR(left, 10 - cost, 0.01);
   left = 1;
   const auto spent = with(limits);
