@@ -13,7 +13,8 @@ new_store
 backup other
 backup web
 cp -a "$work/store" "$work/store.good"
-whole() { rm -rf "$work/store"; cp -a "$work/store.good" "$work/store"; }
+# Put back on purpose, which is to be said.
+whole() { rm -rf "$work/store"; cp -a "$work/store.good" "$work/store"; run cairn store accept-rollback --yes; }
 
 # One bit of one pack: EIO for that read alone, one line in the log, the rest is readable.
 pack=$(find "$work/store/packs" -type f -printf '%s %p\n' | sort -n | tail -n 1 | cut -d ' ' -f 2)
