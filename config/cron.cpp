@@ -87,6 +87,23 @@ TextProblem problem_in(const FieldRule& rule, std::string_view item, std::string
   return {fmt::format("{} \"{}\"", rule.name, item), std::move(expected)};
 }
 
+// 0 and 7 are the same day of the week.
+unsigned widest_step(const FieldRule& rule, unsigned first, unsigned last) {
+  return last - first + (rule.highest == 7 ? 0 : 1);
+}
+
+// What "7/2" may have been meant as. Only what would be taken is proposed.
+std::string step_hint(const FieldRule& rule, std::string_view from, unsigned first, std::optional<unsigned> step) {
+  const auto fits = [&](unsigned lowest) {
+    return step && *step >= 1 && *step <= widest_step(rule, lowest, rule.highest);
+  };
+  if (!fits(rule.lowest))
+    return fmt::format("a step of a range, such as */{}", widest_step(rule, rule.lowest, rule.highest) / 2);
+  std::string hint = fmt::format("a step of a range, such as */{}", *step);
+  if (first < rule.highest && fits(first)) hint += fmt::format(" or {}-{}/{}", from, rule.highest, *step);
+  return hint;
+}
+
 // One of a field's comma-separated items: "*", "*/5", "7", "1-5", "mon-fri/2".
 std::optional<TextProblem> add_item(std::string_view item, const FieldRule& rule, Values& values) {
   const std::size_t slash = item.find('/');
@@ -102,6 +119,10 @@ std::optional<TextProblem> add_item(std::string_view item, const FieldRule& rule
     if (!from || !to) return problem_in(rule, item, std::string(rule.expected));
     // "fri-sun": Sunday is both the first and the last day of the week.
     if (&rule == &kWeekday && *to == 0 && *from > 0) to = 7;
+    if (*from > *to && &rule == &kWeekday && *from == 7)
+      return problem_in(rule, item,
+                        fmt::format("the smaller value first (Sunday at the start of a range is 0: it is written 0-{})",
+                                    range.substr(dash + 1)));
     if (*from > *to)
       return problem_in(
           rule, item,
@@ -113,12 +134,9 @@ std::optional<TextProblem> add_item(std::string_view item, const FieldRule& rule
   unsigned step = 1;
   if (slash != std::string_view::npos) {
     const std::string_view step_text = item.substr(slash + 1);
-    if (!is_range)
-      return problem_in(
-          rule, item,
-          fmt::format("a step of a range, such as */{} or {}-{}/{}", step_text, range, rule.highest, step_text));
     const auto parsed = parse_number(step_text);
-    const unsigned widest = last - first + (rule.highest == 7 ? 0 : 1);
+    if (!is_range) return problem_in(rule, item, step_hint(rule, range, first, parsed));
+    const unsigned widest = widest_step(rule, first, last);
     if (!parsed || *parsed == 0 || *parsed > widest) {
       std::string expected = fmt::format("a step of 1 to {}", widest);
       if (parsed && *parsed > widest && range == "*" && (&rule == &kMinute || &rule == &kHour))

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "config/base/text.h"
+#include "crypto/key_text.h"
 
 namespace cairn {
 
@@ -55,10 +56,24 @@ bool is_digit(std::uint8_t byte) {
 bool is_separator(std::uint8_t byte) {
   return byte == '-' || byte == ' ' || byte == '\t' || byte == '\r' || byte == '\n';
 }
+bool is_letter(std::uint8_t byte) {
+  return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z');
+}
+using Groups = std::vector<ByteView>;
+
+// UTF-8 without a byte order mark, with plain dashes and spaces.
+SecretBytes plain_text(ByteView given) {
+  const auto unmarked = without_byte_order_mark(given);
+  return with_plain_dashes(unmarked ? std::as_const(*unmarked).reveal() : given);
+}
+
+bool is_bare(ByteView text) {
+  return std::ranges::all_of(text, [](std::uint8_t byte) { return is_digit(byte) || is_separator(byte); });
+}
 
 // Where the groups of a recovery password lie. Digits without any separator are cut into groups of six.
-std::vector<ByteView> groups_of(ByteView text) {
-  std::vector<ByteView> groups;
+Groups groups_of(ByteView text) {
+  Groups groups;
   while (!text.empty()) {
     const auto begin = std::find_if_not(text.begin(), text.end(), is_separator);
     const auto end = std::find_if(begin, text.end(), is_separator);
@@ -72,10 +87,37 @@ std::vector<ByteView> groups_of(ByteView text) {
   return groups;
 }
 
-bool looks_like_recovery_password(ByteView text) {
-  if (!std::all_of(text.begin(), text.end(), [](std::uint8_t byte) { return is_digit(byte) || is_separator(byte); }))
-    return false;
-  return groups_of(text).size() >= kLikelyGroups;
+// The recovery passwords that a text seems to hold, their groups right or wrong. Text of digits and separators alone is
+// one; in prose one stands in a line, its groups joined by '-', and most of them have six digits.
+std::vector<Groups> likely_passwords(ByteView text) {
+  std::vector<Groups> likely;
+  if (is_bare(text)) {
+    likely.push_back(groups_of(text));
+    if (likely.back().size() < kLikelyGroups) likely.clear();
+    return likely;
+  }
+  Groups groups;
+  const auto end_of_password = [&] {
+    const bool bare = groups.size() == 1 && groups[0].size() == kGroups * kGroupDigits && is_bare(groups[0]);
+    if (bare) groups = groups_of(groups[0]);
+    const auto whole =
+        std::ranges::count_if(groups, [](ByteView group) { return group.size() == kGroupDigits && is_bare(group); });
+    if (static_cast<std::size_t>(whole) >= kLikelyGroups) likely.push_back(std::move(groups));
+    groups.clear();
+  };
+  const auto in_group = [](std::uint8_t byte) { return is_digit(byte) || is_letter(byte); };
+  while (!text.empty()) {
+    const auto begin = std::ranges::find_if(text, in_group);
+    const ByteView between(text.begin(), begin);
+    const bool joined = std::ranges::count(between, '-') == 1 &&
+                        std::ranges::all_of(between, [](std::uint8_t byte) { return byte == '-' || byte == ' '; });
+    if (!joined) end_of_password();
+    const auto end = std::find_if_not(begin, text.end(), in_group);
+    if (begin != end) groups.emplace_back(begin, end);
+    text = ByteView(end, text.end());
+  }
+  end_of_password();
+  return likely;
 }
 
 // Empty: the group is right.
@@ -89,9 +131,8 @@ std::string group_problem(ByteView group) {
   return {};
 }
 
-Result<SecretBytes> normal_recovery_password(ByteView text, const std::string& object) {
+Result<SecretBytes> from_groups(const Groups& groups, const std::string& object) {
   constexpr BekType kType = BekType::bitlocker_recovery_password;
-  const std::vector<ByteView> groups = groups_of(text);
   std::string problems;
   for (std::size_t i = 0; i < std::min(groups.size(), kGroups); ++i) {
     const std::string problem = group_problem(groups[i]);
@@ -111,6 +152,39 @@ Result<SecretBytes> normal_recovery_password(ByteView text, const std::string& o
     to = std::copy(groups[i].begin(), groups[i].end(), to);
   }
   return clean;
+}
+
+bool same_bytes(const SecretBytes& one, const SecretBytes& other) {
+  return std::ranges::equal(one.reveal(), other.reveal());
+}
+
+std::vector<SecretBytes> right_passwords(const std::vector<Groups>& likely) {
+  std::vector<SecretBytes> right;
+  for (const Groups& groups : likely) {
+    auto password = from_groups(groups, {});
+    const bool another =
+        password && std::ranges::none_of(right, [&](const SecretBytes& have) { return same_bytes(have, *password); });
+    if (another) right.push_back(*std::move(password));
+  }
+  return right;
+}
+
+Result<SecretBytes> normal_recovery_password(ByteView given, const std::string& object) {
+  const SecretBytes plain = plain_text(given);
+  const ByteView text = plain.reveal();
+  const std::vector<Groups> likely = likely_passwords(text);
+  // What has nothing but digits, or no more text than a password, is a mistyped one; the rest is prose without one.
+  constexpr std::size_t kLongestTyped = 128;
+  if (likely.empty() && !is_bare(text) && text.size() > kLongestTyped)
+    return invalid(BekType::bitlocker_recovery_password, object,
+                   "no recovery password (eight groups of six digits) is in this text");
+  if (likely.empty()) return from_groups(groups_of(text), object);
+  std::vector<SecretBytes> right = right_passwords(likely);
+  if (right.size() > 1)
+    return invalid(BekType::bitlocker_recovery_password, object,
+                   fmt::format("{} recovery passwords are in this text, and one is needed", right.size()));
+  if (right.size() == 1) return std::move(right.front());
+  return from_groups(likely.front(), object);
 }
 
 // The header agrees with itself, or with the file's size: a .BEK file, whole or not.
@@ -187,12 +261,26 @@ std::optional<BekType> parse_bek_type(std::string_view text) {
 BekType bitlocker_bek_type(const SecretBytes& bek) {
   const ByteView bytes = bek.reveal();
   if (looks_like_startup_key(bytes)) return BekType::bitlocker_startup_key;
-  return looks_like_recovery_password(bytes) ? BekType::bitlocker_recovery_password : BekType::bitlocker_password;
+  if (bytes.size() > kMaxKeyText) return BekType::bitlocker_password;
+  const SecretBytes text = plain_text(bytes);
+  return likely_passwords(text.reveal()).empty() ? BekType::bitlocker_password : BekType::bitlocker_recovery_password;
+}
+
+std::vector<SecretBytes> recovery_passwords_in(const SecretBytes& text) {
+  if (text.size() > kMaxKeyText) return {};
+  const SecretBytes plain = plain_text(text.reveal());
+  return right_passwords(likely_passwords(plain.reveal()));
 }
 
 Result<SecretBytes> normal_bek(BekType type, SecretBytes bek, const std::string& object) {
   if (bek.size() > kMaxBekBytes)
-    return invalid(type, object, fmt::format("it has {} bytes; at most {} are taken", bek.size(), kMaxBekBytes));
+    return fail(
+        ErrorCode::bek_invalid, fmt::format("read the {}", to_string(type)), object,
+        fmt::format("it has {} bytes; at most {} (8 MiB) are taken, as by cryptsetup", bek.size(), kMaxBekBytes),
+        "give the disk another key, with \"cryptsetup luksAddKey DISK NEW-KEY-FILE\", and import that");
+  if (type != BekType::luks_key_file && bek.size() > kMaxKeyText)
+    return invalid(type, object,
+                   fmt::format("it has {} bytes; none of this kind has over {}", bek.size(), kMaxKeyText));
   switch (type) {
     case BekType::luks_key_file:
       break;

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "config/base/result.h"
 #include "crypto/secret_bytes.h"
@@ -28,17 +29,21 @@ inline bool is_bitlocker(BekType type) {
   return type >= BekType::bitlocker_startup_key;
 }
 
-inline constexpr std::size_t kMaxBekBytes = 64 * 1024;
+// cryptsetup's own limit for key files (--keyfile-size-max), bytes.
+inline constexpr std::size_t kMaxBekBytes = std::size_t{8} * 1024 * 1024;
 
-// What `bek` looks like, for a BitLocker volume: a .BEK file, a recovery password (spaces and a newline around it do
-// not matter), else a password.
+// What `bek` looks like, for a BitLocker volume: a .BEK file, a recovery password or a text with one in it (the file
+// that Windows saves, UTF-16 too), else a password.
 BekType bitlocker_bek_type(const SecretBytes& bek);
+// The recovery passwords in a text, without mistyped groups and each once, as normal_bek() gives them.
+std::vector<SecretBytes> recovery_passwords_in(const SecretBytes& text);
 
-// `bek` as it is stored and tried: a recovery password as eight groups with dashes, a passphrase or password less one
-// newline at its end, files as they are. `object` names it in errors.
+// `bek` as it is stored and tried: a recovery password as eight groups with dashes, taken out of the text around it; a
+// passphrase or password less one newline at its end, files as they are. `object` names it in errors. Other ways to
+// read what was given: bek_readings.h.
 // Errors: bek_invalid: empty, over kMaxBekBytes, a .BEK file that is cut off or damaged (the message says what), a
 // recovery password of which a group is wrong (the message says which: each is a multiple of 11 below 720896, its last
-// digit is the check digit).
+// digit is the check digit), a text with several.
 Result<SecretBytes> normal_bek(BekType type, SecretBytes bek, const std::string& object);
 
 // The identifier in a .BEK file, as Windows names the file ("4381F759-C4F8-4DE0-BB61-FC33A831BDA5"). Errors:

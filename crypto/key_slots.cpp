@@ -81,6 +81,16 @@ std::optional<KeySlotType> parse_slot_type(std::string_view text) {
   return std::nullopt;
 }
 
+// The folders above `path` that are not there yet, for nobody else: keys will lie in them.
+Result<void> make_folders_above(const std::string& path) {
+  for (std::size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
+    const std::string folder = path.substr(0, slash);
+    if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST && errno != EROFS && errno != EACCES)
+      return fail_errno(errno, "make folder", folder);
+  }
+  return {};
+}
+
 }  // namespace
 
 std::string_view to_string(KeySlotType type) {
@@ -205,6 +215,7 @@ Result<KeySlot> key_slot_from_json(const nlohmann::json& document, const std::st
 }
 
 Result<void> create_key_file(const std::string& path) {
+  CAIRN_CHECK(make_folders_above(path));
   SecretBytes key = SecretBytes::random(32);
   SecretBytes text(65 + 1);  // sodium_bin2hex ends with a NUL
   sodium_bin2hex(reinterpret_cast<char*>(text.reveal().data()), 65, key.reveal().data(), key.size());
@@ -230,7 +241,7 @@ Result<void> create_key_file(const std::string& path) {
   return {};
 }
 
-Result<SecretBytes> read_key_file(const std::string& path, std::size_t longest) {
+Result<SecretBytes> read_key_file(const std::string& path, const KeyFileRules& rules) {
   const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
   if (!file) {
     if (errno == ENOENT || errno == ENOTDIR) return fail(ErrorCode::key_file_missing, "read key file", path);
@@ -240,18 +251,18 @@ Result<SecretBytes> read_key_file(const std::string& path, std::size_t longest) 
   if (::fstat(file.get(), &facts) != 0) return fail_errno(errno, "read key file", path);
   if (!S_ISREG(facts.st_mode))
     return fail(ErrorCode::key_file_invalid, "read key file", path, "it is not a regular file");
-  if ((facts.st_mode & 077U) != 0)
+  if ((facts.st_mode & 077U) != 0 && !rules.any_mode)
     return fail(ErrorCode::key_file_permissions, "use key file", path, "others than its owner have access to it",
-                "chmod 0600 " + path);
-  if (facts.st_uid != 0 && facts.st_uid != ::geteuid())
+                "chmod 0600 " + path + "; where modes cannot be changed (FAT, NTFS): " + rules.without_modes);
+  if (facts.st_uid != 0 && facts.st_uid != ::geteuid() && !rules.any_mode)
     return fail(ErrorCode::key_file_permissions, "use key file", path,
                 "it belongs to user " + std::to_string(facts.st_uid) + ", who is neither root nor this user",
                 "chown it to the user that runs Cairn");
   if (facts.st_size == 0) return fail(ErrorCode::key_file_invalid, "read key file", path, "it is empty");
-  if (static_cast<std::size_t>(facts.st_size) > longest)
-    return fail(
-        ErrorCode::key_file_invalid, "read key file", path,
-        "it has " + std::to_string(facts.st_size) + " bytes, at most " + std::to_string(longest) + " are allowed");
+  if (static_cast<std::size_t>(facts.st_size) > rules.longest)
+    return fail(ErrorCode::key_file_invalid, "read key file", path,
+                "it has " + std::to_string(facts.st_size) + " bytes, at most " + std::to_string(rules.longest) +
+                    " are allowed");
   SecretBytes bytes(static_cast<std::size_t>(facts.st_size));
   std::size_t have = 0;
   while (have < bytes.size()) {

@@ -71,13 +71,20 @@ nlohmann::json to_json(const KeySlot& slot);
 // Errors: store_damaged. Refuses costs that no store of Cairn's has (over 4 GiB of memory, over 64 operations).
 Result<KeySlot> key_slot_from_json(const nlohmann::json& document, const std::string& object);
 
-// Key files: 32 random bytes as 64 hex digits and a newline, mode 0600.
+// Key files: 32 random bytes as 64 hex digits and a newline, mode 0600. Folders above it that are not there are made,
+// mode 0700.
 // Errors: target_exists, io_error.
 Result<void> create_key_file(const std::string& path);
+inline constexpr std::size_t kMaxKeyFileBytes = 8192;
+struct KeyFileRules {
+  std::size_t longest = kMaxKeyFileBytes;
+  bool any_mode = false;  // the administrator says that it does not matter who else may read it
+  // What can be done where the file system has no modes (FAT, NTFS), for the message.
+  std::string without_modes = "copy it to a file system that has them";
+};
 // Reads a key or passphrase file. Errors: key_file_missing, key_file_permissions (others than the owner may read or
 // write it, or the owner is neither root nor this user), key_file_invalid (empty, or over `longest` bytes).
-inline constexpr std::size_t kMaxKeyFileBytes = 8192;
-Result<SecretBytes> read_key_file(const std::string& path, std::size_t longest = kMaxKeyFileBytes);
+Result<SecretBytes> read_key_file(const std::string& path, const KeyFileRules& rules = {});
 
 // A printable recovery key: "CAIRN-RECOVERY-" and groups of base32 (RFC 4648) with a checksum.
 struct RecoveryKeyPair {
@@ -86,8 +93,9 @@ struct RecoveryKeyPair {
 };
 RecoveryKeyPair make_recovery_key();
 SecretBytes print_recovery_key(const SecretBytes& secret);  // text without newline
-// Spaces, case and line ends do not matter. Errors: key_file_invalid (one checksum for all groups, so which is wrong is
-// not known).
+// Spaces, dashes of every kind, case, line ends and a byte order mark do not matter; 0 is taken for O and 1 for I, which
+// look alike on paper. Errors: key_file_invalid; the message names the group that is wrong, as far as the one checksum
+// of all groups tells (a second of work).
 Result<SecretBytes> parse_recovery_key(ByteView text, const std::string& object);
 
 }  // namespace cairn

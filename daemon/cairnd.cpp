@@ -44,7 +44,7 @@ constexpr const char* kHelp =
     "\n"
     "Options:\n"
     "  -h,--help         Show this help\n"
-    "  --config FILE     The settings file (default: {})\n"
+    "  --config FILE     The settings file (default: $CAIRN_CONFIG or {})\n"
     "  --check           Read the settings and unlock the store, then end\n"
     "  --verbose         Log more\n"
     "  --version         Show the version\n"
@@ -60,7 +60,8 @@ int run(int argc, char** argv) {
                                         {"verbose", no_argument, nullptr, log_more},
                                         {"version", no_argument, nullptr, show_version},
                                         {}};
-  std::string settings_file = kDefaultSettingsPath;
+  const char* const environment = std::getenv("CAIRN_CONFIG");  // as `cairn` reads it
+  std::string settings_file = environment != nullptr && *environment != '\0' ? environment : kDefaultSettingsPath;
   bool check = false;
   bool verbose = false;
   for (int found; (found = ::getopt_long(argc, argv, "h", kOptions, nullptr)) != -1;) {

@@ -22,9 +22,9 @@
 #include "config/base/log.h"
 #include "config/base/unique_fd.h"
 #include "config/settings.h"
-#include "crypto/unlock_key.h"
 #include "daemon/api/control_api.h"
 #include "daemon/engine/engine.h"
+#include "daemon/engine/store_key.h"
 #include "daemon/process/service_manager.h"
 #include "daemon/process/state_lock.h"
 #include "daemon/queue/job_queue.h"
@@ -309,7 +309,7 @@ Result<void> run_daemon(const std::filesystem::path& settings_file) {
 
 Result<void> check_daemon(const std::filesystem::path& settings_file) {
   CAIRN_TRY(const Settings settings, load_settings(settings_file));
-  CAIRN_TRY(const UnlockKey key, read_unlock_key(settings.store.key));
+  CAIRN_TRY(const UnlockKey key, read_store_key(settings));
   CAIRN_TRY(const auto store, Store::open(settings.store.path, key));
   CAIRN_TRY(const auto points, store->points().list());
   log_event(LogLevel::info, "checked", settings_file.string(),

@@ -123,6 +123,8 @@ enum class ErrorCode : std::uint16_t {
   not_proved,
   no_such_header,
   header_differs,
+  protection_suspended,
+  key_in_use,
   // recovery points over time
   point_immutable,
   point_protected,

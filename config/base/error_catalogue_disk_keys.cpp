@@ -12,8 +12,11 @@ using enum ErrorCode;
 constexpr CatalogueEntry kDiskKeysErrors[] = {
     {bek_invalid, "bek-invalid", "that is not a BEK of this kind",
      "A BitLocker .BEK file is truncated or damaged, a recovery password is mistyped (every group of six digits is "
-     "checked), or a key file is empty or larger than 64 KiB.",
-     "Check that it is the right file, copied whole; type recovery passwords as eight groups of six digits.",
+     "checked), or a key file is empty or larger than 8 MiB.",
+     "Check that it is the right file, copied whole. Recovery passwords are eight groups of six digits, typed or in "
+     "the "
+     "text file that Windows saved. For a LUKS key file of over 8 MiB, give the disk another key: `cryptsetup "
+     "luksAddKey DISK NEW-KEY-FILE`.",
      "check that it is the right file", EINVAL},
     {bek_without_kek, "bek-without-kek", "a BEK is named without the KEK that wraps it",
      "The settings name a bek for the disk and no kek. A BEK is only ever kept wrapped by a KEK.",
@@ -74,6 +77,23 @@ constexpr CatalogueEntry kDiskKeysErrors[] = {
      "What is on the device is sound and has another UUID or another place than the header in the recovery point. "
      "Writing the header would make it unreadable for ever.",
      "Check the device's name. If it must be overwritten all the same: --force.", "check the device's name", EEXIST},
+    {protection_suspended, "protection-suspended", "the disk opens without any secret",
+     "BitLocker's protection of the volume is suspended, or was never finished: a key that needs no secret (a clear "
+     "key) "
+     "is stored on the volume itself. The recovery point is proved with it, so whoever has the disk or the point reads "
+     "it.",
+     "In the guest: `manage-bde -protectors -add C: -recoverypassword`, then `manage-bde -protectors -enable C:`. Name "
+     "bek and kek for the disk in the settings and import the recovery password: `cairn key import MACHINE/DISK --from "
+     "-`. Once protection is resumed, backups without keys are refused.",
+     "resume protection in the guest (manage-bde -protectors -enable) and import its recovery password", EACCES},
+    {key_in_use, "key-in-use", "the key is still needed",
+     "The KEK wraps BEKs that are in the vault, the secret or KEK is named by the settings for a disk, or the key slot "
+     "is "
+     "the one that the settings open the store with. Without it backups fail or disks cannot be opened.",
+     "Do first what the message says: import the BEKs with another KEK, change the settings, or add another key slot. "
+     "If "
+     "it must go all the same: --force.",
+     "if it must go all the same: --force", EBUSY, 409},
 };
 
 }  // namespace

@@ -13,10 +13,11 @@ constexpr CatalogueEntry kVaultErrors[] = {
     {vault_missing, "key-vault-missing", "the key vault is not there",
      "The directory of the key vault does not exist or holds no vault, or the settings name a vault that is not "
      "declared. Backups of the machines whose keys are in it are refused, since their points could not be unlocked.",
-     "Check key_vaults.NAME.path in the settings and that its file system is mounted. For a new vault: `cairn vault "
-     "init --vault NAME`. A lost vault is made again from the recovery points: `cairn vault init --vault NAME`, then "
-     "`cairn key restore MACHINE@latest --vault NAME`.",
-     "is its file system mounted? \"cairn vault init\" makes a new one, \"cairn key restore\" fills it", ENOENT},
+     "Check key_vaults.NAME.path in the settings and that its file system is mounted. A lost vault is made again from "
+     "the recovery points: `cairn vault init --vault NAME`, then `cairn key restore MACHINE@latest --vault NAME` for "
+     "each "
+     "machine. For the first one: `cairn vault init --vault NAME --create-key-file`.",
+     "is its file system mounted? a lost one: \"cairn vault init\", then \"cairn key restore MACHINE@latest\"", ENOENT},
     {vault_exists, "key-vault-exists", "there is a key vault already",
      "vault init never touches a vault that exists or a directory with other files.",
      "Use the vault that is there, or name another, empty directory.", "name an empty directory", EEXIST},
@@ -42,14 +43,14 @@ constexpr CatalogueEntry kVaultErrors[] = {
      "check that path and key belong together", EACCES},
     {vault_denied, "key-vault-denied", "the key vault's policy does not allow it",
      "The principal that asked lacks a right in the vault's access policy. The vault's audit log has the refusal.",
-     "Grant the right that is named: `cairn vault grant PRINCIPAL RIGHT --vault VAULT`, or for the service `cairn "
-     "vault grant cairn-backup --template backup --vault VAULT`. `cairn vault policy --vault VAULT` shows who may do "
+     "For the service that takes backups: `cairn vault grant cairn-backup --template backup --vault VAULT`. A single "
+     "right: `cairn vault grant PRINCIPAL RIGHT --vault VAULT`. `cairn vault policy --vault VAULT` shows who may do "
      "what.",
      "see \"cairn vault policy\"", EACCES},
     {no_such_principal, "no-such-principal", "the key vault does not know this principal",
      "The access policy of the vault has no rights for a principal of that name.",
-     "`cairn vault policy --vault VAULT` lists the principals; `cairn vault grant PRINCIPAL --template backup --vault "
-     "VAULT` adds one.",
+     "`cairn vault policy --vault VAULT` lists the principals; `cairn vault grant --new PRINCIPAL --template backup "
+     "--vault VAULT` adds one.",
      "see \"cairn vault policy\"", ENOENT},
     {last_administrator, "last-administrator", "that would leave the key vault without an administrator",
      "Somebody must be able to change the access policy; the last principal with that right keeps it.",
@@ -62,9 +63,10 @@ constexpr CatalogueEntry kVaultErrors[] = {
     {kek_missing, "key-missing", "the vault has no such key",
      "The KEK, or the version of it that is asked for, is not in the vault. Without it the BEKs that it wraps cannot "
      "be used.",
-     "Check the name in the settings: `cairn key list --vault VAULT`. For a new key: `cairn key create VAULT/NAME`. "
-     "For one that is lost: `cairn key restore MACHINE@POINT --vault VAULT`.",
-     "see \"cairn key list\"", ENOENT},
+     "One that was there once is in the recovery points: `cairn key restore MACHINE@latest --vault VAULT` brings it "
+     "back. Otherwise check the name in the settings (`cairn key list --vault VAULT`), or make a new one: `cairn key "
+     "create VAULT/NAME`.",
+     "\"cairn key restore MACHINE@latest\" brings a lost one back, \"cairn key create\" makes a new one", ENOENT},
     {kek_exists, "key-exists", "the vault has a key of that name",
      "key create never replaces a key: what it wraps would be lost.",
      "`cairn key rotate VAULT/NAME` makes a new version and keeps the old ones; or choose another name.",
@@ -75,9 +77,13 @@ constexpr CatalogueEntry kVaultErrors[] = {
      "Choose another --type, or another key.", "choose another key or --type", EINVAL},
     {secret_missing, "secret-missing", "the vault has no such secret",
      "The BEK that the settings name for the disk, or the version of it that is asked for, is not in the vault.",
-     "`cairn key import MACHINE/DISK --from FILE` puts it there; `cairn key list --vault VAULT` shows what there is. "
-     "One that is lost comes back with `cairn key restore MACHINE@POINT --vault VAULT`.",
-     "\"cairn key import MACHINE/DISK --from FILE\" puts it there", ENOENT},
+     "One that was there once is in the recovery points: `cairn key restore MACHINE@latest --vault VAULT` brings it "
+     "back. A new one: `cairn key import MACHINE/DISK --from FILE`. `cairn key list --vault VAULT` shows what there "
+     "is.",
+     "\"cairn key restore MACHINE@latest\" brings a lost one back, \"cairn key import MACHINE/DISK --from FILE\" puts "
+     "a "
+     "new one there",
+     ENOENT},
     {secret_damaged, "secret-damaged", "the secret is not a wrapped BEK",
      "What the vault gave is not a document that `cairn key import` makes: it is damaged, or something else.",
      "Import the BEK again: `cairn key import MACHINE/DISK --from FILE`, or restore it: `cairn key restore`.",

@@ -129,12 +129,15 @@ Result<void> AccessPolicy::revoke(const std::string& principal, const Rights& ri
 Error denied(const std::string& vault, const std::string& principal, Right right, const std::string& object) {
   const RightFacts& facts = facts_of(right);
   const std::string name(facts.name);
+  // What backups need is granted at once: who lacks one of these rights mostly lacks all.
+  const bool for_backups = rights_of(RightsTemplate::backup).contains(right);
   return {ErrorCode::vault_denied,
           std::string(facts.doing),
           object,
           "principal " + principal + " has no right " + name + " in key vault " + vault,
           0,
-          "\"cairn vault grant " + principal + " " + name + " --vault " + vault + "\" grants it"};
+          "\"cairn vault grant " + principal + " " + (for_backups ? "--template backup" : name) + " --vault " + vault +
+              "\" grants " + (for_backups ? "what backups need" : "it")};
 }
 
 }  // namespace cairn

@@ -15,7 +15,8 @@ namespace {
 using nlohmann::json;
 constexpr std::string_view kFormat = "cairn-wrapped-bek";
 constexpr std::uint64_t kVersion = 1;
-constexpr std::size_t kMaxWrappedBytes = std::size_t{128} * 1024;
+// A vault's command may wrap into text, which is longer.
+constexpr std::size_t kMaxWrappedBytes = kMaxBekBytes / 2 * 3;
 constexpr std::size_t kMaxWordBytes = 128;
 constexpr std::size_t kMaxFileNameBytes = 255;
 constexpr std::array<const char*, 9> kMembers = {"format",      "version",   "type",    "file_name", "kek",
@@ -85,10 +86,10 @@ Result<WrappedBek> wrapped_bek_from_json(const json& document, const std::string
     if (!is_word(bek.wrapped.version) || !is_word(bek.wrapped.algorithm))
       return damaged("its kek_version or algorithm is empty, over 128 characters, or no text");
     const std::string& encoded = text("wrapped");
-    if (encoded.size() > (kMaxWrappedBytes + 2) / 3 * 4) return damaged("it has over 128 KiB of wrapped bytes");
+    if (encoded.size() > (kMaxWrappedBytes + 2) / 3 * 4) return damaged("it has more wrapped bytes than any BEK makes");
     auto bytes = from_base64(encoded);
     if (!bytes || bytes->empty()) return damaged("its wrapped bytes are not base64, or there are none");
-    if (bytes->size() > kMaxWrappedBytes) return damaged("it has over 128 KiB of wrapped bytes");
+    if (bytes->size() > kMaxWrappedBytes) return damaged("it has more wrapped bytes than any BEK makes");
     bek.wrapped.bytes = *std::move(bytes);
     const auto created = parse_iso_time(text("created"));
     if (!created) return damaged("its time is not a time");

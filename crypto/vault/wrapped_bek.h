@@ -30,7 +30,7 @@ struct WrappedBek {
 };
 
 nlohmann::json to_json(const WrappedBek& bek);
-// Errors: secret_damaged. Refuses over 128 KiB of wrapped bytes, versions and algorithms over 128 characters.
+// Errors: secret_damaged. Refuses over 12 MiB of wrapped bytes, versions and algorithms over 128 characters.
 Result<WrappedBek> wrapped_bek_from_json(const nlohmann::json& document, const std::string& object);
 
 }  // namespace cairn

@@ -16,17 +16,17 @@ namespace {
 constexpr std::size_t kBlockHeader = 64;
 constexpr std::size_t kMetadataHeader = 48;
 constexpr std::size_t kEntryHeader = 8;
-constexpr std::size_t kVmkHeader = 28;       // GUID, time, two bytes unknown, protection
-constexpr std::size_t kSealedKey = 12 + 16;  // nonce and MAC before the AES-CCM ciphertext
-constexpr std::size_t kUnsealedHeader = 12;  // size, type, version, method before a key that was sealed
-constexpr std::size_t kVmkBytes = 32;        // AES-256, of which libcrypto reads all bytes, whatever the entry's size
+constexpr std::size_t kVmkHeader = 28;                       // GUID, time, two bytes unknown, protection
+constexpr std::size_t kSealedKey = 12 + 16;                  // nonce and MAC before the AES-CCM ciphertext
+constexpr std::size_t kUnsealedHeader = kFveUnsealedHeader;  // size, type, version, method before a sealed key
+constexpr std::size_t kVmkBytes = 32;  // AES-256, of which libcrypto reads all bytes, whatever the entry's size
 constexpr std::size_t kLargestVolumeKey = 128;
 // More than Windows makes; each costs a second to try, and the volume may be a hostile one.
 constexpr std::size_t kMostProtectors = 64;
 constexpr std::size_t kStretchKey = 4 + 16;  // method and salt
 
 enum EntryType : std::uint16_t { kVmk = 2, kFvek = 3, kDescription = 7, kVolumeHeader = 15 };
-enum ValueType : std::uint16_t { kString = 2, kStretch = 3, kAesCcm = 5 };
+enum ValueType : std::uint16_t { kKey = 1, kString = 2, kStretch = 3, kAesCcm = 5 };
 
 struct Entry {
   std::uint16_t type = 0;
@@ -53,7 +53,7 @@ bool next_entry(ByteView& entries, Entry& entry, bool& broken) {
 std::string protector_name(std::uint16_t protection) {
   switch (protection) {
     case 0x0000:
-      return "clear-key";
+      return std::string(kClearKeyKind);
     case 0x0100:
       return "tpm";
     case 0x0200:
@@ -206,6 +206,29 @@ FveBlock parse_fve_block(ByteView bytes) {
                    block.protectors.size() <= kMostProtectors && keys.least >= sealed_volume_key(block.encryption) &&
                    keys.most <= kLargestVolumeKey;
   return block;
+}
+
+FveClearKeys fve_clear_keys(ByteView block) {
+  FveClearKeys found;
+  const auto metadata_size = get_le<std::uint32_t>(block.subspan(kBlockHeader));
+  ByteView entries = block.subspan(kBlockHeader + kMetadataHeader, metadata_size - kMetadataHeader);
+  Entry entry;
+  bool broken = false;
+  while (next_entry(entries, entry, broken)) {
+    if (entry.type == kFvek && entry.value == kAesCcm) found.sealed_volume_keys.push_back(entry.data);
+    if (entry.type != kVmk || get_le<std::uint16_t>(entry.data.subspan(kVmkHeader - 2)) != 0) continue;
+    ByteView properties = entry.data.subspan(kVmkHeader);
+    FveClearKey clear;
+    Entry property;
+    while (next_entry(properties, property, broken)) {
+      constexpr std::size_t kMethod = 4;
+      if (property.value == kKey && property.data.size() == kMethod + kVmkBytes)
+        clear.key = property.data.subspan(kMethod);
+      if (property.value == kAesCcm) clear.sealed_master_key = property.data;
+    }
+    if (!clear.key.empty() && !clear.sealed_master_key.empty()) found.keys.push_back(clear);
+  }
+  return found;
 }
 
 std::string fve_cipher(std::uint16_t encryption) {

@@ -38,6 +38,23 @@ struct FveBlock {
 // `block`: up to kFveBlockBytes from the block's start.
 FveBlock parse_fve_block(ByteView block);
 
+// What opens a volume without a secret: the clear keys that stand in a block, each with what it seals. Views into the
+// block; sealed: nonce (12), MAC (16), then an AES-CCM ciphertext of kFveUnsealedHeader bytes and the key.
+struct FveClearKey {
+  ByteView key;                // 32 bytes
+  ByteView sealed_master_key;  // of the volume (VMK), under the clear key
+};
+struct FveClearKeys {
+  std::vector<FveClearKey> keys;
+  std::vector<ByteView> sealed_volume_keys;  // FVEK, under the volume master key
+};
+inline constexpr std::size_t kFveNonceBytes = 12;
+inline constexpr std::size_t kFveMacBytes = 16;
+inline constexpr std::size_t kFveUnsealedHeader = 12;
+inline constexpr std::string_view kClearKeyKind = "clear-key";  // KeySlotFacts::kind
+// `block` as parse_fve_block() found it openable.
+FveClearKeys fve_clear_keys(ByteView block);
+
 // "aes-xts-plain64" in libcryptsetup's words; empty when unknown.
 std::string fve_cipher(std::uint16_t encryption);
 unsigned fve_key_bits(std::uint16_t encryption);

@@ -38,4 +38,12 @@ Result<UnlockedVolume> unlock_volume(const VolumeFacts& facts, const ReadHeader&
                                      const SecretBytes& bek, const std::string& object,
                                      const UnlockLimits& limits = {});
 
+// Whether the volume says that a key which needs no secret is stored on it: BitLocker's protection is suspended, or was
+// never finished.
+bool has_clear_key(const VolumeFacts& facts);
+// Unlocks such a volume; no secret, no libcryptsetup (2.6 knows no clear keys). UnlockedVolume::slot is -1.
+// Errors: bek_does_not_open (there is no clear key, or what it seals is altered), header_damaged, those of `read`.
+Result<UnlockedVolume> unlock_without_secret(const VolumeFacts& facts, const ReadHeader& read,
+                                             const std::string& object);
+
 }  // namespace cairn

@@ -6,7 +6,7 @@
 
 #include "config/base/guarded.h"
 #include "config/base/log.h"
-#include "crypto/unlock_key.h"
+#include "daemon/engine/store_key.h"
 #include "daemon/process/state_lock.h"
 #include "daemon/queue/job_queue.h"
 #include "daemon/queue/journal.h"
@@ -81,7 +81,7 @@ Result<std::unique_ptr<Engine>> Engine::open(Settings settings, const EngineOpti
   if (options.key != nullptr) {
     CAIRN_TRY(state->store, Store::open(settings.store.path, *options.key));
   } else {
-    CAIRN_TRY(const UnlockKey key, read_unlock_key(settings.store.key, options.stop_fd));
+    CAIRN_TRY(const UnlockKey key, read_store_key(settings, options.stop_fd));
     CAIRN_TRY(state->store, Store::open(settings.store.path, key));
   }
   CAIRN_TRY(state->journal, open_journal(settings, options.role, state->journal_error));

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace cairn {
 namespace {
@@ -81,7 +82,7 @@ Result<void> check_named_keys(const DiskSettings& disk, const DiskFacts& facts, 
   if (!disk.beks.empty() && !disk.kek)
     return fail(ErrorCode::bek_without_kek, "protect disk", object,
                 fmt::format("the settings name the BEK {} and no KEK", disk.beks.front().text()));
-  if (!facts.encrypted() || !disk.beks.empty()) return {};
+  if (!facts.encrypted() || !disk.beks.empty() || std::ranges::all_of(facts.volumes, has_clear_key)) return {};
   const std::string what = volumes_in_words(facts);
   if (previous != nullptr && !previous->facts.encrypted())
     return fail(
@@ -104,10 +105,26 @@ std::optional<Error> keys_not_needed(const DiskSettings& disk, const DiskFacts& 
 
 Result<GatheredKeys> gather_keys(const DiskSettings& disk, VaultSet& vaults, std::span<const EscrowOwner> owners,
                                  const std::string& object) {
-  CAIRN_ASSERT(disk.kek.has_value());
+  CAIRN_ASSERT(disk.kek.has_value() || disk.beks.empty());
   GatheredKeys keys;
   for (const VaultReference& bek : disk.beks) CAIRN_CHECK(gather(bek, *disk.kek, vaults, owners, object, keys));
   return keys;
+}
+
+Error naming_key_restore(Error error, const DiskRecord* previous, const std::string& machine) {
+  constexpr std::array kLost = {ErrorCode::secret_missing, ErrorCode::kek_missing, ErrorCode::vault_missing};
+  if (previous == nullptr || previous->beks.empty() || std::ranges::find(kLost, error.code) == kLost.end())
+    return error;
+  const std::string restore =
+      fmt::format("\"cairn key restore {}@latest --vault {}\"", machine, previous->beks.front().vault);
+  error.resolution =
+      error.code == ErrorCode::vault_missing
+          ? fmt::format(
+                "is its file system mounted? if it is lost: \"cairn vault init --vault {} --create-key-file\", "
+                "then {} brings its keys back from the newest recovery point",
+                previous->beks.front().vault, restore)
+          : fmt::format("{} brings it back from the newest recovery point", restore);
+  return error;
 }
 
 std::vector<BekToTry> GatheredKeys::to_try() const {
@@ -124,11 +141,15 @@ Result<std::vector<Error>> lacking_rights(const DiskSettings& disk, VaultSet& va
     asked.push_back(bek.vault);
     CAIRN_TRY(const OpenedVault* const opened, vaults.open(bek.vault));
     CAIRN_TRY(const std::vector<Right> missing, opened->vault->missing_rights(kNeeded));
-    for (const Right right : missing) {
-      const bool is_key = to_string(right).starts_with("keys:");
-      errors.push_back(denied(bek.vault, opened->vault->principal(), right,
-                              is_key ? "key " + disk.kek.value_or(bek).text() : "secret " + bek.text()));
-    }
+    if (missing.empty()) continue;
+    std::vector<std::string_view> rights;
+    for (const Right right : missing) rights.push_back(to_string(right));
+    const std::string& principal = opened->vault->principal();
+    errors.push_back(fail(ErrorCode::vault_denied, "use the keys", fmt::format("in {} for backups", bek.vault),
+                          fmt::format("principal {} has no right {} there", principal, fmt::join(rights, ", ")),
+                          fmt::format("\"cairn vault grant {} --template backup --vault {}\" grants what backups need",
+                                      principal, bek.vault))
+                         .error());
   }
   return errors;
 }
@@ -156,10 +177,27 @@ TriedVolume try_volume(const VolumeFacts& volume, const ReadHeader& read, std::s
     // With several BEKs, one that says more than "does not open" says why it is really so.
     if (!tried.error || tried.error->code == ErrorCode::bek_does_not_open) tried.error = unlocked.error();
   }
+  if (has_clear_key(volume)) {
+    const auto unlocked = unlock_without_secret(volume, read, object);
+    if (unlocked) {
+      tried.proof = {disk, volume.partition, true, {}, {}, {}, {}, {}, -1, fingerprint(unlocked->volume_key)};
+      tried.bek_error = std::exchange(tried.error, std::nullopt);
+      return tried;
+    }
+    if (!tried.error) tried.error = unlocked.error();
+  }
   if (!tried.error)
     tried.error = fail(ErrorCode::keys_missing, "prove", object, "the point holds no keys for it").error();
   tried.proof.reason = tried.error->message();
   return tried;
+}
+
+std::optional<Error> opened_without_secret(const TriedVolume& tried, const std::string& object) {
+  if (!tried.proof.proved || !tried.proof.secret.empty()) return std::nullopt;
+  std::string because =
+      "BitLocker's protection is suspended: a key that needs no secret is stored on the volume, and opened it";
+  if (tried.bek_error) because += "; the BEK of the settings does not: " + tried.bek_error->because;
+  return fail(ErrorCode::protection_suspended, "rely on the secret of", object, std::move(because)).error();
 }
 
 std::vector<std::string> volume_changes(const DiskRecord& before, const Proof& proof_before, const DiskRecord& now,

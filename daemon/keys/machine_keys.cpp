@@ -39,7 +39,7 @@ class MachineCheck {
     if (!facts->encrypted()) return;
     if (!may(disk)) return;
     const auto keys = gather_keys(disk, vaults_, owners_, object);
-    if (!keys) return add(disk, Kind::error, keys.error());
+    if (!keys) return add(disk, Kind::error, naming_key_restore(keys.error(), before, machine_.name));
     try_volumes(disk, *facts, **image, *keys, object);
   }
 
@@ -54,7 +54,8 @@ class MachineCheck {
   bool may(const DiskSettings& disk) {
     auto lacking = lacking_rights(disk, vaults_);
     if (!lacking) {
-      add(disk, Kind::error, std::move(lacking).error());
+      const DiskRecord* before = previous_ ? previous_->disk(disk.name) : nullptr;
+      add(disk, Kind::error, naming_key_restore(std::move(lacking).error(), before, machine_.name));
       return false;
     }
     for (Error& error : *lacking) add(disk, Kind::error, std::move(error));
@@ -71,6 +72,10 @@ class MachineCheck {
           volume_object(object, volume));
       if (tried.error) {
         add(disk, Kind::error, *std::move(tried.error));
+        continue;
+      }
+      if (auto open = opened_without_secret(tried, volume_object(object, volume))) {
+        add(disk, Kind::warning, *std::move(open));
         continue;
       }
       findings_.push_back({disk.name, Kind::good,

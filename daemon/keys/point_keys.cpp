@@ -48,7 +48,7 @@ void PointKeys::gather(const DiskSettings& disk, const DiskFacts& facts) {
   if (auto named = check_named_keys(disk, facts, before(disk.name), name); !named)
     return failed(std::move(named).error());
   auto keys = gather_keys(disk, vaults_, owners_, name);
-  if (!keys) return failed(std::move(keys).error());
+  if (!keys) return failed(naming_key_restore(std::move(keys).error(), before(disk.name), machine_));
   kept.keys = *std::move(keys);
 }
 
@@ -65,6 +65,7 @@ void PointKeys::prove(const DiskRecord& disk) {
     // Why there are no keys is known better by whoever looked for them.
     if (kept.error) tried.proof.reason = kept.error->message();
     if (!kept.error && tried.error) wrong_.push_back(*tried.error);
+    if (const auto open = opened_without_secret(tried, name)) job_.warn(as_warning(*open));
     proof_.volumes.push_back(std::move(tried.proof));
   }
   if (const DiskRecord* was = before(disk.name))
@@ -73,7 +74,11 @@ void PointKeys::prove(const DiskRecord& disk) {
 }
 
 Result<void> PointKeys::verdict() {
-  std::vector<Error> wrong = std::exchange(wrong_, {});
+  std::vector<Error> wrong;
+  // A vault that does not open is one thing that is wrong, of however many disks.
+  for (Error& error : std::exchange(wrong_, {}))
+    if (std::ranges::none_of(wrong, [&](const Error& known) { return known.message() == error.message(); }))
+      wrong.push_back(std::move(error));
   if (wrong.empty()) return {};
   if (inputs_.on_missing_keys == OnMissingKeys::warn) {
     for (const Error& error : wrong) job_.warn(as_warning(error));

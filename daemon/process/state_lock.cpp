@@ -18,9 +18,10 @@ Result<void> make_state_dir(const std::filesystem::path& state_dir) {
   constexpr const char* kDoing = "make state directory";
   if (mkdir(state_dir.c_str(), 0700) != 0 && errno != EEXIST) {
     if (errno == ENOENT || errno == ENOTDIR)
-      return fail(ErrorCode::daemon_failed, kDoing, state_dir.string(),
-                  fmt::format("{} is not a directory that exists", state_dir.parent_path().string()),
-                  "make it, or set \"state_dir\" in the settings to another place");
+      return fail(
+          ErrorCode::daemon_failed, kDoing, state_dir.string(),
+          fmt::format("{} is not a directory that exists", state_dir.parent_path().string()),
+          "mkdir -p " + state_dir.parent_path().string() + ", or set \"state_dir\" in the settings to another place");
     return fail_errno(errno, kDoing, state_dir.string());
   }
   struct stat facts{};

@@ -24,6 +24,7 @@
 #include "config/base/units.h"
 #include "daemon/queue/job.h"
 #include "daemon/restore/restore_target.h"
+#include "daemon/restore/restored_keys.h"
 #include "fs/file/direct_io.h"
 #include "fs/store/map/disk_map.h"
 #include "fs/store/map/disk_reader.h"
@@ -353,10 +354,12 @@ Result<json> run_restore(Store& store, const RestoreTask& task, JobContext& job)
     if (lost) job.warn(file.error().message());
     if (!lost) lost = std::move(file).error();
   }
+  json keys = keys_at_hand(store, point, disks, task.open_vault, job);
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began);
   const bool some = !files.empty();
   json result{{"machine", task.point.machine}, {"point", task.point.stamp()}, {"name", task.point.text()},
-              {"to", task.to.string()},        {"files", std::move(files)},   {"duration_ms", took.count()}};
+              {"to", task.to.string()},        {"files", std::move(files)},   {"keys", std::move(keys)},
+              {"duration_ms", took.count()}};
   if (!lost) return result;
   if (some) job.keep_result(json_text(result));
   return pass_on(*std::move(lost));

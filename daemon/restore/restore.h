@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "config/base/result.h"
+#include "daemon/keys/vault_set.h"
 #include "daemon/restore/restore_flags.h"
 #include "fs/store/point/recovery_point.h"
 
@@ -25,6 +26,7 @@ struct RestoreTask {
   std::filesystem::path to;         // absolute
   std::optional<std::string> disk;  // only this one
   RestoreFlags flags;
+  OpenVault open_vault = {};  // where to look for the keys of the disks; empty: nowhere
 };
 
 // The disks of `point`, or only the one called `disk`; borrowed from it. Errors: no_such_disk (with the nearest).
@@ -36,6 +38,7 @@ Result<void> check_restore(Store& store, const RestoreTask& task);
 
 // The job's result (daemon/API.md). Errors: those of check_restore, no_space, chunk_damaged and its like, cancelled,
 // io_error. On failure nothing is left of the disk that was being written; disks already whole stay.
+// The result says what opens the disks and whether that is to be had now (restored_keys.h); what is not is a warning.
 // Salvaging: what is damaged (is_damage_error) is a hole in the file, listed in the result and a warning of the job. A
 // disk of which nothing at all can be read is not made; the others are, then the job fails with that disk's damage and
 // keeps its result (JobContext::keep_result). What cannot be read for the moment (EIO) ends the job as usual.

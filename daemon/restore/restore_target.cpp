@@ -27,7 +27,8 @@ Result<void> check_restore_folder(const fs::path& folder) {
   struct stat facts{};
   if (stat(folder.c_str(), &facts) != 0) {
     if (errno == ENOENT || errno == ENOTDIR)
-      return fail(ErrorCode::target_missing, "restore to", folder.string(), "there is no such directory");
+      return fail(ErrorCode::target_missing, "restore to", folder.string(), "there is no such directory",
+                  "make it first: mkdir -p " + folder.string());
     return fail_errno(errno, "restore to", folder.string());
   }
   if (!S_ISDIR(facts.st_mode))

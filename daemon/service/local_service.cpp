@@ -147,7 +147,8 @@ Result<json> LocalService::start_restore(const RestoreRequest& request) {
       return result;
     };
   } else {
-    const RestoreTask task{point, request.to, request.disk, static_cast<const RestoreFlags&>(request)};
+    const RestoreTask task{point, request.to, request.disk, static_cast<const RestoreFlags&>(request),
+                           vaults_of(engine_.settings())};
     CAIRN_CHECK(check_restore(engine_.store(), task));
     spec.run = [&engine = engine_, task](JobContext& job) {
       auto result = run_restore(engine.store(), task, job);

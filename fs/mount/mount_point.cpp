@@ -160,7 +160,7 @@ Result<void> prepare_mount_point(const filesystem::path& settled) {
   struct stat facts{};
   if (::stat(settled.c_str(), &facts) != 0) {
     if (errno == ENOENT || errno == ENOTDIR)
-      return fail(ErrorCode::mount_point_missing, kDoing, object, "there is no such directory");
+      return fail(ErrorCode::mount_point_missing, kDoing, object, "there is no such directory", "mkdir -p " + object);
     if (errno == ENOTCONN)
       return fail(ErrorCode::mount_point_busy, kDoing, object, "it lies inside a mount whose server has ended");
     return fail_errno(errno, kDoing, object);

@@ -48,7 +48,8 @@ Result<void> check_empty(const std::filesystem::path& path) {
 Result<void> prepare_directory(const std::filesystem::path& path) {
   if (::mkdir(path.c_str(), 0700) != 0) {
     if (errno == ENOENT)
-      return fail(ErrorCode::target_missing, "make store", path.string(), "its parent directory is not there");
+      return fail(ErrorCode::target_missing, "make store", path.string(), "its parent directory is not there",
+                  "is its file system mounted? if it is: mkdir -p " + path.parent_path().string());
     if (errno != EEXIST) return fail_errno(errno, "make store", path.string());
     CAIRN_CHECK(check_empty(path));
   }

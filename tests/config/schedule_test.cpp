@@ -168,6 +168,49 @@ TEST(Schedule, SaysWhichFieldIsWrongAndWhatItMayHold) {
   EXPECT_THAT(refusal("@reboot"), HasSubstr("@hourly, @daily"));
 }
 
+// What stands behind `words` in a hint, up to a blank, a bracket or a comma that ends it.
+std::vector<std::string> proposals(const std::string& hint, const std::vector<std::string>& words) {
+  std::vector<std::string> found;
+  for (const std::string& word : words) {
+    const std::size_t at = hint.find(word);
+    if (at == std::string::npos) continue;
+    const std::string rest = hint.substr(at + word.size());
+    found.push_back(rest.substr(0, rest.find_first_of(" );")));
+  }
+  return found;
+}
+
+TEST(Schedule, EveryHintIsItselfTaken) {
+  const auto with = [](std::size_t field, const std::string& item) {
+    std::string text;
+    for (std::size_t i = 0; i < 5; ++i) text += (i == 0 ? "" : " ") + (i == field ? item : std::string("*"));
+    return parse_cron(text);
+  };
+  std::size_t hints = 0;
+  for (std::size_t field = 0; field < 5; ++field)
+    for (unsigned from = 0; from <= 60; ++from)
+      for (unsigned to = 0; to <= 60; ++to)
+        for (const char* sign : {"-", "/"}) {
+          const std::string item = std::to_string(from) + sign + std::to_string(to);
+          const auto fields = with(field, item);
+          if (fields) continue;
+          for (const std::string& proposal :
+               proposals(fields.error().expected,
+                         {"is written ", "such as ", "a step of a range, such as */" + std::to_string(to) + " or "})) {
+            ++hints;
+            EXPECT_TRUE(with(field, proposal)) << item << " in field " << field << ": " << fields.error().expected;
+          }
+        }
+  EXPECT_GT(hints, 1000U);
+}
+
+TEST(Schedule, ARangeFromSundayOnIsWrittenWithNought) {
+  const auto fields = parse_cron("0 2 * * 7-1");
+  ASSERT_FALSE(fields);
+  EXPECT_THAT(fields.error().expected, ::testing::HasSubstr("is written 0-1"));
+  EXPECT_TRUE(parse_cron("0 2 * * 0-1"));
+}
+
 TEST(Schedule, RefusesWhatIsNoSchedule) {
   for (const char* text : {"",
                            " ",

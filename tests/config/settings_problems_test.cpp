@@ -4,6 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
+
+#include "config/broken_settings.h"
 #include "config/settings.h"
 
 namespace cairn {
@@ -381,6 +385,22 @@ mount: yes
                   HasSubstr("9:85: policies.nightly.soft_delete: found \"1d\""),
                   HasSubstr("11:9: store.path: found \"7\""), HasSubstr("12:3: store.keyfile: found the unknown key"),
                   HasSubstr("14:8: mount: found \"yes\"")));
+}
+
+TEST(BrokenSettings, TellWhereTheDaemonListens) {
+  const std::filesystem::path file = std::filesystem::path(testing::TempDir()) / "broken-settings.yaml";
+  const auto socket_of = [&](const std::string& text) {
+    std::ofstream(file) << text;
+    return socket_named_in(file).string();
+  };
+  EXPECT_EQ(socket_of("store: { path: \"\nsocket: /run/a.sock\n"), "/run/a.sock");
+  EXPECT_EQ(socket_of("polices: {}\nsocket:   '/run/b.sock'  # mine\n"), "/run/b.sock");
+  EXPECT_EQ(socket_of("socket: \"c.sock\"\r\n"), (file.parent_path() / "c.sock").lexically_normal().string());
+  EXPECT_EQ(socket_of("machines:\n  socket: /of/something/else\n"), Settings().socket.string());
+  EXPECT_EQ(socket_of("socket:\n"), Settings().socket.string());
+  EXPECT_EQ(socket_of(""), Settings().socket.string());
+  std::filesystem::remove(file);
+  EXPECT_EQ(socket_named_in(file), Settings().socket);
 }
 
 }  // namespace

@@ -67,6 +67,59 @@ TEST(RecoveryPassword, IsTakenInEveryWayItIsWritten) {
   }
 }
 
+// As Windows saves it: UTF-16 with a byte order mark, prose in the language of the system, a GUID, CRLF.
+std::string saved_by_windows(std::string_view key) {
+  return "BitLocker Drive Encryption recovery key \r\n\r\nTo verify that this is the correct recovery key compare the "
+         "start of the following identifier.\r\n\r\nIdentifier:\r\n\r\n\t0F26F24F-7D1A-4DAC-8F25-4E0B4C9C2AAB\r\n\r\n"
+         "Recovery Key:\r\n\r\n\t" +
+         std::string(key) + "\r\n\r\nIf the above identifier doesn't match, try another in 12-34.\r\n";
+}
+std::string utf16(std::string_view text, bool little = true) {
+  std::string bytes = little ? "\xff\xfe" : "\xfe\xff";
+  for (const char c : text) bytes += little ? std::string{c, '\0'} : std::string{'\0', c};
+  return bytes;
+}
+
+TEST(RecoveryPassword, IsFoundInTheTextThatWindowsSaves) {
+  const std::string prose = saved_by_windows(kRecovery);
+  for (const std::string& saved : {prose, "\xef\xbb\xbf" + prose, utf16(prose), utf16(prose, false)}) {
+    EXPECT_EQ(bitlocker_bek_type(secret(saved)), BekType::bitlocker_recovery_password);
+    EXPECT_EQ(text(recovery(saved)), kRecovery);
+    EXPECT_EQ(recovery_passwords_in(secret(saved)).size(), 1U);
+  }
+}
+
+TEST(RecoveryPassword, IsTakenWithDashesOfEveryKind) {
+  for (const std::string_view dash :
+       {"\u2010", "\u2011", "\u2013", "\u2014", "\u2212", "\ufe63", "\uff0d", "\u00a0", " - "}) {
+    std::string typed(kRecovery);
+    for (std::size_t at = 0; (at = typed.find('-', at)) != std::string::npos; at += dash.size())
+      typed.replace(at, 1, dash);
+    EXPECT_EQ(text(recovery(typed)), kRecovery) << dash;
+    // In prose spaces alone join no groups: they stand between any numbers.
+    if (dash != "\u00a0") {
+      EXPECT_EQ(text(recovery("key: " + typed)), kRecovery) << dash;
+    }
+  }
+}
+
+TEST(RecoveryPassword, MistypedInProseIsNamedByItsGroup) {
+  std::string key(kRecovery);
+  key[2 * 7 + 5] = '6';
+  EXPECT_EQ(why_recovery(saved_by_windows(key)),
+            "group 3 of 8 is mistyped: its check digit is not that of its other digits");
+  EXPECT_EQ(why_recovery(saved_by_windows("it is on the other sheet")),
+            "no recovery password (eight groups of six digits) is in this text");
+}
+
+TEST(RecoveryPassword, SeveralInOneTextAreNotChosenFrom) {
+  std::string other(kRecovery);
+  other.replace(0, 6, "000011");
+  const std::string both = saved_by_windows(kRecovery) + saved_by_windows(other) + saved_by_windows(other);
+  EXPECT_EQ(why_recovery(both), "2 recovery passwords are in this text, and one is needed");
+  EXPECT_EQ(recovery_passwords_in(secret(both)).size(), 2U);
+}
+
 TEST(RecoveryPassword, NamesTheWrongGroupAndTellsNoDigits) {
   std::string typed(kRecovery);
   typed[2 * 7 + 5] = '6';
@@ -106,7 +159,8 @@ TEST(RecoveryPassword, OfAnotherNumberOfGroupsIsRefused) {
 }
 
 TEST(BitlockerPassword, MayBeDigits) {
-  for (const std::string_view typed : {"12345678", "2026-11-22", "anaconda", "", "123456-123456-123456"})
+  for (const std::string_view typed :
+       {"a1-b2-c3-d4-e5-f6-g7-h8", "12345678", "2026-11-22", "anaconda", "", "123456-123456-123456"})
     EXPECT_EQ(bitlocker_bek_type(secret(typed)), BekType::bitlocker_password);
 }
 
@@ -144,7 +198,8 @@ TEST(KeyFiles, StayAsTheyAreUpToTheirLimit) {
   EXPECT_EQ(text(normal_bek(BekType::luks_key_file, secret("key\n"), "the.BEK")), "key\n");
   EXPECT_TRUE(normal_bek(BekType::luks_key_file, SecretBytes::random(kMaxBekBytes), "the.BEK"));
   EXPECT_EQ(why(normal_bek(BekType::luks_key_file, SecretBytes(kMaxBekBytes + 1), "the.BEK")),
-            "it has 65537 bytes; at most 65536 are taken");
+            "it has 8388609 bytes; at most 8388608 (8 MiB) are taken, as by cryptsetup");
+  EXPECT_THAT(why(normal_bek(BekType::luks_passphrase, SecretBytes(70'000), "the.BEK")), HasSubstr("70000 bytes"));
 }
 
 struct StartupKey : ::testing::Test {

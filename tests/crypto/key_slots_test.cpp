@@ -168,11 +168,79 @@ TEST_F(KeySlots, APrintedRecoveryKeyIsReadBackHoweverItIsTyped) {
   std::string bare = text.substr(15);
   std::string spread;
   for (const char c : text) spread += std::string(1, c) + (c == '-' ? "\r\n  " : "");
-  for (const std::string& typed : {text, lower, bare, spread, text + "\n"}) {
+  std::string dashes;
+  for (const char c : text) dashes += c == '-' ? "\u2013" : std::string(1, c);
+  std::string alike = text;
+  std::ranges::replace(alike, 'O', '0');
+  std::ranges::replace(alike, 'I', '1');
+  std::string utf16 = "\xff\xfe";
+  for (const char c : text) utf16 += std::string{c, '\0'};
+  for (const std::string& typed :
+       {text, lower, bare, spread, text + "\n", dashes, alike, "\xef\xbb\xbf" + text, utf16}) {
     const auto secret = parse_recovery_key(as_bytes(typed), "paper");
     ASSERT_TRUE(secret) << typed;
     EXPECT_EQ(as_text(secret->reveal()), as_text(pair.secret.reveal()));
   }
+}
+
+// A key that is the same in every run: what is found out from the checksum is so too.
+std::string known_paper_key() {
+  start_crypto();
+  SecretBytes secret(32);
+  for (std::size_t i = 0; i < secret.size(); ++i) secret.reveal()[i] = static_cast<std::uint8_t>(i * 37 + 11);
+  const SecretBytes printed = print_recovery_key(secret);
+  return std::string(as_text(printed.reveal()));
+}
+std::string why_not(std::string_view typed) {
+  const auto key = parse_recovery_key(as_bytes(typed), "paper");
+  return key ? "it is right" : key.error().because;
+}
+
+TEST_F(KeySlots, TheMistypedGroupOfARecoveryKeyIsNamed) {
+  const std::string text = known_paper_key();
+  ASSERT_EQ(why_not(text), "it is right");
+  for (std::size_t group = 0; group < 8; ++group) {
+    const std::size_t at = 15 + group * 8 + 3;
+    const std::string name = "group " + std::to_string(group + 1) + " of 8 after CAIRN-RECOVERY ";
+    std::string wrong = text;
+    wrong[at] = wrong[at] == 'A' ? 'B' : 'A';
+    EXPECT_EQ(why_not(wrong), "its checksum is wrong: " + name + "is mistyped");
+    wrong[at] = '!';
+    EXPECT_EQ(why_not(wrong), name + "holds a character other than A-Z and 2-7");
+    wrong.erase(at, 1);
+    EXPECT_EQ(why_not(wrong), name + "has 6 characters instead of 7");
+    EXPECT_EQ(why_not(wrong.substr(15)), name + "has 6 characters instead of 7");  // without CAIRN-RECOVERY
+    wrong.insert(at, "AAA");
+    EXPECT_EQ(why_not(wrong), name + "has 9 characters instead of 7");
+  }
+}
+
+TEST_F(KeySlots, TwoSlipsInARecoveryKeyAreToldApart) {
+  const std::string text = known_paper_key();
+  const auto other = [](char c) { return c == 'A' ? 'B' : 'A'; };
+  std::string swapped = text;
+  std::size_t at = 15 + 2 * 8;
+  while (swapped[at] == swapped[at + 1]) ++at;
+  std::swap(swapped[at], swapped[at + 1]);
+  EXPECT_EQ(why_not(swapped),
+            "its checksum is wrong: group 3 of 8 after CAIRN-RECOVERY is mistyped: two neighbours are swapped");
+  std::string twice = text;
+  twice[15 + 8] = other(twice[15 + 8]);
+  twice[15 + 8 + 4] = other(twice[15 + 8 + 4]);
+  EXPECT_EQ(why_not(twice),
+            "its checksum is wrong: group 2 of 8 after CAIRN-RECOVERY is mistyped, most likely, in two places");
+  std::string apart = text;
+  apart[15] = other(apart[15]);
+  apart[15 + 7 * 8] = other(apart[15 + 7 * 8]);
+  EXPECT_EQ(why_not(apart), "its checksum is wrong: more than one group is mistyped, or it is another key");
+}
+
+TEST_F(KeySlots, TheLengthOfARecoveryKeyIsCountedWithoutItsPrefix) {
+  const std::string text = known_paper_key();
+  EXPECT_EQ(why_not(text.substr(0, text.size() - 8)),
+            "it has 49 letters and digits after CAIRN-RECOVERY instead of 56");
+  EXPECT_EQ(why_not(text + "-AAAAAAA"), "it has 63 letters and digits after CAIRN-RECOVERY instead of 56");
+  EXPECT_EQ(why_not("hello"), "it has 5 letters and digits after CAIRN-RECOVERY instead of 56");
 }
 
 TEST_F(KeySlots, EveryMistypedCharacterOfARecoveryKeyIsNoticed) {

@@ -47,15 +47,24 @@ check "key import" cairn key import web/root --from "$work/passphrase"
 exits "then the backup is proved" 0 cairn backup web
 equal "proved" "$(point_fact web proof)" proved
 
-# Access rights, one by one: the message has the command, and the command works.
+# Access rights, one by one: the message has one command that grants all that backups need, and the command works.
 for right in secrets:get keys:get keys:unwrap keys:backup; do
   check "revoke $right" cairn vault revoke cairn-backup "$right"
   rule "without $right" key-vault-denied "$right" 1
   command=$(grep -oE 'cairn vault grant [^";\[]*' "$stderr" | head -n 1 | sed 's/[ .]*$//')
-  contains "without $right: the message has the command" "$command" "$right"
+  contains "without $right: the message has the command" "$command" "--template backup"
   # shellcheck disable=SC2086
   check "without $right: the command works as given" $command
 done
+for right in secrets:get keys:get keys:unwrap keys:backup; do cairn vault revoke cairn-backup "$right"; done >/dev/null 2>&1
+run cairn config check
+equal "four rights that lack are one finding" "$(grep -c 'key-vault-denied' "$stdout")" 1
+contains "with all of them" "$(cat "$stdout")" "secrets:get, keys:get, keys:unwrap, keys:backup"
+check "and one command" cairn vault grant cairn-backup --template backup
+refuses "a misspelt principal is not silently a new one" no-such-principal cairn vault grant cairn-bakcup --template backup
+contains "the nearest is named" "$(cat "$stderr")" "did you mean cairn-backup?"
+check "a new one is, when it is said to be" cairn vault grant --new operator keys:list
+check "and is known from then on" cairn vault grant operator secrets:list
 exits "an unknown principal has no rights" 1 cairn key list --as nobody
 contains "and it is in the audit log" "$(cairn vault audit --limit 100)" "refused"
 

@@ -47,11 +47,16 @@ chmod 600 "$work/typo"
 refuses "a recovery key with slips of the fingers" key-file-invalid other --recovery-key "$work/typo" points
 
 id=$(slots '.[] | select(.label == "admin") | .id')
-check "keys remove" cairn store keys remove "$id"
+refuses_with 2 "keys remove asks, or needs --yes" used-wrongly cairn store keys remove "$id"
+check "keys remove" cairn store keys remove "$id" --yes
 with_key "passphrase_file: $work/pass"
 refuses "the removed passphrase opens nothing" wrong-key other points
-refuses "removing what is not there" no-such-key-slot cairn store keys remove 00000000
-check "removing the recovery key" cairn store keys remove "$(slots '.[] | select(.type == "recovery") | .id')"
-refuses "the last key cannot be removed" last-key-slot cairn store keys remove "$(slots '.[0].id')"
+refuses "removing what is not there" no-such-key-slot cairn store keys remove 00000000 --yes
+used=$(slots '.[] | select(.type == "key-file") | .id')
+refuses "the key that the settings name is not removed" key-in-use cairn store keys remove "$used" --yes
+contains "it is named" "$(cat "$stderr")" "$used"
+exits "removing the recovery key is warned of" 3 cairn store keys remove "$(slots '.[] | select(.type == "recovery") | .id')" --yes
+contains "nothing is left on paper" "$(cat "$stdout")" "no recovery key is left"
+refuses "the last key cannot be removed" last-key-slot cairn store keys remove "$(slots '.[0].id')" --yes --force
 check "and the store still opens" cairn points
 end

@@ -163,6 +163,21 @@ class Maker {
     return entry(2, 8, data);
   }
 
+  Buffer clear_protector() {
+    Key key{};
+    std::ranges::copy(random_bytes(32), key.begin());
+    Buffer data = random_bytes(16);
+    append_le(data, kTime);
+    append_le(data, std::uint16_t{0});
+    append_le(data, std::uint16_t{0});
+    Buffer clear;
+    append_le(clear, std::uint32_t{0x2002});
+    append(clear, key);
+    append(data, entry(0, 1, clear));
+    append(data, sealed_key(0, vmk_, 0x2003, key));
+    return entry(2, 8, data);
+  }
+
   Buffer metadata() {
     Buffer entries;
     Buffer description;
@@ -170,7 +185,8 @@ class Maker {
     append_le(description, std::uint16_t{0});
     append(entries, entry(7, 2, description));
     if (!options_.password.empty()) append(entries, password_protector());
-    append(entries, recovery_protector());
+    if (options_.recovery) append(entries, recovery_protector());
+    if (options_.clear_key) append(entries, clear_protector());
     if (options_.startup_key) append(entries, startup_protector());
     append(entries, sealed_key(3, fvek_, kXts128, vmk_));
     Buffer header;

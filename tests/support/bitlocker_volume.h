@@ -16,6 +16,8 @@ struct BitlockerOptions {
   std::uint64_t size = 16ULL * 1024 * 1024;    // bytes, at least 4 MiB, a multiple of 4096
   std::string password = "cairn test volume";  // ASCII; empty: no such protector
   bool startup_key = false;                    // a protector that a .BEK file opens
+  bool clear_key = false;                      // a key that needs no secret: protection is suspended
+  bool recovery = true;                        // a recovery password
   bool to_go = false;                          // the boot sector of BitLocker To Go
   std::uint64_t seed = 1;
   unsigned key_rounds = 0x100000;  // of the key derivation; others make a volume that nobody can open, faster

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// make_bitlocker_volume FILE [PLAINTEXT-FILE]: writes a small BitLocker volume (and what it decrypts to), for tests in
-// shell. Prints its recovery password, the one line on stdout.
+// make_bitlocker_volume [OPTION...] FILE [PLAINTEXT-FILE]: writes a small BitLocker volume (and what it decrypts to),
+// for tests in shell. Prints its recovery password, the one line on stdout. --startup-key FILE: a protector with that
+// .BEK file; --clear-key-only: it opens without a secret, and by nothing else.
 #include <fmt/format.h>
 
 #include <cstdio>
 #include <fstream>
+#include <string_view>
 
 #include "tests/support/bitlocker_volume.h"
 
@@ -21,12 +23,30 @@ bool write_file(const char* path, const cairn::Buffer& bytes) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 2 || argc > 3) {
-    fmt::print(stderr, "usage: make_bitlocker_volume FILE [PLAINTEXT-FILE]\n");
+  cairn::testing::BitlockerOptions options;
+  const char* startup_key = nullptr;
+  int at = 1;
+  for (; at < argc && std::string_view(argv[at]).starts_with("--"); ++at) {
+    const std::string_view option = argv[at];
+    if (option == "--startup-key" && at + 1 < argc) {
+      options.startup_key = true;
+      startup_key = argv[++at];
+    } else if (option == "--clear-key-only") {
+      options.clear_key = true;
+      options.recovery = false;
+      options.password.clear();
+    } else {
+      at = argc;
+    }
+  }
+  const int files = argc - at;
+  if (files < 1 || files > 2) {
+    fmt::print(stderr, "usage: make_bitlocker_volume [--startup-key FILE] [--clear-key-only] FILE [PLAINTEXT-FILE]\n");
     return 2;
   }
-  const auto volume = cairn::testing::make_bitlocker_volume();
-  if (!write_file(argv[1], volume.bytes) || (argc == 3 && !write_file(argv[2], volume.plaintext))) return 1;
+  const auto volume = cairn::testing::make_bitlocker_volume(options);
+  if (!write_file(argv[at], volume.bytes) || (files == 2 && !write_file(argv[at + 1], volume.plaintext))) return 1;
+  if (startup_key != nullptr && !write_file(startup_key, volume.startup_key)) return 1;
   fmt::print("{}\n", volume.recovery_password);
   return 0;
 }

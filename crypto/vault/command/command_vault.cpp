@@ -19,8 +19,8 @@ namespace cairn {
 namespace {
 
 constexpr std::size_t kMaxList = std::size_t{1024} * 1024;
-constexpr std::size_t kMaxDocument = std::size_t{512} * 1024;  // 128 KiB of wrapped bytes in hexadecimal, and the rest
-constexpr std::size_t kMaxAnswer = std::size_t{128} * 1024;
+constexpr std::size_t kMaxAnswer = kMaxBekBytes / 2 * 3;  // a BEK, wrapped, as text perhaps
+constexpr std::size_t kMaxDocument = 3 * kMaxAnswer;      // the same in hexadecimal, and the rest
 // What a command vault wraps only its own command unwraps.
 constexpr const char* kAlgorithm = "command";
 

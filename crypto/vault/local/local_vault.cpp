@@ -92,7 +92,7 @@ class OpenLocalVault final : public LocalVault {
     return call(on_kek(Right::keys_wrap, kek), [&](Step& step) -> Result<Wrapped> {
       if (bek.empty() || bek.size() > kMaxBekBytes)
         return fail(ErrorCode::used_wrongly, "wrap with key", name_ + "/" + kek,
-                    "the BEK has " + std::to_string(bek.size()) + " bytes, 1 to 65536 are allowed");
+                    "the BEK has " + std::to_string(bek.size()) + " bytes, 1 to " + std::to_string(kMaxBekBytes) + " are allowed");
       CAIRN_TRY(const KeptKek* const kept, find_kek(step.contents(), name_, kek));
       const VersionNumber number = kept->versions.rbegin()->first;
       step.entry.object = kek + " " + std::to_string(number);

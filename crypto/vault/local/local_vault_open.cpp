@@ -96,7 +96,8 @@ Result<void> LocalVault::create(const std::filesystem::path& path, const NewKeyS
 
   const bool is_new = system.make_directory(path.c_str()) == 0;
   if (!is_new && errno == ENOENT)
-    return fail(ErrorCode::target_missing, "make key vault", path.string(), "the directory above it does not exist");
+    return fail(ErrorCode::target_missing, "make key vault", path.string(), "the directory above it does not exist",
+                "is its file system mounted? if it is: mkdir -p " + path.parent_path().string());
   if (!is_new && errno != EEXIST) return fail_errno(errno, "make key vault", path.string());
   const auto filled = [&]() -> Result<void> {
     auto directory = VaultDirectory::open(path, system);

@@ -7,6 +7,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
@@ -216,6 +218,49 @@ nlohmann::json problems_in(const std::filesystem::path& file) {
   return rows;
 }
 
+// "cairn: 2 checks found errors, see above [key-vault-missing] [image-missing]"
+std::string summary_of(const nlohmann::json& checks) {
+  std::size_t count = 0;
+  std::string names;
+  for (const auto& check : checks) {
+    if (!found_in(check, Verdict::error)) continue;
+    ++count;
+    const std::string name = " [" + text_of(member(check, "error"), "name") + "]";
+    if (!names.contains(name)) names += name;
+  }
+  return "cairn: " + count_of(count, "check") + " found errors, which stand above:" + names;
+}
+
+bool is_same_cause(const nlohmann::json& one, const nlohmann::json& other) {
+  const nlohmann::json& error = member(one, "error");
+  return error.is_object() && member(one, "state") == member(other, "state") &&
+         std::ranges::all_of(std::array{"name", "doing", "object", "because"}, [&](const char* part) {
+           return member(error, part) == member(member(other, "error"), part);
+         });
+}
+
+// One cause that many disks suffer from (a vault that does not open) stands once, with all of them. What is known of
+// the disks says best what to do: a vault that was lost comes back out of their recovery points.
+nlohmann::json each_cause_once(const nlohmann::json& checks) {
+  nlohmann::json kept = nlohmann::json::array();
+  for (const auto& check : checks) {
+    const auto same = std::ranges::find_if(kept, [&](const auto& before) { return is_same_cause(check, before); });
+    if (same == kept.end()) {
+      kept.push_back(check);
+      continue;
+    }
+    const std::string objects = text_of(*same, "object");
+    const bool other_kind = text_of(*same, "check") != text_of(check, "check");
+    const bool first = other_kind && !objects.contains(", ");
+    if (first) {
+      (*same)["detail"] = check["detail"];
+      (*same)["error"] = check["error"];
+    }
+    (*same)["object"] = objects + ", " + (first ? text_of(check, "check") + " of " : "") + text_of(check, "object");
+  }
+  return kept;
+}
+
 Result<ExitCode> run(Context& context, const ConfigCheckCommand&) {
   const auto settings = context.settings();
   if (!settings) {
@@ -237,6 +282,7 @@ Result<ExitCode> run(Context& context, const ConfigCheckCommand&) {
     if (store) check_keys(machine, (*settings)->policy_of(machine).on_missing_keys, vaults, **store, checks);
   }
 
+  checks = each_cause_once(checks);
   nlohmann::json document{{"settings", (*settings)->file.string()}, {"warnings", nlohmann::json::array()}};
   for (const auto& check : checks) {
     if (found_in(check, Verdict::warning))
@@ -247,11 +293,8 @@ Result<ExitCode> run(Context& context, const ConfigCheckCommand&) {
   document["checks"] = std::move(checks);
   CAIRN_CHECK(context.output().answer(document, render_config_check(document)));
   if (!document.contains("error")) return document["warnings"].empty() ? ExitCode::done : ExitCode::warnings;
-  if (context.output().format() == Format::text) {
-    for (const auto& check : document["checks"]) {
-      if (found_in(check, Verdict::error)) context.output().error_text(error_from_json(check["error"]));
-    }
-  }
+  // What is wrong stands in the lines above: here only that something is, under the first one's name.
+  if (context.output().format() == Format::text) context.output().note(summary_of(document["checks"]));
   return ExitCode::failed;
 }
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // cairn delete and undelete. Documents: {"points":[what the control API answers for each]}, and "error" when one could
 // not be: those after it were not tried.
-#include <unistd.h>
-
 #include <functional>
 #include <nlohmann/json.hpp>
 
@@ -48,14 +46,9 @@ Result<ExitCode> for_each(Context& context, const std::vector<std::string>& poin
 }
 
 Result<ExitCode> run(Context& context, const DeleteCommand& command) {
-  if (!command.yes) {
-    std::string names;
-    for (const std::string& point : command.points) names += (names.empty() ? "" : ", ") + printable(point);
-    if (!is_terminal(STDIN_FILENO))
-      return fail(ErrorCode::used_wrongly, "delete", names, "there is no terminal to ask on", "give --yes");
-    if (!confirm("Delete " + names + "?"))
-      return fail(ErrorCode::cancelled, "delete", names, "the answer was no", "answer y, or give --yes");
-  }
+  std::string names;
+  for (const std::string& point : command.points) names += (names.empty() ? "" : ", ") + printable(point);
+  CAIRN_CHECK(confirm("Delete " + names + "?", command.yes, "delete", names));
   CAIRN_TRY(Service* const service, context.service());
   return for_each(context, command.points, [&](const std::string& point) { return service->delete_point(point); });
 }

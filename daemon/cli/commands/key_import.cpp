@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // cairn key import: a BEK from a file or standard input, tried on the disk, wrapped by its KEK, stored. Document:
-// {"disk","secret","version","type","kek","kek_version","opened":[{"partition","type","slot"}]}.
+// {"disk","secret","version","type","read_as","kek","kek_version","opened":[{"partition","type","slot"}]}.
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <filesystem>
 
 #include "config/base/text.h"
+#include "crypto/bek_readings.h"
 #include "crypto/key_slots.h"
 #include "crypto/volume/unlock.h"
 #include "daemon/cli/grammar/command_spec.h"
@@ -30,6 +31,7 @@ struct KeyImportCommand {
   std::string from;  // a file or "-"
   std::string type;  // empty: found out
   std::string secret;
+  bool ignore_mode = false;
   std::string as;
 };
 
@@ -52,15 +54,30 @@ Result<VaultReference> bek_of(const KeyImportCommand& command, const ChosenDisk&
               "the settings name no bek " + command.secret + " for it", "name one of those in the settings");
 }
 
-Result<SecretBytes> read_bek(const std::string& from) {
-  if (from == "-") return read_secret_from_input("Key of the disk: ", kMaxBekBytes);
-  return read_key_file(from, kMaxBekBytes);
+Result<SecretBytes> read_bek(const KeyImportCommand& command) {
+  if (command.from == "-") return read_secret_from_input("Key of the disk: ", kMaxBekBytes);
+  KeyFileRules rules;
+  rules.longest = kMaxBekBytes;
+  rules.any_mode = command.ignore_mode;
+  rules.without_modes = "--from - < " + command.from + ", or --ignore-mode";
+  auto bek = read_key_file(command.from, rules);
+  if (!bek && bek.error().code == ErrorCode::key_file_invalid)
+    bek.error().resolution = catalogue_entry(ErrorCode::bek_invalid).resolution;
+  return bek;
 }
 
-// A BEK and as what it opened.
+// The name to export it under. What came through standard input has none, but a .BEK file knows its own.
+Result<std::string> file_name_of(const KeyImportCommand& command, BekType type, const SecretBytes& bek,
+                                 const std::string& object) {
+  if (command.from != "-") return printable(std::filesystem::path(command.from).filename().string());
+  if (type != BekType::bitlocker_startup_key) return std::string();
+  CAIRN_TRY(const std::string id, startup_key_id(bek, object));
+  return id + ".BEK";
+}
+
+// A BEK and what it opened.
 struct Opened {
-  BekType type;
-  SecretBytes bek;
+  BekReading reading;
   json volumes = json::array();
 };
 
@@ -69,41 +86,52 @@ class DiskTrial {
   DiskTrial(ImageReader& image, const DiskFacts& facts, const std::string& object)
       : image_(image), facts_(facts), object_(object) {}
 
-  // Errors: that of the last volume when it opens none.
-  Result<Opened> try_as(BekType type, const SecretBytes& given) {
-    CAIRN_TRY(SecretBytes bek, normal_bek(type, SecretBytes::copy_of(given.reveal()), object_));
-    Opened opened{type, std::move(bek)};
+  // Tries what was given in every way that it can be read. Errors: that of the likeliest way when it opens no volume.
+  Result<Opened> find_out(const SecretBytes& given, std::optional<BekType> type) {
+    std::optional<Error> error;
+    std::string tried;
+    for (const bool bitlocker : {true, false}) {
+      const bool there = std::ranges::any_of(facts_.volumes, [&](const VolumeFacts& volume) {
+        return bitlocker == (volume.type == VolumeType::bitlocker);
+      });
+      if (!there || (type && is_bitlocker(*type) != bitlocker)) continue;
+      auto readings = bek_readings(given, bitlocker, type, object_);
+      if (!readings && !error) error = std::move(readings).error();
+      if (!readings) continue;
+      for (BekReading& reading : *readings) {
+        if (!reading.how.empty()) tried += (tried.empty() ? "" : "; ") + reading.how;
+        auto opened = try_reading(std::move(reading));
+        if (opened) return opened;
+        if (opened.error().code != ErrorCode::bek_does_not_open) return opened;
+        if (!error) error = std::move(opened).error();
+      }
+    }
+    if (!error)
+      return fail(ErrorCode::bek_does_not_open, "unlock", object_,
+                  "no volume on it takes a key of type " + std::string(type ? to_string(*type) : "unknown"));
+    if (!tried.empty() && error->code == ErrorCode::bek_does_not_open) error->because += "; tried, too: " + tried;
+    return pass_on(*std::move(error));
+  }
+
+ private:
+  Result<Opened> try_reading(BekReading reading) {
+    Opened opened{std::move(reading)};
     std::optional<Error> error;
     for (const VolumeFacts& volume : facts_.volumes) {
-      if (is_bitlocker(type) != (volume.type == VolumeType::bitlocker)) continue;
+      if (is_bitlocker(opened.reading.type) != (volume.type == VolumeType::bitlocker)) continue;
       const ReadHeader read = read_live_header(image_, volume);
-      const auto unlocked = unlock_volume(volume, read, type, opened.bek, volume_object(object_, volume));
+      const auto unlocked =
+          unlock_volume(volume, read, opened.reading.type, opened.reading.bek, volume_object(object_, volume));
       if (unlocked)
         opened.volumes.push_back(
             {{"partition", volume.partition}, {"type", to_string(volume.type)}, {"slot", unlocked->slot}});
       else
         error = unlocked.error();
     }
-    if (!opened.volumes.empty()) return opened;
-    if (error) return pass_on(*std::move(error));
-    return fail(ErrorCode::bek_does_not_open, "unlock", object_,
-                "no volume on it takes a key of type " + std::string(to_string(type)));
+    if (opened.volumes.empty()) return pass_on(*std::move(error));
+    return opened;
   }
 
-  // As a file first; typed into a file, a passphrase often ends in a newline that is not part of it.
-  Result<Opened> find_out(const SecretBytes& given) {
-    const bool bitlocker = std::ranges::any_of(
-        facts_.volumes, [](const VolumeFacts& volume) { return volume.type == VolumeType::bitlocker; });
-    if (bitlocker) return try_as(bitlocker_bek_type(given), given);
-    auto as_file = try_as(BekType::luks_key_file, given);
-    if (as_file || as_file.error().code != ErrorCode::bek_does_not_open || given.empty() ||
-        given.reveal().back() != '\n')
-      return as_file;
-    auto typed = try_as(BekType::luks_passphrase, given);
-    return typed ? std::move(typed) : std::move(as_file);
-  }
-
- private:
   ImageReader& image_;
   const DiskFacts& facts_;
   const std::string& object_;
@@ -130,32 +158,38 @@ Result<ExitCode> run(Context& context, const KeyImportCommand& command) {
   if (!facts.encrypted())
     return fail(ErrorCode::keys_not_needed, "import a key for", disk.object,
                 "no LUKS or BitLocker volume is on " + disk.settings->image.text());
-  CAIRN_TRY(const SecretBytes given, read_bek(command.from));
-  DiskTrial trial(*image, facts, disk.object);
-  CAIRN_TRY(Opened opened, type ? trial.try_as(*type, given) : trial.find_out(given));
+  CAIRN_TRY(const SecretBytes given, read_bek(command));
+  CAIRN_TRY(const Opened opened, DiskTrial(*image, facts, disk.object).find_out(given, type));
+  const SecretBytes& found = opened.reading.bek;
 
   CAIRN_TRY(const auto vault, open_vault_as(*settings, secret.vault, command.as));
   WrappedBek bek;
-  bek.type = opened.type;
-  if (command.from != "-") bek.file_name = printable(std::filesystem::path(command.from).filename().string());
+  bek.type = opened.reading.type;
+  CAIRN_TRY(bek.file_name, file_name_of(command, bek.type, found, disk.object));
   bek.kek = kek.name;
-  CAIRN_TRY(bek.wrapped, vault->wrap(kek.name, opened.bek));
+  CAIRN_TRY(bek.wrapped, vault->wrap(kek.name, found));
   bek.created = system_clock().now();
   // What could not be unwrapped again would be noticed by the next backup; better now.
   CAIRN_TRY(const SecretBytes back, vault->unwrap(kek.name, bek.wrapped));
-  if (!std::ranges::equal(back.reveal(), opened.bek.reveal()))
+  if (!std::ranges::equal(back.reveal(), found.reveal()))
     return fail(ErrorCode::unwrap_failed, "import a key for", disk.object,
                 "the vault " + secret.vault + " unwraps it to something else than was wrapped; nothing was stored");
   CAIRN_TRY(const std::string version, vault->set_secret(secret.name, bek));
 
-  const json document{{"disk", disk.object},         {"secret", secret.text()}, {"version", version},
-                      {"type", to_string(bek.type)}, {"kek", kek.text()},       {"kek_version", bek.wrapped.version},
+  const json document{{"disk", disk.object},
+                      {"secret", secret.text()},
+                      {"version", version},
+                      {"type", to_string(bek.type)},
+                      {"read_as", opened.reading.how},
+                      {"kek", kek.text()},
+                      {"kek_version", bek.wrapped.version},
                       {"opened", opened.volumes}};
-  CAIRN_CHECK(context.output().answer(
-      document, fmt::format("{} opens {} of {} encrypted {} of {}\nstored as {} version {}, wrapped by {} version {}\n",
-                            to_string(bek.type), opened.volumes.size(), facts.volumes.size(),
-                            facts.volumes.size() == 1 ? "volume" : "volumes", disk.object, secret.text(), version,
-                            kek.text(), bek.wrapped.version)));
+  std::string text = fmt::format("{} opens {} of {} encrypted {} of {}\n", to_string(bek.type), opened.volumes.size(),
+                                 facts.volumes.size(), facts.volumes.size() == 1 ? "volume" : "volumes", disk.object);
+  if (!opened.reading.how.empty()) text += fmt::format("read {}\n", opened.reading.how);
+  text += fmt::format("stored as {} version {}, wrapped by {} version {}\n", secret.text(), version, kek.text(),
+                      bek.wrapped.version);
+  CAIRN_CHECK(context.output().answer(document, text));
   return ExitCode::done;
 }
 
@@ -169,9 +203,11 @@ CommandSpec key_import_command() {
                    "cairn key import win-01/c --from 4381F759-C4F8-4DE0-BB61-FC33A831BDA5.BEK",
                    "cairn key import win-01/c --from -"};
   spec.notes =
-      "A LUKS key file or passphrase, a BitLocker .BEK file, recovery password or password. It is tried\n"
-      "on the disk first, wrapped by the disk's kek of the settings, and stored as its bek. The BEK\n"
-      "itself is written nowhere. -: standard input, without echo on a terminal.";
+      "A LUKS key file (8 MiB at most) or passphrase, a BitLocker .BEK file, recovery password (also the\n"
+      "text file that Windows saved it in) or password. It is tried on the disk first, a passphrase also\n"
+      "without the newline at its end and with composed or decomposed letters; then wrapped by the\n"
+      "disk's kek of the settings, and stored as its bek. The BEK itself is written nowhere.\n"
+      "-: standard input, without echo on a terminal.";
   spec.options = {
       value("disk", "MACHINE/DISK", "The disk that it opens", &KeyImportCommand::disk).required(),
       value("--from", "FILE", "A file of mode 0600; -: standard input", &KeyImportCommand::from, Completes::files)
@@ -180,6 +216,8 @@ CommandSpec key_import_command() {
             "luks-key-file, luks-passphrase, bitlocker-startup-key, bitlocker-recovery-password or\n"
             "bitlocker-password (default: found out)",
             &KeyImportCommand::type),
+      flag("--ignore-mode", "Take a file that others may read, as on a stick without modes (FAT, NTFS)",
+           &KeyImportCommand::ignore_mode),
       value("--secret", "VAULT/NAME", "Which bek of the disk, when it has several", &KeyImportCommand::secret),
       principal_option(&KeyImportCommand::as),
   };

@@ -45,6 +45,7 @@ struct KeyDeleteCommand {
   std::string name;
   std::string as;
   bool yes = false;
+  bool force = false;
 };
 
 json version_json(const VersionFacts& version) {
@@ -116,6 +117,33 @@ Result<Named> find_named(KeyVault& vault, const VaultReference& what) {
   const auto nearest = nearest_name(what.name, names);
   return fail(ErrorCode::secret_missing, "find key", what.text(), "the vault has no KEK and no BEK of that name",
               nearest ? "did you mean \"" + *nearest + "\"?" : "see \"cairn key list\"");
+}
+
+std::string names_in_words(const std::vector<std::string>& words) {
+  std::string all;
+  for (const std::string& word : words) all += (all.empty() ? "" : ", ") + word;
+  return all;
+}
+
+// What still needs the key or secret, by name. Empty: nothing that is known here.
+Result<std::string> use_of(const Settings& settings, KeyVault& vault, const VaultReference& what, bool kek) {
+  std::string uses;
+  const auto add = [&](const std::string& use) { uses += (uses.empty() ? "" : "; ") + use; };
+  std::vector<std::string> wrapped;
+  if (kek) {
+    CAIRN_TRY(const std::vector<SecretFacts> secrets, vault.list_secrets());
+    for (const SecretFacts& secret : secrets)
+      if (std::ranges::any_of(secret.versions, [&](const auto& version) { return version.kek == what.name; }))
+        wrapped.push_back(what.vault + "/" + secret.name);
+  }
+  if (!wrapped.empty()) add("it wraps the BEKs " + names_in_words(wrapped) + ", which nothing else unwraps");
+  std::vector<std::string> disks;
+  for (const auto& [name, machine] : settings.machines)
+    for (const DiskSettings& disk : machine.disks)
+      if ((kek && disk.kek == what) || (!kek && std::ranges::find(disk.beks, what) != disk.beks.end()))
+        disks.push_back(name + "/" + disk.name);
+  if (!disks.empty()) add("the settings name it for " + names_in_words(disks));
+  return uses;
 }
 
 Result<ExitCode> run(Context& context, const KeyCreateCommand& command) {
@@ -193,8 +221,12 @@ Result<ExitCode> run(Context& context, const KeyDeleteCommand& command) {
     return fail(ErrorCode::used_wrongly, "delete", what.text(), "a KEK and a BEK have that name",
                 "nothing is deleted while it is not known which is meant");
   const std::string kind = found.kek ? "KEK" : "BEK";
-  if (!command.yes && !confirm("Delete the " + kind + " " + what.text() + " with all its versions?"))
-    return fail(ErrorCode::cancelled, "delete", what.text(), "the answer was no", "answer y, or give --yes");
+  if (!command.force) {
+    CAIRN_TRY(const std::string uses, use_of(*settings, *vault, what, found.kek.has_value()));
+    if (!uses.empty()) return fail(ErrorCode::key_in_use, "delete the " + kind, what.text(), uses);
+  }
+  CAIRN_CHECK(confirm("Delete the " + kind + " " + what.text() + " with all its versions?", command.yes,
+                      "delete the " + kind, what.text()));
   if (found.kek)
     CAIRN_CHECK(vault->delete_kek(what.name));
   else
@@ -309,10 +341,14 @@ CommandSpec key_delete_command() {
   spec.words = "key delete";
   spec.summary = "Delete a key or secret from its vault, all versions";
   spec.examples = {"cairn key delete main/old-web-01-root"};
-  spec.notes = "Recovery points that hold it keep it: \"cairn key restore\" brings it back.";
+  spec.notes =
+      "Recovery points that hold it keep it: \"cairn key restore\" brings it back. A KEK that wraps BEKs, and\n"
+      "what the settings name for a disk, is refused without --force. Without a terminal to ask on, --yes is\n"
+      "needed.";
   spec.options = {
       value("name", "NAME", "NAME, or VAULT/NAME", &KeyDeleteCommand::name).required(),
       flag("--yes", "Do not ask", &KeyDeleteCommand::yes),
+      flag("--force", "Also when BEKs or the settings still need it", &KeyDeleteCommand::force),
       principal_option(&KeyDeleteCommand::as),
   };
   set_action<KeyDeleteCommand>(spec, run);

@@ -10,6 +10,7 @@
 #include "daemon/cli/text/table.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/cli/work/finish_jobs.h"
+#include "daemon/cli/work/follow_jobs.h"
 #include "daemon/retention/prune_plan.h"
 #include "daemon/service/service.h"
 
@@ -58,14 +59,57 @@ std::string collection_text(const nlohmann::json& collection, bool dry_run) {
   return text + "\n";
 }
 
-Result<ExitCode> run(Context& context, const PruneCommand& command) {
+// Runs a dry run to its end: its job, in a list.
+Result<nlohmann::json> run_preview(Service& service, const PruneRequest& request) {
+  CAIRN_TRY(nlohmann::json started, service.start_prune(request));
+  return follow_jobs(service, nlohmann::json::array({std::move(started)}), false);
+}
+
+// What it would do to each point, and why.
+nlohmann::json plan_of(const nlohmann::json& jobs) {
+  nlohmann::json plan = nlohmann::json::array();
+  for (const auto& machine : member(member(jobs.at(0), "result"), "machines"))
+    for (const auto& row : member(machine, "points"))
+      plan.push_back({text_of(row, "name"), text_of(row, "action"), member(row, "reasons")});
+  return plan;
+}
+
+// The preview is of the settings as they stand in the file, since that is what people change before they ask. Where a
+// daemon runs with others, that is said.
+Result<ExitCode> preview(Context& context, const PruneRequest& request) {
   CAIRN_TRY(Service* const service, context.service());
+  CAIRN_TRY(const nlohmann::json jobs, run_preview(*service, request));
+  const auto finish = [](Context& with, const nlohmann::json& ended, std::vector<std::string> warnings) {
+    return finish_jobs(with, {{"jobs", ended}}, render_prune, std::move(warnings));
+  };
+  const auto settings = context.settings();
+  if (!context.with_daemon() || !settings) return finish(context, jobs, {});
+  const std::string file = (*settings)->file.string();
+  Context here(context.globals());
+  here.leave_daemon();
+  const auto local = here.service();
+  const auto of_file = local ? run_preview(**local, request) : Result<nlohmann::json>(pass_on(local.error()));
+  // Who may not open the store has the daemon's word alone.
+  if (!of_file)
+    return finish(context, jobs,
+                  {"this is by the settings that the daemon runs with; by " + file +
+                   " as it is now it could not be said: " + of_file.error().message()});
+  if (plan_of(*of_file) == plan_of(jobs)) return finish(here, *of_file, {});
+  return finish(here, *of_file,
+                {"this is by " + file +
+                 " as it is now; the daemon runs with other settings, and would do something else "
+                 "until it has read the file: \"systemctl reload cairnd\""});
+}
+
+Result<ExitCode> run(Context& context, const PruneCommand& command) {
   PruneRequest request;
   if (!command.machine.empty()) request.machine = command.machine;
   request.dry_run = command.dry_run;
   request.accept_clock = command.accept_clock;
   request.accept_damage = command.accept_damage;
   request.rate = command.rate;
+  if (command.dry_run) return preview(context, request);
+  CAIRN_TRY(Service* const service, context.service());
   CAIRN_TRY(const nlohmann::json started, service->start_prune(request));
   return finish_jobs(context, {{"jobs", nlohmann::json::array({started})}}, render_prune);
 }
@@ -109,7 +153,8 @@ CommandSpec prune_command() {
       "A recovery point that the policy's retention rule does not keep is deleted: it is hidden, and \"cairn "
       "undelete\"\n"
       "brings it back until soft_delete has passed. Then it is removed for good, and its space is given back.\n"
-      "--dry-run says for every point what would happen to it, and why. Each backup prunes its machine afterwards.\n"
+      "--dry-run says for every point what would happen to it, and why, by the settings file as it is now; it says\n"
+      "so when the daemon still runs with others. Each backup prunes its machine afterwards.\n"
       "When the clock went back, or far ahead, nothing is removed: set it right, or give --accept-clock.";
   spec.options = {
       value("machine", "MACHINE", "Only this machine's points (default: all)", &PruneCommand::machine,

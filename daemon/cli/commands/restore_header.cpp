@@ -37,14 +37,9 @@ Result<std::string> choose_disk_of(const RecoveryPoint& point, const std::string
 }
 
 Result<void> ask(const HeaderRestore& what, const PointName& point, const std::string& disk) {
-  if (what.yes) return {};
-  if (!is_terminal(STDIN_FILENO))
-    return fail(ErrorCode::used_wrongly, "write a header onto", what.device, "nobody is there to be asked",
-                "give --yes to say that this is meant");
-  if (confirm(fmt::format("Write the header of {}/{} onto {}? What is there now is saved first.", point.text(), disk,
-                          printable(what.device))))
-    return {};
-  return fail(ErrorCode::cancelled, "write a header onto", what.device, "the answer was no", "answer y, or give --yes");
+  return confirm(fmt::format("Write the header of {}/{} onto {}? What is there now is saved first.", point.text(), disk,
+                             printable(what.device)),
+                 what.yes, "write a header onto", what.device);
 }
 
 }  // namespace

@@ -103,7 +103,10 @@ Result<ExitCode> run(Context& context, const StoreInitCommand& command) {
   if (command.create_key_file) {
     CAIRN_TRY(made_key_file, make_key_file(settings->store.key, undo));
   }
-  CAIRN_TRY(const UnlockKey key, read_unlock_key(settings->store.key));
+  auto read_key = read_unlock_key(settings->store.key);
+  if (!read_key && read_key.error().code == ErrorCode::key_file_missing)
+    read_key.error().resolution = "\"cairn store init --create-key-file\" makes one";
+  CAIRN_TRY(const UnlockKey key, std::move(read_key));
   SecretBytes recovery_text;
   NewKeySlot recovery;
   if (!command.recovery_key_out.empty()) {

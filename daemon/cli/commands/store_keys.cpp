@@ -19,6 +19,7 @@
 #include "daemon/cli/text/table.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/cli/work/undo.h"
+#include "fs/store/slots_in_use.h"
 #include "fs/store/store.h"
 
 namespace cairn::cli {
@@ -39,6 +40,7 @@ struct KeysAddCommand {
 struct KeysRemoveCommand {
   std::string slot;  // id or label
   bool yes = false;
+  bool force = false;
 };
 
 nlohmann::json document_of(const std::vector<KeySlotFactsRow>& slots) {
@@ -87,8 +89,18 @@ Result<NewKeySlot> new_slot(const KeysAddCommand& command) {
 }
 
 const KeySlotFactsRow* find_slot(const std::vector<KeySlotFactsRow>& slots, const std::string& label) {
-  const auto found = std::find_if(slots.begin(), slots.end(), [&](const auto& slot) { return slot.label == label; });
+  const auto found = std::find_if(slots.begin(), slots.end(),
+                                  [&](const auto& slot) { return slot.label == label || slot.id == label; });
   return found == slots.end() ? nullptr : &*found;
+}
+
+// Whether the settings' key opens the store by that slot alone. Errors: why that cannot be known.
+Result<bool> only_slot_of_settings(const Settings& settings, const std::string& id) {
+  CAIRN_TRY(const UnlockKey key, read_unlock_key(settings.store.key));
+  const auto opened = slots_opened_by(settings.store.path, key);
+  if (!opened && opened.error().code == ErrorCode::wrong_key) return false;
+  if (!opened) return pass_on(opened.error());
+  return opened->size() == 1 && opened->front() == id;
 }
 
 Result<void> check(KeysAddCommand& command, const GlobalOptions&) {
@@ -164,26 +176,39 @@ Result<ExitCode> run(Context& context, const KeysAddCommand& command) {
 Result<ExitCode> run(Context& context, const KeysRemoveCommand& command) {
   CAIRN_TRY(const Settings* const settings, context.settings());
   CAIRN_TRY(const std::unique_ptr<Store> store, context.open_store());
-  if (!command.yes && !confirm("Remove key " + printable(command.slot) + " from store " + store->path().string() + "?"))
-    return fail(ErrorCode::cancelled, "remove key", command.slot, "the answer was no", "answer y, or give --yes");
-  CAIRN_CHECK(store->keys().remove_slot(command.slot));
+  CAIRN_TRY(const std::vector<KeySlotFactsRow> before, store->keys().slots());
+  const KeySlotFactsRow* meant = find_slot(before, command.slot);
+  if (meant == nullptr) return fail(ErrorCode::no_such_key_slot, "remove key slot", command.slot);
+  const std::string object = meant->label + " (" + meant->id + ")";
+  if (before.size() == 1) return fail(ErrorCode::last_key_slot, "remove key slot", object);
+  const auto needed = only_slot_of_settings(*settings, meant->id);
+  if (needed && *needed && !command.force)
+    return fail(ErrorCode::key_in_use, "remove key slot", object,
+                "the key that the settings name opens the store by this slot alone: the daemon would not start again",
+                "change store.key_file (or what stands there) first; --force removes it all the same");
+  CAIRN_CHECK(confirm("Remove key " + printable(object) + " from store " + store->path().string() + "?", command.yes,
+                      "remove key slot", object));
+  CAIRN_CHECK(store->keys().remove_slot(meant->id));
   CAIRN_TRY(const std::vector<KeySlotFactsRow> slots, store->keys().slots());
   nlohmann::json document{
       {"removed", command.slot}, {"slots", document_of(slots)}, {"warnings", nlohmann::json::array()}};
   std::string text = "removed key " + printable(command.slot) + "\n";
-  // The daemon would find out at its next start, which may be on a bad day.
-  const auto key = read_unlock_key(settings->store.key);
-  const auto opened = key ? Store::open(settings->store.path, *key) : Result<std::unique_ptr<Store>>(nullptr);
-  const bool locked_out = !opened && opened.error().code == ErrorCode::wrong_key;
-  if (locked_out) {
-    const std::string warning =
-        "the key that the settings name does not open the store any more: change store.key_file "
-        "(or what stands there) before the daemon starts again";
+  const auto warn = [&](const std::string& warning) {
     document["warnings"].push_back(warning);
-    text += "warning: " + warning + "\n";
-  }
+    text += "warning: " + printable(warning) + "\n";
+  };
+  if (needed && *needed)
+    warn(
+        "the key that the settings name does not open the store any more: change store.key_file (or what stands "
+        "there) before the daemon starts again");
+  if (!needed)
+    warn("whether the key that the settings name still opens the store is not known: " + needed.error().message());
+  if (std::ranges::none_of(slots, [](const auto& slot) { return slot.type == KeySlotType::recovery; }))
+    warn(
+        "no recovery key is left: after a fire nothing on paper opens the store; \"cairn store keys add --recovery\" "
+        "makes one");
   CAIRN_CHECK(context.output().answer(document, text));
-  return locked_out ? ExitCode::warnings : ExitCode::done;
+  return document["warnings"].empty() ? ExitCode::done : ExitCode::warnings;
 }
 
 }  // namespace
@@ -233,11 +258,13 @@ CommandSpec store_keys_remove_command() {
   spec.summary = "Remove a key";
   spec.examples = {"cairn store keys remove admin", "cairn store keys remove 5f3a9c01 --yes"};
   spec.notes =
-      "The last key that can open the store cannot be removed. Copies of the store that were made earlier\n"
-      "still open with the removed key.";
+      "The last key that can open the store cannot be removed, and the one that the settings open it with\n"
+      "only with --force. Copies of the store that were made earlier still open with the removed key. Without\n"
+      "a terminal to ask on, --yes is needed.";
   spec.options = {
       value("slot", "ID|LABEL", "Id or label, as \"keys list\" shows them", &KeysRemoveCommand::slot).required(),
       flag("--yes", "Do not ask", &KeysRemoveCommand::yes),
+      flag("--force", "Also the key that the settings open the store with", &KeysRemoveCommand::force),
   };
   set_action<KeysRemoveCommand>(spec, run);
   return spec;

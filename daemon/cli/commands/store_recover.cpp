@@ -146,6 +146,7 @@ Result<ExitCode> extract(Context& context, Store& store, const StoreRecoverComma
     const json result = restored ? *restored : parse_json(job.kept_result()).value_or(nullptr);
     for (const auto& file : member(result, "files"))
       text += fmt::format("{}  {}\n", text_of(file, "path"), size_of(file, "size")) + render_zeros(file);
+    text += render_keys_at_hand(member(result, "keys"));
     for (const std::string& warning : job.view().warnings) {
       document["warnings"].push_back(warning);
       text += "warning: " + warning + "\n";

@@ -43,6 +43,7 @@ struct VaultGrantCommand {
   std::string principal;
   std::vector<std::string> rights;
   std::string rights_template;
+  bool is_new = false;
 };
 
 struct VaultRevokeCommand {
@@ -162,7 +163,10 @@ Result<ExitCode> run(Context& context, const VaultInitCommand& command) {
       });
     }
   }
-  CAIRN_TRY(UnlockKey key, read_unlock_key(vault.key));
+  auto read_key = read_unlock_key(vault.key);
+  if (!read_key && read_key.error().code == ErrorCode::key_file_missing)
+    read_key.error().resolution = "\"cairn vault init --vault " + name + " --create-key-file\" makes one";
+  CAIRN_TRY(UnlockKey key, std::move(read_key));
   NewKeySlot slot;
   slot.type = key.type;
   slot.label = "settings";
@@ -204,6 +208,20 @@ Result<ExitCode> run(Context& context, const VaultPolicyCommand& command) {
   return show_policy(context, *vault);
 }
 
+// A name that nobody has yet is a slip of the fingers, unless it is said to be new or the settings have it.
+Result<void> check_principal(LocalVault& vault, const VaultGrantCommand& command, const std::string& of_settings) {
+  if (command.is_new || command.principal == of_settings) return {};
+  CAIRN_TRY(const AccessPolicy policy, vault.policy());
+  if (policy.principals().contains(command.principal)) return {};
+  std::vector<std::string> names{of_settings};
+  for (const auto& entry : policy.principals()) names.push_back(entry.first);
+  const auto nearest = nearest_name(command.principal, names);
+  return fail(ErrorCode::no_such_principal, "grant rights to", command.principal,
+              "the policy of key vault " + vault.name() + " has no such principal" +
+                  (nearest ? "; did you mean " + *nearest + "?" : ""),
+              "give --new if it is a new one");
+}
+
 Result<ExitCode> run(Context& context, const VaultGrantCommand& command) {
   CAIRN_TRY(const Settings* const settings, context.settings());
   CAIRN_TRY(const std::string name, choose_vault(*settings, command.vault));
@@ -218,6 +236,7 @@ Result<ExitCode> run(Context& context, const VaultGrantCommand& command) {
     rights = rights_of(*which);
   }
   CAIRN_TRY(const auto vault, open_local_vault_as(*settings, name, command.as));
+  CAIRN_CHECK(check_principal(*vault, command, settings->key_vaults.at(name).principal));
   CAIRN_CHECK(vault->grant(command.principal, rights));
   return show_policy(context, *vault);
 }
@@ -335,7 +354,7 @@ CommandSpec vault_grant_command() {
   spec.words = "vault grant";
   spec.summary = "Give a principal rights";
   spec.examples = {"cairn vault grant cairn-backup --template backup",
-                   "cairn vault grant operator keys:list secrets:list"};
+                   "cairn vault grant --new operator keys:list secrets:list"};
   spec.notes =
       "Templates: backup (read and backup rights, what points and their proof need), restore (the\n"
       "same, and putting keys back), admin (everything). Rights:\n"
@@ -346,6 +365,7 @@ CommandSpec vault_grant_command() {
       value("principal", "PRINCIPAL", "Who gets them", &VaultGrantCommand::principal).required(),
       value("rights", "RIGHT", "Rights, such as keys:get", &VaultGrantCommand::rights),
       value("--template", "TEMPLATE", "backup, restore or admin", &VaultGrantCommand::rights_template),
+      flag("--new", "PRINCIPAL is one that the policy does not have yet", &VaultGrantCommand::is_new),
       vault_option(&VaultGrantCommand::vault),
       principal_option(&VaultGrantCommand::as),
   };

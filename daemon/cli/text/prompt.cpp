@@ -5,8 +5,10 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <utility>
 
 #include "config/base/unique_fd.h"
 #include "config/base/units.h"
@@ -40,12 +42,18 @@ class SilentTerminal {
 
 // Up to the end, or the first newline when `one_line`; straight into locked memory.
 Result<SecretBytes> read_secret(int fd, bool one_line, std::size_t longest, const std::string& object) {
-  SecretBytes secret(longest + 1);  // one more, to see that it is too long
+  SecretBytes secret(std::min(longest, kLongestTyped) + 1);  // one more, to see that it is too long
   std::size_t size = 0;
   bool ended = false;
   while (!ended) {
-    if (size == secret.size())
+    if (size > longest)
       return fail(ErrorCode::key_file_invalid, "read key", object, "it is over " + format_size(longest));
+    if (size == secret.size()) {
+      // Locked memory is scarce: more of it only when it is needed.
+      SecretBytes larger(std::min(2 * size, longest + 1));
+      std::ranges::copy(std::as_const(secret).reveal(), larger.reveal().begin());
+      secret = std::move(larger);
+    }
     const ssize_t got = ::read(fd, secret.reveal().data() + size, secret.size() - size);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return fail_errno(errno, "read key", object);
@@ -91,11 +99,15 @@ bool is_terminal(int fd) {
   return ::isatty(fd) != 0;
 }
 
-bool confirm(const std::string& question) {
-  if (::isatty(STDIN_FILENO) == 0) return true;
+Result<void> confirm(const std::string& question, bool yes, const std::string& doing, const std::string& object) {
+  if (yes) return {};
+  if (::isatty(STDIN_FILENO) == 0)
+    return fail(ErrorCode::used_wrongly, doing, object, "there is no terminal to ask on",
+                "give --yes to say that this is meant");
   std::fprintf(stderr, "%s [y/N] ", question.c_str());
   const int answer = std::getchar();
-  return answer == 'y' || answer == 'Y';
+  if (answer == 'y' || answer == 'Y') return {};
+  return fail(ErrorCode::cancelled, doing, object, "the answer was no", "answer y, or give --yes");
 }
 
 Result<void> write_secret_file(const std::string& path, const SecretBytes& secret, std::string_view ending) {

@@ -18,8 +18,10 @@ Result<SecretBytes> ask_secret(const std::string& prompt);
 // Errors: key_file_invalid (nothing, or too much), io_error.
 Result<SecretBytes> read_secret_from_input(const std::string& prompt, std::size_t longest = std::size_t{8} * 1024);
 bool is_terminal(int fd);
-// Asks on the terminal; true: yes. Without a terminal on standard input there is nobody to ask: true.
-bool confirm(const std::string& question);
+// Asks on the terminal whether to go on with what cannot be taken back: `doing` and `object` are for the error's
+// message, as in Error. `yes`: the answer was given on the command line (--yes), nobody is asked.
+// Errors: used_wrongly (there is no terminal to ask on), cancelled (the answer was no).
+Result<void> confirm(const std::string& question, bool yes, const std::string& doing, const std::string& object);
 
 // The secret and `ending` in a new file of mode 0600, durable; nothing is left of it when that fails. Errors:
 // target_exists, io_error, permission_denied, no_space.

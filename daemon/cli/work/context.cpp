@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/cli/work/context.h"
 
-#include "crypto/unlock_key.h"
+#include "config/broken_settings.h"
 #include "daemon/api/remote_service.h"
 #include "daemon/cli/text/prompt.h"
 #include "daemon/engine/engine.h"
+#include "daemon/engine/store_key.h"
 #include "daemon/service/local_service.h"
 #include "fs/store/store.h"
 
@@ -35,14 +36,17 @@ Result<const Settings*> Context::settings() {
 Result<UnlockKey> Context::unlock_key() {
   if (globals_.recovery_key.empty()) {
     CAIRN_TRY(const Settings* const settings, this->settings());
-    return read_unlock_key(settings->store.key);
+    return read_store_key(*settings);
   }
   const bool from_input = globals_.recovery_key == "-";
   const std::string object = from_input ? "standard input" : globals_.recovery_key;
   UnlockKey key;
   key.type = KeySlotType::recovery;
   key.source = object;
-  CAIRN_TRY(const SecretBytes text, from_input ? read_secret_from_input("Recovery key: ") : read_key_file(object));
+  KeyFileRules rules;
+  rules.without_modes = "--recovery-key - < " + object;
+  CAIRN_TRY(const SecretBytes text,
+            from_input ? read_secret_from_input("Recovery key: ") : read_key_file(object, rules));
   CAIRN_TRY(key.secret, parse_recovery_key(text.reveal(), object));
   return key;
 }
@@ -73,18 +77,36 @@ void Context::warn_of_document(const Store& store) {
                  "]");
 }
 
+Result<bool> Context::find_daemon(const std::filesystem::path& socket) {
+  if (globals_.no_daemon || !globals_.recovery_key.empty()) return false;
+  auto remote = connect_to_daemon(socket);
+  if (!remote && remote.error().code == ErrorCode::daemon_unreachable) return false;
+  CAIRN_TRY(remote_, std::move(remote));
+  return true;
+}
+
+void Context::leave_daemon() {
+  remote_.reset();
+  globals_.no_daemon = true;
+}
+
 Result<Service*> Context::service() {
   if (remote_) return remote_.get();
   if (local_) return local_.get();
-  CAIRN_TRY(const Settings* const settings, this->settings());
-  if (!globals_.no_daemon && globals_.recovery_key.empty()) {
-    auto remote = connect_to_daemon(settings->socket);
-    if (remote) {
-      remote_ = *std::move(remote);
-      return remote_.get();
-    }
-    if (remote.error().code != ErrorCode::daemon_unreachable) return pass_on(std::move(remote).error());
+  auto settings = this->settings();
+  if (!settings && settings.error().code == ErrorCode::settings_invalid) {
+    // A slip in the file is no reason not to say how the backups are: the daemon has settings that it read before.
+    const auto found = find_daemon(socket_named_in(globals_.settings_file));
+    if (!found || !*found) return pass_on(settings.error());
+    output_.note(
+        "warning: " + globals_.settings_file.string() +
+        " is not right, and the daemon goes on with the settings that it has: \"cairn config check\" says what "
+        "is wrong [settings-invalid]");
+    return remote_.get();
   }
+  if (!settings) return pass_on(settings.error());
+  CAIRN_TRY(const bool found, find_daemon((*settings)->socket));
+  if (found) return remote_.get();
   EngineOptions options;
   options.role = EngineRole::foreground;
   std::optional<UnlockKey> key;
@@ -92,7 +114,7 @@ Result<Service*> Context::service() {
     CAIRN_TRY(key, unlock_key());
     options.key = &*key;
   }
-  CAIRN_TRY(engine_, Engine::open(*settings, options));
+  CAIRN_TRY(engine_, Engine::open(**settings, options));
   warn_of_document(engine_->store());
   local_ = std::make_unique<LocalService>(*engine_);
   return local_.get();

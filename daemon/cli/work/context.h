@@ -44,12 +44,17 @@ class Context {
   Result<std::unique_ptr<Store>> open_store();
   Result<std::unique_ptr<Store>> open_store_with(const UnlockKey& key);
   // The daemon's service when one listens (and neither --no-daemon nor --recovery-key is given), else one in this
-  // process. Errors: those of connect_to_daemon (but daemon_unreachable) and Engine::open.
+  // process. With a settings file that is broken, a daemon that answers is used, and a note says so.
+  // Errors: those of connect_to_daemon (but daemon_unreachable) and Engine::open.
   Result<Service*> service();
   // True when service() is the daemon's.
   [[nodiscard]] bool with_daemon() const { return remote_ != nullptr; }
+  // From here on service() is one in this process, with the settings as they stand in the file.
+  void leave_daemon();
 
  private:
+  // False: none listens, or it is not to be asked.
+  Result<bool> find_daemon(const std::filesystem::path& socket);
   void warn_of_document(const Store& store);
   GlobalOptions globals_;
   Output output_;

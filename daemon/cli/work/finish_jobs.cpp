@@ -3,6 +3,10 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/table.h"
 #include "daemon/cli/work/context.h"
@@ -39,6 +43,23 @@ std::vector<std::string> wait_for_prunes(Service& service, const nlohmann::json&
   return warnings;
 }
 
+// Each error once, with the objects of all the jobs that met it: "web-01, web-02".
+std::vector<std::pair<Error, std::string>> errors_of(const nlohmann::json& jobs) {
+  std::vector<std::pair<Error, std::string>> errors;
+  for (const auto& job : jobs) {
+    if (!member(job, "error").is_object()) continue;
+    Error error = error_from_json(member(job, "error"));
+    const std::string message = error.message();
+    const auto known =
+        std::ranges::find_if(errors, [&](const auto& entry) { return entry.first.message() == message; });
+    if (known == errors.end())
+      errors.emplace_back(std::move(error), text_of(job, "object"));
+    else
+      known->second += ", " + text_of(job, "object");
+  }
+  return errors;
+}
+
 }  // namespace
 
 std::string render_zeros(const nlohmann::json& file) {
@@ -59,6 +80,30 @@ std::string render_zeros(const nlohmann::json& file) {
   return text;
 }
 
+std::string render_keys_at_hand(const nlohmann::json& keys) {
+  std::string text;
+  for (const auto& key : keys) {
+    const std::string partition =
+        number_of(key, "partition") == 0 ? "" : ", partition " + std::to_string(number_of(key, "partition"));
+    const std::string state = text_of(key, "state");
+    text += "  " + text_of(key, "disk") + partition + ": " + text_of(key, "type") + ", ";
+    if (state == "no-secret")
+      text += "opens without any secret\n";
+    else if (text_of(key, "secret").empty())
+      text += "the point holds nothing that opens it\n";
+    else
+      text += "opens with " + text_of(key, "secret") + " version " + text_of(key, "secret_version") + " (" +
+              text_of(key, "bek_type") + "), " +
+              (state == "ready"     ? "which is in its vault and was tried now\n"
+               : state == "missing" ? "which is not in its vault now\n"
+                                    : "and whether that is to be had now is not known\n");
+    if (state == "missing" || state == "unknown")
+      for (const auto& command : member(key, "commands"))
+        if (command.is_string()) text += "    " + command.get<std::string>() + "\n";
+  }
+  return printable(text, Lines::keep);
+}
+
 std::string render_finished_job(const nlohmann::json& job, ResultText result_text) {
   const nlohmann::json& result = member(job, "result");
   const std::string object = text_of(job, "object");
@@ -73,13 +118,15 @@ std::string render_finished_job(const nlohmann::json& job, ResultText result_tex
   for (const auto& file : member(result, "files"))
     all += "  " + printable(text_of(file, "path")) + "  " + size_of(file, "size") + ", " + size_of(file, "data_bytes") +
            " of it data\n" + render_zeros(file);
+  all += render_keys_at_hand(member(result, "keys"));
   if (result.is_object() && result_text != nullptr) all += result_text(result);
   for (const auto& warning : member(job, "warnings"))
     if (warning.is_string()) all += "  warning: " + printable(warning.get<std::string>()) + "\n";
   return all;
 }
 
-Result<ExitCode> finish_jobs(Context& context, const nlohmann::json& started, ResultText result_text) {
+Result<ExitCode> finish_jobs(Context& context, const nlohmann::json& started, ResultText result_text,
+                             std::vector<std::string> warnings) {
   CAIRN_TRY(Service* const service, context.service());
   const bool progress = context.output().format() == Format::text && ::isatty(STDERR_FILENO) != 0;
   CAIRN_TRY(nlohmann::json jobs, follow_jobs(*service, member(started, "jobs"), progress));
@@ -90,17 +137,13 @@ Result<ExitCode> finish_jobs(Context& context, const nlohmann::json& started, Re
     const nlohmann::json& error = member(job, "error");
     if (error.is_object() && !document.contains("error")) document["error"] = error_document(error_from_json(error));
   }
-  if (!context.with_daemon()) {
-    const std::vector<std::string> warnings = wait_for_prunes(*service, document["jobs"]);
-    for (const std::string& warning : warnings) text += "warning: " + printable(warning) + "\n";
-    if (!warnings.empty()) document["warnings"] = warnings;
-  }
+  if (!context.with_daemon())
+    std::ranges::move(wait_for_prunes(*service, document["jobs"]), std::back_inserter(warnings));
+  for (const std::string& warning : warnings) text += "warning: " + printable(warning) + "\n";
+  if (!warnings.empty()) document["warnings"] = warnings;
   CAIRN_CHECK(context.output().answer(document, text));
   if (context.output().format() == Format::text) {
-    for (const auto& job : document["jobs"]) {
-      const nlohmann::json& error = member(job, "error");
-      if (error.is_object()) context.output().error_text(error_from_json(error), text_of(job, "object"));
-    }
+    for (const auto& [error, objects] : errors_of(document["jobs"])) context.output().error_text(error, objects);
   }
   return exit_code_of(document["jobs"]);
 }

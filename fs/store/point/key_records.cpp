@@ -44,7 +44,6 @@ json to_json(const BekRecord& record, KeyMaterial material) {
   json bek = to_json(record.bek);
   if (material == KeyMaterial::without) bek.erase("wrapped");
   json document{{"vault", record.vault}, {"secret", record.secret}, {"version", record.version}, {"bek", bek}};
-  document["in_escrow"] = !record.escrowed.empty();
   if (material == KeyMaterial::with && !record.escrowed.empty())
     document["escrowed_base64"] = to_base64(record.escrowed);
   return document;

@@ -47,7 +47,7 @@ struct VolumeProof {
   unsigned partition = 0;  // 0: the whole disk
   bool proved = false;
   std::string reason;  // why not
-  std::string secret;  // "main/web-01-root"; empty when none was tried
+  std::string secret;  // "main/web-01-root"; empty: none was tried, or (proved) it opened without any
   std::string secret_version;
   std::string kek;  // "main/backup"
   std::string kek_version;

@@ -175,7 +175,13 @@ json to_json(const RecoveryPoint& point, KeyMaterial material) {
       document["headers"].push_back(std::move(row));
     }
     document["keys"] = json::array();
-    for (const BekRecord& bek : disk.beks) document["keys"].push_back(to_json(bek, material));
+    for (const BekRecord& bek : disk.beks) {
+      json row = to_json(bek, material);
+      // In escrow itself, or wrapped by a KEK whose backup here opens it: either way the point gives it back.
+      const KekRecord* kek = point.kek_of(bek);
+      row["in_escrow"] = !bek.escrowed.empty() || (kek != nullptr && kek->backup.portable);
+      document["keys"].push_back(std::move(row));
+    }
     disks.push_back(std::move(document));
   }
   json document = {{"format", "cairn-recovery-point"},

@@ -84,7 +84,7 @@ TEST(AccessPolicyOfAVault, ARefusalNamesRightObjectPrincipalAndCommand) {
   EXPECT_EQ(error.code, ErrorCode::vault_denied);
   EXPECT_EQ(error.message(),
             "cannot unwrap with key main/backup: principal cairn-backup has no right keys:unwrap in key vault main; "
-            "\"cairn vault grant cairn-backup keys:unwrap --vault main\" grants it");
+            "\"cairn vault grant cairn-backup --template backup --vault main\" grants what backups need");
 }
 
 }  // namespace

@@ -42,6 +42,12 @@ struct UnlockBitlocker : ::testing::Test {
   Result<UnlockedVolume> by_startup_key() {
     return unlock(image, BekType::bitlocker_startup_key, as_text(volume.startup_key));
   }
+  ReadHeader reader() {
+    return [this](std::uint64_t offset, MutableBytes to) -> Result<void> {
+      std::copy_n(volume.bytes.begin() + static_cast<std::ptrdiff_t>(offset), to.size(), to.begin());
+      return {};
+    };
+  }
   Sandbox box;
   std::filesystem::path image = box / "disk";
   BitlockerVolume volume;
@@ -149,6 +155,45 @@ TEST_F(UnlockBitlocker, TheVolumeMustStillBeThere) {
   EXPECT_THAT(
       why(unlock(image, facts, BekType::bitlocker_password, secret("cairn test volume")), ErrorCode::header_damaged),
       HasSubstr("boot sector is not BitLocker's"));
+}
+
+TEST_F(UnlockBitlocker, AClearKeyOpensWithoutASecret) {
+  for (const bool alone : {false, true}) {
+    BitlockerOptions options{.size = 4 * kMiB, .startup_key = !alone, .clear_key = true, .recovery = !alone};
+    if (alone) options.password.clear();
+    volume = make_bitlocker_volume(options);
+    write_at(image, 0, volume.bytes);
+    const VolumeFacts facts = probe(image).volumes.at(0);
+    EXPECT_TRUE(has_clear_key(facts));
+    const auto opened = unlock_without_secret(facts, reader(), "disk");
+    ASSERT_TRUE(opened) << opened.error().message();
+    EXPECT_EQ(opened->slot, -1);
+    if (!alone) {
+      EXPECT_EQ(to_hex(opened->volume_key.reveal()), to_hex(by_startup_key()->volume_key.reveal()));
+    }
+    // By another block when the first is damaged.
+    change(0, 0, Buffer(8, 0));
+    EXPECT_TRUE(unlock_without_secret(facts, reader(), "disk"));
+  }
+}
+
+TEST_F(UnlockBitlocker, AClearKeyThatSealsNothingOpensNothing) {
+  volume = make_bitlocker_volume({.size = 4 * kMiB, .clear_key = true});
+  write_at(image, 0, volume.bytes);
+  const VolumeFacts facts = probe(image).volumes.at(0);
+  const std::size_t protector = entry(2, 2);
+  // The key, what it seals, and the volume key, each altered in all blocks.
+  for (const std::size_t at : {protector + 36 + 8 + 4, protector + 36 + 44 + 8 + 30, entry(3) + 40}) {
+    const BitlockerVolume whole = volume;
+    for (std::size_t block = 0; block < 3; ++block) change(block, at, Buffer(4, 0xA5), true);
+    EXPECT_EQ(why(unlock_without_secret(facts, reader(), "disk"), ErrorCode::bek_does_not_open),
+              "the clear key on it does not open what it seals");
+    volume = whole;
+  }
+  make();
+  EXPECT_FALSE(has_clear_key(probe(image).volumes.at(0)));
+  EXPECT_THAT(why(unlock_without_secret(probe(image).volumes.at(0), reader(), "disk"), ErrorCode::bek_does_not_open),
+              HasSubstr("no key that needs no secret"));
 }
 
 struct WindowsBeks {

@@ -174,6 +174,28 @@ TEST_F(BackupProof, IsInThePointOfABitlockerDiskWithoutADescriptor) {
   EXPECT_THAT(point.disks[0].beks, SizeIs(1));
 }
 
+TEST_F(BackupProof, OfBitlockerWithAClearKeyNeedsNoSecretAndIsWarnedOf) {
+  BitlockerOptions open{.size = 4 * kMiB, .clear_key = true, .recovery = false};
+  open.password.clear();
+  const auto volume = make_bitlocker_volume(open);
+  machine_.disks[0].beks.clear();
+  machine_.disks[0].kek.reset();
+  JobContext job;
+  const auto result = value_of(back_up_memory(volume.bytes, job));
+  EXPECT_EQ(result.at("proof"), "proved");
+  EXPECT_THAT(job.view().warnings, ::testing::Contains(HasSubstr("[protection-suspended]")));
+  const RecoveryPoint point = value_of(store_->points().load(*PointName::parse(result.at("name").get<std::string>())));
+  ASSERT_THAT(point.proof.volumes, SizeIs(1));
+  EXPECT_TRUE(point.proof.volumes[0].proved);
+  EXPECT_EQ(point.proof.volumes[0].secret, "");
+  EXPECT_FALSE(point.proof.volumes[0].fingerprint.empty());
+  // Protection is resumed: the same volume without that key is one that needs keys.
+  open.clear_key = false;
+  open.recovery = true;
+  JobContext later;
+  EXPECT_FALSE(back_up_memory(make_bitlocker_volume(open).bytes, later));
+}
+
 // A disk that cannot be looked at is not one without encryption.
 TEST_F(BackupProof, ADiskWhoseVolumesCannotBeSeenFailsTheBackup) {
   keep_passphrase(kPassphrase);

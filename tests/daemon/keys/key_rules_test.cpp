@@ -86,6 +86,33 @@ TEST(KeyRules, PlainDisksNeedNoneAndKeysForThemAreAWarning) {
   EXPECT_FALSE(keys_not_needed(disk_with(true, true), encrypted(), nullptr, "web/root"));
 }
 
+TEST(KeyRules, WhatIsLostComesBackFromThePreviousPoint) {
+  DiskRecord before = record_of(encrypted());
+  before.beks.push_back({"main", "web-root", "1", {}, {}});
+  const auto resolution = [&](ErrorCode code, const DiskRecord* previous) {
+    return naming_key_restore(Error{code, "read secret", "main/web-root", "gone", 0, "as it was"}, previous, "web")
+        .resolution;
+  };
+  for (const ErrorCode code : {ErrorCode::secret_missing, ErrorCode::kek_missing}) {
+    EXPECT_THAT(resolution(code, &before), HasSubstr("\"cairn key restore web@latest --vault main\" brings it back"));
+    EXPECT_EQ(resolution(code, nullptr), "as it was");
+  }
+  EXPECT_THAT(resolution(ErrorCode::vault_missing, &before), HasSubstr("cairn vault init --vault main"));
+  EXPECT_EQ(resolution(ErrorCode::vault_denied, &before), "as it was");
+  before.beks.clear();
+  EXPECT_EQ(resolution(ErrorCode::secret_missing, &before), "as it was");
+}
+
+TEST(KeyRules, AClearKeyNeedsNoKeysToBeNamed) {
+  DiskFacts facts = encrypted();
+  facts.volumes[0].type = VolumeType::bitlocker;
+  facts.volumes[0].slots = {{0, "clear-key"}, {1, "recovery-password"}};
+  EXPECT_TRUE(check_named_keys(disk_with(false, false), facts, nullptr, "web/root"));
+  facts.volumes.push_back(encrypted().volumes[0]);  // another volume that needs one
+  EXPECT_EQ(check_named_keys(disk_with(false, false), facts, nullptr, "web/root").error().code,
+            ErrorCode::keys_missing);
+}
+
 TEST(KeyRules, AnotherVolumeKeyIsTold) {
   const DiskRecord before = record_of(encrypted());
   const DiskRecord now = record_of(encrypted(), 2);

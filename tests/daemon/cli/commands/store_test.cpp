@@ -102,7 +102,24 @@ TEST_F(StoreInit, AMissingKeyFileIsSaidAndNothingIsMade) {
   const Ended ended = cairn({"store", "init"});
   EXPECT_EQ(ended.code, 1);
   EXPECT_THAT(ended.err, HasSubstr("[key-file-missing]"));
+  EXPECT_THAT(ended.err, HasSubstr("\"cairn store init --create-key-file\" makes one"));
   EXPECT_FALSE(files::exists(path("store")));
+}
+
+// Before anything exists there is nothing to put back.
+TEST_F(StoreInit, BeforeAnyStoreExistsEveryCommandSaysHowToMakeIt) {
+  write("root.img", std::string(4096, 'r'));
+  write_settings("web-01: { disks: { root: { image: root.img } } }");
+  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
+           {"points"}, {"backup", "web-01"}, {"store", "info"}, {"config", "check"}}) {
+    const Ended ended = cairn(arguments);
+    EXPECT_EQ(ended.code, 1);
+    EXPECT_THAT(ended.err, HasSubstr("[store-missing]"));
+    EXPECT_THAT(ended.err + ended.out, HasSubstr("\"cairn store init --create-key-file\" makes both"));
+  }
+  ASSERT_EQ(cairn({"store", "init", "--create-key-file"}).code, 0);
+  files::remove(path("store.key"));
+  EXPECT_THAT(cairn({"points"}).err, HasSubstr("[key-file-missing]"));  // lost, now
 }
 
 class WithStore : public ProgramTest {
@@ -145,11 +162,16 @@ TEST_F(WithStore, KeysAreAddedAndRemovedButNotTheLast) {
   EXPECT_EQ(twice.code, 1);
   EXPECT_THAT(twice.err, HasSubstr("[key-slot-exists]"));
   EXPECT_EQ(cairn({"store", "keys", "remove", "admin", "--yes"}).code, 0);
-  const Ended gone = cairn({"store", "keys", "remove", "admin"});
+  const Ended gone = cairn({"store", "keys", "remove", "admin", "--yes"});
   EXPECT_THAT(gone.err, HasSubstr("[no-such-key-slot]"));
   EXPECT_EQ(gone.code, 1);
-  EXPECT_EQ(cairn({"store", "keys", "remove", "recovery"}).code, 0);
-  const Ended last = cairn({"store", "keys", "remove", "settings"});
+  const Ended asks = cairn({"store", "keys", "remove", "recovery"});
+  EXPECT_EQ(asks.code, 2);
+  EXPECT_THAT(asks.err, HasSubstr("there is no terminal to ask on; give --yes"));
+  const Ended paper = cairn({"store", "keys", "remove", "recovery", "--yes"});
+  EXPECT_EQ(paper.code, 3);
+  EXPECT_THAT(paper.out, HasSubstr("warning: no recovery key is left"));
+  const Ended last = cairn({"store", "keys", "remove", "settings", "--yes", "--force"});
   EXPECT_EQ(last.code, 1);
   EXPECT_THAT(last.err, HasSubstr("[last-key-slot]"));
 }
@@ -184,8 +206,11 @@ TEST_F(WithStore, ARecoveryKeyThatCannotBePrintedIsTakenOutAgain) {
   EXPECT_EQ(json_of(cairn({"store", "keys", "list", "--json"})).size(), 2U);
 }
 
-TEST_F(WithStore, RemovingTheSettingsKeyIsACompletionWithWarnings) {
-  const Ended ended = cairn({"store", "keys", "remove", "settings", "--json"});
+TEST_F(WithStore, RemovingTheSettingsKeyIsRefusedAndForcedACompletionWithWarnings) {
+  const Ended refused = cairn({"store", "keys", "remove", "settings", "--yes"});
+  EXPECT_EQ(refused.code, 1);
+  EXPECT_THAT(refused.err, HasSubstr("[key-in-use]"));
+  const Ended ended = cairn({"store", "keys", "remove", "settings", "--yes", "--force", "--json"});
   EXPECT_EQ(ended.code, 3);
   EXPECT_EQ(json_of(ended)["warnings"].size(), 1U);
   EXPECT_EQ(cairn({"points"}).code, 1);

@@ -78,6 +78,23 @@ TEST(KeyRecords, ShownWithoutWhatIsWrappedOrInEscrow) {
   EXPECT_EQ(to_json(point)["disks"][0]["keys"][0]["in_escrow"], true);
 }
 
+TEST(KeyRecords, InEscrowIsWhatAnOwnerOfTheStoreGetsBack) {
+  RecoveryPoint point = point_with_keys();
+  const auto in_escrow = [&]() -> bool { return to_json(point)["disks"][0]["keys"][0]["in_escrow"]; };
+  point.disks[0].beks[0].escrowed.clear();
+  for (KekRecord& kek : point.keks) kek.backup.portable = true;
+  ASSERT_NE(point.kek_of(point.disks[0].beks[0]), nullptr);
+  EXPECT_TRUE(in_escrow());  // wrapped by a KEK that the point has
+  for (KekRecord& kek : point.keks) kek.backup.portable = false;
+  EXPECT_FALSE(in_escrow());  // only its vault opens it
+  point.disks[0].beks[0].escrowed = Buffer(100, 1);
+  EXPECT_TRUE(in_escrow());
+  point.keks.clear();
+  EXPECT_TRUE(in_escrow());
+  point.disks[0].beks[0].escrowed.clear();
+  EXPECT_FALSE(in_escrow());
+}
+
 TEST(KeyRecords, PointsOfBeforeThereWereVaultsAreRead) {
   json document = to_json(point_with_keys(), KeyMaterial::with);
   document.erase("keks");
