@@ -87,7 +87,7 @@ constexpr CatalogueEntry kStoreErrors[] = {
      "writes the disk without it.",
      "see \"cairn verify --repair\"", EIO, 500, Tells::damage},
     {index_damaged, "index-damaged", "the index is damaged",
-     "The index (index/data.mdb) cannot be read, or became unreadable while it was open. It is only a cache of what "
+     "The index (index/data.mdb) cannot be read. It is only a cache of what "
      "the "
      "packs say: whoever reads goes by the packs themselves, which is slower at first.",
      "Run `cairn store rebuild-index`. Where the store cannot be written, reading works without it.",

@@ -84,6 +84,8 @@ class Verify {
       index_is_private_ = true;
       CAIRN_TRY(rows, (*index)->packs());
     }
+    // What a private index has of packs that are listed, or gone, since: it does not count any more.
+    if (!index_is_private_) CAIRN_CHECK(state.unlisted.trouble());
     index_ = *index;
     rows_ = *rows;
     std::erase_if(rows_, [](const PackRow& row) { return row.retired == Retired::gone; });
