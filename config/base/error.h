@@ -47,6 +47,7 @@ enum class ErrorCode : std::uint16_t {
   chunk_missing,
   index_damaged,
   index_missing,
+  index_outdated,
   map_damaged,
   point_damaged,
   object_exists,

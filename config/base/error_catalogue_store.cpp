@@ -64,18 +64,32 @@ constexpr CatalogueEntry kStoreErrors[] = {
      "verify --data` stores it anew, when the image still has it. `cairn restore --salvage` writes the disk without "
      "it.",
      "see \"cairn verify --repair\"", EIO, 500, Tells::damage},
-    {chunk_missing, "chunk-missing", "a chunk is not in the index",
-     "A recovery point names a chunk that the index does not know: the index is old or incomplete, or a pack is gone.",
+    {chunk_missing, "chunk-missing", "a chunk is in no pack that is there",
+     "A recovery point names a chunk that neither the index nor any pack that is there knows: a pack is gone.",
      "`cairn verify` says what is missing; `cairn verify --repair [--from COPY]` looks for it in all packs, and in a "
      "copy of the store. The next backup stores anew what it still finds in the image. `cairn restore --salvage` "
      "writes the disk without it.",
      "see \"cairn verify --repair\"", EIO, 500, Tells::damage},
     {index_damaged, "index-damaged", "the index is damaged",
-     "The index (index/data.mdb) cannot be read. It is only a cache of what the packs say.",
-     "Run `cairn store rebuild-index`.", "run \"cairn store rebuild-index\"", EIO},
+     "The index (index/data.mdb) cannot be read. It is only a cache of what "
+     "the "
+     "packs say: whoever reads goes by the packs themselves, which is slower at first.",
+     "Run `cairn store rebuild-index`. Where the store cannot be written, reading works without it.",
+     "run \"cairn store rebuild-index\"", EIO},
     {index_missing, "index-missing", "the index is missing",
-     "The index (index/data.mdb) is not there. It is only a cache of what the packs say.",
-     "Run `cairn store rebuild-index`.", "run \"cairn store rebuild-index\"", EIO},
+     "The index (index/data.mdb) is not there. It is only a cache of what the packs say: whoever reads goes by the "
+     "packs "
+     "themselves, which is slower at first.",
+     "Run `cairn store rebuild-index`. Where the store cannot be written, reading works without it.",
+     "run \"cairn store rebuild-index\"", EIO},
+    {index_outdated, "index-outdated", "the index is older than the store",
+     "There are packs that the index does not know: a copy of the store was made of parts of different times, or a "
+     "backup was cut off. Nothing is damaged by that: whoever reads looks into those packs themselves, which is slower "
+     "at first.",
+     "Run `cairn store rebuild-index`; the next backup into this store adds them too. Where the store cannot be "
+     "written, "
+     "nothing need be done.",
+     "run \"cairn store rebuild-index\"", EIO},
     {map_damaged, "map-damaged", "a disk map is damaged",
      "A node of the tree that makes up a disk does not have the form it must have.",
      "`cairn verify --repair [--from COPY]` repairs it from a copy of the store; or use another recovery point. `cairn "

@@ -19,6 +19,7 @@
 #include "config/base/ranges.h"
 #include "config/base/unique_fd.h"
 #include "config/base/units.h"
+#include "daemon/backup/pack_warning.h"
 #include "daemon/keys/header_image.h"
 #include "daemon/keys/proof_run.h"
 #include "daemon/queue/job.h"
@@ -178,6 +179,7 @@ class Backup {
     const auto began = std::chrono::steady_clock::now();
     CAIRN_CHECK(check_disks(machine_));
     CAIRN_TRY(writer_, begin_writing(inputs_.store, "backup of " + machine_.name));
+    warn_of_packs(inputs_.store, *writer_, inputs_.clock.now(), job_);
     const UtcTime now = inputs_.clock.now();
     Tracking tracking(inputs_.tracking, inputs_.store, *writer_, machine_.name, now, job_);
     CAIRN_TRY(std::vector<OpenDisk> disks, open_disks(machine_, inputs_, tracking));

@@ -84,6 +84,7 @@ Result<std::unique_ptr<Engine>> Engine::open(Settings settings, const EngineOpti
     CAIRN_TRY(const UnlockKey key, read_unlock_key(settings.store.key, options.stop_fd));
     CAIRN_TRY(state->store, Store::open(settings.store.path, key));
   }
+  state->store->unlisted().keep_in(settings.state_dir);
   CAIRN_TRY(state->journal, open_journal(settings, options.role, state->journal_error));
   if (state->journal) {
     auto settled = settle_interrupted(*state->journal, options.clock->now());

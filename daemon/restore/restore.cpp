@@ -353,6 +353,8 @@ Result<json> run_restore(Store& store, const RestoreTask& task, JobContext& job)
     if (lost) job.warn(file.error().message());
     if (!lost) lost = std::move(file).error();
   }
+  if (const auto index = store.unlisted().met())
+    job.warn(fmt::format("{} [{}]; the packs were gone by instead", index->message(), index->name()));
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began);
   const bool some = !files.empty();
   json result{{"machine", task.point.machine}, {"point", task.point.stamp()}, {"name", task.point.text()},

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "config/base/log.h"
+#include "daemon/backup/pack_warning.h"
 #include "daemon/queue/job.h"
 #include "daemon/queue/job_record.h"
 #include "daemon/retention/known_machines.h"
@@ -165,6 +166,7 @@ class Prune {
   Result<void> take_writer() {
     if (writer_) return {};
     CAIRN_TRY(writer_, begin_writing(inputs_.store, "prune"));
+    warn_of_packs(inputs_.store, *writer_, inputs_.clock.now, job_);
     return {};
   }
 

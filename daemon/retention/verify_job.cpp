@@ -13,6 +13,10 @@
 namespace cairn {
 namespace {
 
+void warn_of_index(const std::optional<Error>& index, JobContext& job) {
+  if (index) job.warn(fmt::format("{} [{}]; the packs were gone by instead", index->message(), index->name()));
+}
+
 template <class Report>
 Result<nlohmann::json> ended(const Report& report, const Store& store, JobContext& job) {
   nlohmann::json document = to_json(report);
@@ -36,10 +40,12 @@ Result<nlohmann::json> run_verify(Store& store, const VerifyTask& task, const Cl
   if (!task.repair) {
     CAIRN_TRY(const VerifyReport report, verify_store(store, options, clock));
     if (!report.recorded) job.warn("nothing of it was recorded: " + report.not_recorded);
+    warn_of_index(report.index, job);
     return ended(report, store, job);
   }
   CAIRN_TRY(const RepairReport report, repair_store(store, {task.replica, options}, clock));
   for (const std::string& problem : report.problems) job.warn(problem);
+  warn_of_index(report.after.index, job);
   return ended(report, store, job);
 }
 

@@ -96,13 +96,20 @@ Result<json> status_document(const StatusSources& sources) {
   CAIRN_TRY(json space, kept_space(engine.store()));
   const auto& journal_error = engine.journal_error();
   const auto& trouble = engine.store().document_trouble();
+  const auto index = index_trouble(engine.store());
+  json index_error = nullptr;
+  if (!index)
+    index_error = to_json(index.error());
+  else if (*index)
+    index_error = to_json(**index);
   return json{{"version", CAIRN_VERSION},
               {"daemon", view.daemon ? view.daemon() : json{{"running", false}}},
               {"store",
                {{"path", engine.store().path().string()},
                 {"id", engine.store().info().id},
                 {"points", points.size()},
-                {"error", trouble ? to_json(*trouble) : json(nullptr)}}},
+                {"error", trouble ? to_json(*trouble) : json(nullptr)},
+                {"index_error", std::move(index_error)}}},
               {"verify", sources.verify.document(engine.store(), *settings, engine.clock().now())},
               {"mount", view.mount ? view.mount() : json(nullptr)},
               {"space", std::move(space)},

@@ -32,6 +32,7 @@ Result<std::shared_ptr<MountSession>> MountKeeper::start() {
   options.allow_other = settings_.allow_other;
   CAIRN_TRY(std::shared_ptr<MountSession> session, MountSession::start(store_, options));
   log_event(LogLevel::info, "mounted", path);
+  if (const auto trouble = index_trouble(store_); trouble && *trouble) log_error("index-not-used", path, **trouble);
   return session;
 }
 

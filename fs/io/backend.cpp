@@ -22,6 +22,20 @@ Result<Buffer> Backend::get(std::string_view name, std::uint64_t limit) {
   return bytes;
 }
 
+Result<std::vector<ListedObject>> Backend::list_sizes(std::string_view prefix) {
+  CAIRN_TRY(std::vector<std::string> names, list(prefix));
+  std::vector<ListedObject> listed;
+  listed.reserve(names.size());
+  for (std::string& name : names) {
+    const auto object = open(name);
+    if (object)
+      listed.push_back({std::move(name), (*object)->size()});
+    else if (object.error().code != ErrorCode::object_missing)
+      return pass_on(object.error());
+  }
+  return listed;
+}
+
 // For backends whose objects nobody else removes meanwhile: what is open stays good, and that is all a hold promises.
 Result<std::unique_ptr<ObjectHold>> Backend::hold(std::string_view name) {
   CAIRN_TRY(auto opened, open(name));

@@ -40,6 +40,11 @@ class ObjectHold {
   virtual ~ObjectHold() = default;
 };
 
+struct ListedObject {
+  std::string name;
+  std::uint64_t size = 0;  // bytes
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -54,6 +59,9 @@ class Backend {
   // Names of all objects that start with `prefix` (which ends with a slash), in no particular order. Objects put or
   // removed meanwhile may or may not be there. None: an empty list.
   virtual Result<std::vector<std::string>> list(std::string_view prefix) = 0;
+  // The same with their sizes, bytes: a look at each, where list() costs one a folder. One that vanishes meanwhile is
+  // left out. Errors: as list().
+  virtual Result<std::vector<ListedObject>> list_sizes(std::string_view prefix);
   // Durable on return. Errors: object_missing.
   virtual Result<void> remove(std::string_view name) = 0;
   // Errors: object_missing (also when it is removed at this very moment), io_error.

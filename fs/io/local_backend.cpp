@@ -168,6 +168,23 @@ Result<std::vector<std::string>> LocalBackend::list(std::string_view prefix) {
   return names;
 }
 
+Result<std::vector<ListedObject>> LocalBackend::list_sizes(std::string_view prefix) {
+  CAIRN_TRY(std::vector<std::string> names, list(prefix));
+  std::vector<ListedObject> listed;
+  listed.reserve(names.size());
+  for (std::string& name : names) {
+    const std::filesystem::path path = path_of(name);
+    struct stat facts{};
+    if (::lstat(path.c_str(), &facts) == 0) {
+      // What is no regular file has no bytes for whoever opens it.
+      listed.push_back({std::move(name), S_ISREG(facts.st_mode) ? static_cast<std::uint64_t>(facts.st_size) : 0});
+    } else if (errno != ENOENT && errno != ENOTDIR) {
+      return fail_errno(errno, "look at", path.string());
+    }
+  }
+  return listed;
+}
+
 Result<void> LocalBackend::remove(std::string_view name) {
   const std::filesystem::path path = path_of(name);
   if (::unlink(path.c_str()) != 0) {

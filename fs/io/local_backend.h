@@ -20,6 +20,7 @@ class LocalBackend final : public Backend {
   Result<void> put(std::string_view name, std::span<const ByteView> parts, IfExists if_exists) override;
   Result<std::unique_ptr<ObjectReader>> open(std::string_view name) override;
   Result<std::vector<std::string>> list(std::string_view prefix) override;
+  Result<std::vector<ListedObject>> list_sizes(std::string_view prefix) override;
   Result<void> remove(std::string_view name) override;
   // By flock(2) on the object itself: it ends with its process, and costs no writing.
   Result<std::unique_ptr<ObjectHold>> hold(std::string_view name) override;

@@ -43,6 +43,9 @@ StoredChunks& Store::chunks() {
 OpenIndex& Store::index() {
   return state_->index;
 }
+UnlistedPacks& Store::unlisted() {
+  return state_->unlisted;
+}
 
 std::unique_ptr<DiskReader> Store::open_disk(const MapRecord& map, std::string object, ChunkSource* source) {
   return std::make_unique<DiskReader>(source != nullptr ? *source : state_->chunks, map, state_->info.chunk_size,

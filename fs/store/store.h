@@ -45,6 +45,7 @@ class Store {
   StoreKeys& keys();
   StoredChunks& chunks();
   OpenIndex& index();
+  UnlistedPacks& unlisted();
 
   // Reads a disk through `source` (a cache in front of this store) or directly.
   std::unique_ptr<DiskReader> open_disk(const MapRecord& map, std::string object, ChunkSource* source = nullptr);
@@ -56,6 +57,11 @@ class Store {
   explicit Store(std::unique_ptr<StoreState> state);
   std::unique_ptr<StoreState> state_;
 };
+
+// What people are to be told of the index: index_missing, index_damaged, index_outdated, or why it cannot be opened.
+// Nothing: it knows every pack, or a writer is at work, who tells it of new packs a while after they are there. Reading
+// works all the same (unlisted_packs.h). Lists packs, later what has changed. Errors: those of listing.
+Result<std::optional<Error>> index_trouble(Store& store);
 
 // Counts by listing packs and points and asking the index. Errors: those of listing, and of the index.
 Result<StoreUsage> count_usage(Store& store);

@@ -13,14 +13,13 @@ StoreState::StoreState(std::shared_ptr<Backend> store_backend, StorePlaces its_p
       document_trouble(std::move(trouble)),
       index(places.index_folder, document.id),
       packs(*backend, keys, document.id),
+      unlisted(index, *backend, keys, document.id, places.name()),
       key_slots(*backend, places, document, std::move(master_key), keys),
       points(*backend, seal()),
-      chunks(index, packs, places.name()) {}
+      chunks(index, packs, unlisted, places.name()) {}
 
 Result<IndexedPack> read_footer(StoreState& state, const std::string& pack_name) {
-  CAIRN_TRY(const auto pack, PackReader::open(*state.backend, pack_name, state.keys, state.document.id));
-  CAIRN_TRY(auto records, pack->read_footer());
-  return IndexedPack{pack_name, pack->size(), std::move(records)};
+  return read_pack_footer(*state.backend, state.keys, state.document.id, pack_name);
 }
 
 }  // namespace cairn

@@ -20,6 +20,7 @@
 #include "fs/store/store_parameters.h"
 #include "fs/store/store_places.h"
 #include "fs/store/stored_chunks.h"
+#include "fs/store/unlisted_packs.h"
 
 namespace cairn {
 
@@ -35,6 +36,7 @@ struct StoreState {
 
   OpenIndex index;
   OpenPacks packs;
+  UnlistedPacks unlisted;
   StoreKeys key_slots;
   PointCatalog points;
   StoredChunks chunks;

@@ -6,8 +6,7 @@
 
 namespace cairn {
 
-Result<Index::Located> StoredChunks::locate(RecordKind kind, const ChunkName& name) {
-  CAIRN_ASSERT(!name.is_zero());
+Result<std::optional<Index::Located>> StoredChunks::locate_listed(const ChunkName& name) {
   CAIRN_TRY(auto open_index, index_.get());
   CAIRN_TRY(auto entry, open_index->locate(name));
   if (!entry && open_index->replaced()) {
@@ -15,24 +14,43 @@ Result<Index::Located> StoredChunks::locate(RecordKind kind, const ChunkName& na
     CAIRN_TRY(open_index, index_.get());
     CAIRN_TRY(entry, open_index->locate(name));
   }
-  if (!entry)
+  return entry;
+}
+
+Result<Index::Located> StoredChunks::locate(RecordKind kind, const ChunkName& name) {
+  CAIRN_ASSERT(!name.is_zero());
+  auto entry = locate_listed(name);
+  if (!entry || !*entry) {
+    auto unlisted = unlisted_.locate(name);
+    if (!unlisted) return pass_on(std::move(unlisted).error());
+    entry = std::move(unlisted);
+  }
+  if (!*entry)
     return fail(ErrorCode::chunk_missing, "find chunk", name.hex().substr(0, 16) + " in store " + store_,
-                "the index does not know it");
-  if (entry->place.kind != kind)
+                "no pack that is there has it");
+  if ((*entry)->place.kind != kind)
     return fail(ErrorCode::map_damaged, "read chunk", name.hex().substr(0, 16),
                 "it is of another kind than its place in the map says");
-  return *std::move(entry);
+  return **std::move(entry);
 }
 
 Result<StoredChunks::OpenRecord> StoredChunks::open_record(RecordKind kind, const ChunkName& name) {
   std::string last_pack;
   for (;;) {
-    CAIRN_TRY(const auto entry, locate(kind, name));
+    CAIRN_TRY(auto entry, locate(kind, name));
     auto pack = packs_.open(entry.pack_name);
     if (pack) return OpenRecord{*std::move(pack), entry.place};
-    if (pack.error().code != ErrorCode::object_missing || entry.pack_name == last_pack)
+    if (pack.error().code != ErrorCode::object_missing) return pass_on(std::move(pack).error());
+    if (entry.pack_name != last_pack) {
+      last_pack = entry.pack_name;
+      continue;
+    }
+    // An index of before a collection: what was needed of the pack is in one that it does not know.
+    const auto moved = unlisted_.locate(name);
+    if (!moved || !*moved || (*moved)->pack_name == last_pack || (*moved)->place.kind != kind)
       return pass_on(std::move(pack).error());
-    last_pack = entry.pack_name;
+    CAIRN_TRY(auto other, packs_.open((*moved)->pack_name));
+    return OpenRecord{std::move(other), (*moved)->place};
   }
 }
 

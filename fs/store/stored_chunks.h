@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// StoredChunks: the chunks and map nodes of a store, read from its packs through its index, uncached. Never waits for
+// StoredChunks: the chunks and map nodes of a store, read from its packs through its index, uncached. What the index
+// does not know, or when it cannot be used, is looked for in the packs themselves (unlisted_packs.h). Never waits for
 // the writer. Any thread.
 #pragma once
 
@@ -11,14 +12,15 @@
 #include "fs/store/open_index.h"
 #include "fs/store/pack/chunk_source.h"
 #include "fs/store/pack/open_packs.h"
+#include "fs/store/unlisted_packs.h"
 
 namespace cairn {
 
 class StoredChunks final : public ChunkSource {
  public:
   // `store` names it in errors. The others must outlive this.
-  StoredChunks(OpenIndex& index, OpenPacks& packs, std::string store)
-      : index_(index), packs_(packs), store_(std::move(store)) {}
+  StoredChunks(OpenIndex& index, OpenPacks& packs, UnlistedPacks& unlisted, std::string store)
+      : index_(index), packs_(packs), unlisted_(unlisted), store_(std::move(store)) {}
 
   // The name is authenticated with the bytes. Errors: as ChunkSource.
   Result<SharedBuffer> fetch(RecordKind kind, const ChunkName& name) override;
@@ -40,11 +42,14 @@ class StoredChunks final : public ChunkSource {
     RecordPlace place;
   };
   Result<OpenRecord> open_record(RecordKind kind, const ChunkName& name);
-  // Where the record lies. Errors: chunk_missing, map_damaged (another kind), as Index::open and Index::locate.
+  // Where the record lies. Errors: chunk_missing, map_damaged (another kind), as Index::open and
+  // UnlistedPacks::locate.
   Result<Index::Located> locate(RecordKind kind, const ChunkName& name);
+  Result<std::optional<Index::Located>> locate_listed(const ChunkName& name);
 
   OpenIndex& index_;
   OpenPacks& packs_;
+  UnlistedPacks& unlisted_;
   const std::string store_;
 };
 

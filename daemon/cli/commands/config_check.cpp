@@ -77,6 +77,15 @@ nlohmann::json check_store(const Result<std::unique_ptr<Store>>& store, const Se
   return check;
 }
 
+// Whether readers can rely on the index.
+nlohmann::json check_index(Store& store) {
+  const std::string object = store.index().folder().string();
+  const auto trouble = index_trouble(store);
+  if (!trouble) return bad("index", object, trouble.error());
+  if (*trouble) return doubtful("index", object, **trouble);
+  return good("index", object, "knows every pack");
+}
+
 Result<void> look_at_mount_point(const std::filesystem::path& path) {
   CAIRN_CHECK(check_fuse());
   std::error_code error;
@@ -228,6 +237,7 @@ Result<ExitCode> run(Context& context, const ConfigCheckCommand&) {
   nlohmann::json checks = nlohmann::json::array();
   const auto store = context.open_store();  // reads the key first: its file's permissions are part of that
   checks.push_back(check_store(store, **settings));
+  if (store) checks.push_back(check_index(**store));
   checks.push_back(check_mount(**settings));
   VaultSet vaults(vaults_of(std::make_shared<const Settings>(**settings)));
   check_vaults(**settings, vaults, checks);

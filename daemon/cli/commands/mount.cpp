@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // cairn mount, umount: recovery points as files, served by this process. In the background it is a daemon of its own:
 // the process that was called waits on a pipe until the child has mounted, or says why it could not.
-// Documents: {"mounted":DIR} and {"unmounted":DIR}
+// Documents: {"mounted":DIR,"warnings":[TEXT]} and {"unmounted":DIR}
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/wait.h>
@@ -19,6 +19,8 @@
 #include "config/base/log.h"
 #include "config/base/unique_fd.h"
 #include "daemon/cli/grammar/command_spec.h"
+#include "daemon/cli/text/documents.h"
+#include "daemon/cli/text/table.h"
 #include "daemon/cli/work/context.h"
 #include "daemon/queue/job_record.h"
 #include "fs/mount/session.h"
@@ -76,6 +78,25 @@ Result<std::unique_ptr<MountSession>> start(Store& store, const std::filesystem:
   return MountSession::start(store, options);
 }
 
+// What whoever mounts is told of the store.
+nlohmann::json warnings_of(Store& store) {
+  nlohmann::json warnings = nlohmann::json::array();
+  const auto trouble = index_trouble(store);
+  const Error* const error = !trouble ? &trouble.error() : *trouble ? &**trouble : nullptr;
+  if (error != nullptr)
+    warnings.push_back(error->message() + "; the files can be read without it, slower at first [" +
+                       std::string(error->name()) + "]");
+  return warnings;
+}
+
+Result<void> answer_mounted(Output& output, const std::filesystem::path& path, nlohmann::json warnings,
+                            const std::string& how_it_ends) {
+  std::string text = "mounted recovery points at " + path.string() + how_it_ends + "\n";
+  for (const auto& warning : warnings)
+    if (warning.is_string()) text += "warning: " + printable(warning.get<std::string>()) + "\n";
+  return output.answer({{"mounted", path.string()}, {"warnings", std::move(warnings)}}, text);
+}
+
 // Standard streams to /dev/null, standard error to the journal where there is one: nobody reads the terminal any more.
 void leave_terminal() {
   ::setsid();
@@ -90,7 +111,7 @@ void leave_terminal() {
   set_up_log(LogLevel::info, true);
 }
 
-// In the child. Tells `report` how the mount went: an error's document, or "mounted".
+// In the child. Tells `report` how the mount went: an error's document, or {"mounted":DIR,"warnings":[TEXT]}.
 ExitCode mount_in_child(Context& context, const std::filesystem::path& path, bool allow_other, UniqueFd report) {
   const auto tell = [&report](const std::string& text) {
     std::size_t at = 0;
@@ -113,7 +134,7 @@ ExitCode mount_in_child(Context& context, const std::filesystem::path& path, boo
   ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
   auto session = start(**store, path, allow_other);
   if (!session) return give_up(session.error());
-  tell("mounted");
+  tell(json_text(nlohmann::json{{"mounted", path.string()}, {"warnings", warnings_of(**store)}}));
   if (auto served = serve(**session); !served) {
     log_error("unmount-failed", path.string(), served.error());
     return ExitCode::failed;
@@ -147,13 +168,12 @@ Result<ExitCode> mount_in_background(Context& context, const std::filesystem::pa
     if (got <= 0) break;
     said.append(buffer, static_cast<std::size_t>(got));
   }
-  if (said == "mounted") {
-    CAIRN_CHECK(
-        context.output().answer({{"mounted", path.string()}}, "mounted recovery points at " + path.string() + "\n"));
+  const nlohmann::json error = parse_json(said).value_or(nullptr);
+  if (error.is_object() && error.contains("mounted")) {
+    CAIRN_CHECK(answer_mounted(context.output(), path, member(error, "warnings"), ""));
     return ExitCode::done;
   }
   ::waitpid(child, nullptr, 0);
-  const nlohmann::json error = parse_json(said).value_or(nullptr);
   if (!error.is_object())
     return fail(ErrorCode::mount_failed, "mount recovery points at", path.string(),
                 "the process that mounts ended early", "try with --foreground to see more");
@@ -171,9 +191,8 @@ Result<ExitCode> run(Context& context, const MountCommand& command) {
   const sigset_t set = end_signals();
   ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
   CAIRN_TRY(const std::unique_ptr<MountSession> session, start(*store, path, allow_other));
-  CAIRN_CHECK(context.output().answer(
-      {{"mounted", path.string()}},
-      "mounted recovery points at " + path.string() + "; Ctrl-C or \"cairn umount " + path.string() + "\" ends it\n"));
+  CAIRN_CHECK(answer_mounted(context.output(), path, warnings_of(*store),
+                             "; Ctrl-C or \"cairn umount " + path.string() + "\" ends it"));
   if (auto served = serve(*session); !served) {
     if (context.output().format() == Format::json) return ExitCode::failed;  // the one document is out already
     return pass_on(std::move(served).error());

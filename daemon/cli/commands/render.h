@@ -30,6 +30,8 @@ std::string render_key_restore(const nlohmann::json& document);
 std::string render_drill(const nlohmann::json& document);
 std::string render_verify(const nlohmann::json& report);
 std::string render_keyless(const nlohmann::json& report);
+// What it could not know.
+std::vector<std::string> keyless_warnings(const nlohmann::json& report);
 std::string render_recoverable(const nlohmann::json& document);
 // What a status says of verifying: lines for its head, and warnings.
 std::string render_verify_status(const nlohmann::json& verify, UtcTime now);

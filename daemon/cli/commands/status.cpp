@@ -76,6 +76,9 @@ std::vector<std::string> status_warnings(const nlohmann::json& document, UtcTime
   }
   if (const nlohmann::json& error = member(member(document, "store"), "error"); error.is_object())
     warnings.push_back(text_of(error, "message") + "; store.json.copy is used [" + text_of(error, "name") + "]");
+  if (const nlohmann::json& error = member(member(document, "store"), "index_error"); error.is_object())
+    warnings.push_back(text_of(error, "message") + "; reading works without it, slower at first [" +
+                       text_of(error, "name") + "]");
   const nlohmann::json& journal_error = member(member(document, "journal"), "error");
   if (journal_error.is_object())
     warnings.push_back(text_of(journal_error, "message") + " [" + text_of(journal_error, "name") + "]");

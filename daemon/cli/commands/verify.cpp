@@ -2,7 +2,8 @@
 // cairn verify: as a job, the daemon's or this process's; --keyless here, with nothing but the directory.
 // Documents: {"jobs":[Job],"error":Error}, the job's result being the report (daemon/API.md "Verify"); --keyless:
 // {"clean","packs_read","bytes_read","bytes_per_second","damaged":[{"name","because"}],"unreadable":[TEXT],
-// "unexpected_files":[NAME],"duration_ms","error":Error}.
+// "unexpected_files":[NAME],"expected_packs":N|null,"not_expected":TEXT,"missing":[NAME],"points":N,"warnings":[TEXT],
+// "duration_ms","error":Error}.
 #include <unistd.h>
 
 #include <charconv>
@@ -21,6 +22,7 @@
 #include "daemon/queue/job_record.h"
 #include "daemon/service/service.h"
 #include "fs/io/open_backend.h"
+#include "fs/store/store_places.h"
 #include "fs/store/verify/verify.h"
 
 namespace cairn::cli {
@@ -43,6 +45,7 @@ Result<ExitCode> verify_without_keys(Context& context, const VerifyCommand& comm
   const Interrupts interrupts;
   std::stop_source stop;
   KeylessOptions options;
+  options.index_folder = places_of(directory).index_folder;
   options.rate = command.rate;
   options.stop = stop.get_token();
   options.progress = [&](std::uint64_t, std::uint64_t) {
@@ -50,11 +53,17 @@ Result<ExitCode> verify_without_keys(Context& context, const VerifyCommand& comm
   };
   CAIRN_TRY(const KeylessReport report, verify_keyless(*backend, options));
   nlohmann::json document = to_json(report);
+  document["warnings"] = keyless_warnings(document);
   document["store"] = directory.string();
   std::optional<Error> error;
-  if (!report.damaged.empty())
+  if (!report.damaged.empty() || !report.missing.empty())
     error = Error{
-        ErrorCode::damage_found, "verify", directory.string(), count_of(report.damaged.size(), "damaged pack"), 0, {}};
+        ErrorCode::damage_found,
+        "verify",
+        directory.string(),
+        count_of(report.damaged.size(), "damaged pack") + ", " + std::to_string(report.missing.size()) + " missing",
+        0,
+        {}};
   else if (!report.unreadable.empty())
     error = Error{ErrorCode::io_error,
                   "verify",
@@ -65,7 +74,8 @@ Result<ExitCode> verify_without_keys(Context& context, const VerifyCommand& comm
   if (error) document["error"] = error_document(*error);
   CAIRN_CHECK(context.output().answer(document, render_keyless(document)));
   if (error && context.output().format() == Format::text) context.output().error_text(*error);
-  return error ? ExitCode::failed : ExitCode::done;
+  if (error) return ExitCode::failed;
+  return document["warnings"].empty() ? ExitCode::done : ExitCode::warnings;
 }
 
 Result<ExitCode> verify_as_job(Context& context, const VerifyCommand& command) {
@@ -148,7 +158,9 @@ CommandSpec verify_command() {
       "New files are written and read back first. The old ones stay in quarantine, the store's folder aside/, until a\n"
       "later \"cairn verify --data\" finds no damage. What no copy has is stored again by the next backup that still\n"
       "finds it in the image.\n"
-      "--keyless needs no key, only the directory: every pack is named by the hash of its bytes.\n"
+      "--keyless needs no key, only the directory: every pack is named by the hash of its bytes. Which packs there "
+      "must\n"
+      "be it knows from the index; without that it says so, and ends with exit code 3.\n"
       "--proof unlocks every encrypted disk of the points with the keys in the points, from the store alone.";
   spec.options = {
       parsed_value("--data", "PERCENT", "Read the packs too: all of them, or PERCENT of their bytes",

@@ -91,7 +91,7 @@ std::string read_text(const json& report) {
 std::string render_verify(const json& report) {
   std::string text = repair_text(member(report, "repair"));
   text += damage_text(member(report, "damage"));
-  if (const std::string index = text_of(report, "index"); !index.empty()) text += "DAMAGED  " + index + "\n";
+  if (const std::string index = text_of(report, "index"); !index.empty()) text += "INDEX    " + index + "\n";
   if (const auto wrong = number_of(report, "wrong_entries"); wrong != 0)
     text += fmt::format("DAMAGED  the index says wrong places for {}\n", count_of(wrong, "record"));
   for (const auto& problem : member(report, "unreadable"))
@@ -105,15 +105,29 @@ std::string render_verify(const json& report) {
   return printable(text, Lines::keep);
 }
 
+std::vector<std::string> keyless_warnings(const json& report) {
+  std::vector<std::string> warnings;
+  if (member(report, "expected_packs").is_number()) return warnings;
+  std::string text = "which packs there must be is not known without a key: " + text_of(report, "not_expected");
+  if (number_of(report, "packs_read") == 0 && number_of(report, "points") != 0)
+    text += fmt::format("; there are {} and not one pack", count_of(number_of(report, "points"), "recovery point"));
+  warnings.push_back(text + "; \"cairn verify\" with the store's key compares packs and points");
+  return warnings;
+}
+
 std::string render_keyless(const json& report) {
   std::string text;
   for (const auto& pack : member(report, "damaged"))
     text += fmt::format("DAMAGED  pack {}: {}\n", text_of(pack, "name"), text_of(pack, "because"));
+  for (const auto& pack : member(report, "missing"))
+    if (pack.is_string()) text += "MISSING  pack " + pack.get<std::string>() + ": the index lists it\n";
   for (const auto& problem : member(report, "unreadable"))
     if (problem.is_string()) text += "UNREAD   " + problem.get<std::string>() + "\n";
   for (const auto& unexpected : member(report, "unexpected_files"))
     if (unexpected.is_string()) text += "note: " + unexpected.get<std::string>() + " is no pack\n";
-  text += fmt::format("{}: {}, {}\n", flag_of(report, "clean") ? "every pack is what its name says" : "checked",
+  for (const std::string& warning : keyless_warnings(report)) text += "warning: " + warning + "\n";
+  text += fmt::format("{}: {}, {}\n",
+                      flag_of(report, "clean") ? "every pack that the index lists is what its name says" : "checked",
                       count_of(number_of(report, "packs_read"), "pack"), read_text(report));
   return printable(text, Lines::keep);
 }

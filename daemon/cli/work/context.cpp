@@ -61,6 +61,7 @@ Result<std::unique_ptr<Store>> Context::open_store() {
 Result<std::unique_ptr<Store>> Context::open_store_with(const UnlockKey& key) {
   CAIRN_TRY(const Settings* const settings, this->settings());
   CAIRN_TRY(auto store, Store::open(settings->store.path, key));
+  store->unlisted().keep_in(settings->state_dir);
   warn_of_document(*store);
   return store;
 }

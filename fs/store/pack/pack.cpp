@@ -58,12 +58,16 @@ std::string pack_object(std::string_view pack_name) {
   return "packs/" + std::string(pack_name.substr(0, 2)) + "/" + std::string(pack_name);
 }
 
+std::optional<std::string> pack_name_of(const std::string& object) {
+  std::string name = object.substr(object.rfind('/') + 1);
+  if (!ChunkName::parse(name) || object != pack_object(name)) return std::nullopt;
+  return name;
+}
+
 std::vector<std::string> pack_names_of(const std::vector<std::string>& objects) {
   std::vector<std::string> names;
-  for (const std::string& object : objects) {
-    std::string name = object.substr(object.rfind('/') + 1);
-    if (ChunkName::parse(name) && object == pack_object(name)) names.push_back(std::move(name));
-  }
+  for (const std::string& object : objects)
+    if (auto name = pack_name_of(object)) names.push_back(*std::move(name));
   return names;
 }
 

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -53,6 +54,8 @@ struct FinishedPack {
 };
 
 std::string pack_object(std::string_view pack_name);
+// The name of the pack that this object is; nothing: it is none.
+std::optional<std::string> pack_name_of(const std::string& object);
 // The names of the packs among `objects`; files that are no packs are passed over.
 std::vector<std::string> pack_names_of(const std::vector<std::string>& objects);
 

@@ -172,6 +172,24 @@ Result<void> save_damage(Store& store, const Damage& damage) {
   return put_document(*state.backend, kObject, text, state.seal());
 }
 
+Result<void> keep_findings(Store& store, const PackFindings& findings, UtcTime now) {
+  if (findings.none()) return {};
+  CAIRN_TRY(Damage damage, load_damage(store));
+  const bool first = damage.none();
+  const std::size_t before = damage.packs.size();
+  const auto keep = [&](const std::string& name, PackState state, const char* because) {
+    if (std::ranges::find(damage.packs, name, &DamagedPack::name) == damage.packs.end())
+      damage.packs.push_back({name, state, now, because});
+  };
+  for (const std::string& name : findings.missing) keep(name, PackState::missing, "the file is not there");
+  for (const std::string& name : findings.other_size)
+    keep(name, PackState::damaged, "it has another size than it was written with");
+  if (damage.packs.size() == before) return {};
+  std::ranges::sort(damage.packs, {}, &DamagedPack::name);
+  if (first) damage.found = now;
+  return save_damage(store, damage);
+}
+
 namespace {
 
 // True: something that was lost has been stored again, or a damaged point is gone.

@@ -17,6 +17,7 @@
 namespace cairn {
 
 class Store;
+struct PackFindings;
 
 // What the document holds at most; a verify's own report has all of it.
 inline constexpr std::size_t kMostLostRecords = 200'000;
@@ -90,6 +91,11 @@ nlohmann::json ranges_json(const std::vector<ByteRange>& ranges, std::size_t mos
 Result<Damage> load_damage(Store& store);
 // Removes the document when there is nothing to say.
 Result<void> save_damage(Store& store, const Damage& damage);
+
+// Packs that a writer found missing, or of another size, are known damage from now on, until a verify has looked at
+// them: the writer has made the index forget them, and nobody else would tell. For whoever holds the writer. Errors: as
+// load_damage() and of writing.
+Result<void> keep_findings(Store& store, const PackFindings& findings, UtcTime now);
 
 // After a backup: what it has stored again is lost no longer, and the points that need it are whole again. One look-up
 // when no damage is known. Takes the writer. True: something was repaired. Errors: those of the index, store_locked.

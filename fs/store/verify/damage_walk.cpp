@@ -46,7 +46,7 @@ void DamageWalk::start_afresh() {
   suspects_.clear();
   met_unsure_.clear();
   unreadable_.reset();
-  nodes_ = chunks_ = 0;
+  nodes_ = chunks_ = met_unlisted_count_ = 0;
 }
 
 DamageWalk::Found DamageWalk::failed(RecordKind kind, const ChunkName& name, const IndexEntry* entry,
@@ -66,17 +66,37 @@ DamageWalk::Found DamageWalk::judge(RecordKind kind, const ChunkName& name, cons
     lost_.emplace(name, kind);
     return Found::lost;
   };
-  if (entry == nullptr || entry->place.kind != kind || entry->place.raw_bytes != raw_bytes) return lost();
+  if (entry == nullptr) return judge_unlisted(kind, name, raw_bytes);
+  if (entry->place.kind != kind || entry->place.raw_bytes != raw_bytes) return lost();
   if (bad_.empty()) return Found::good;
   const auto bad = bad_.find(entry->pack);
   if (bad == bad_.end()) return Found::good;
-  if (bad->second.all || bad->second.number.contains(entry->place.number)) return lost();
+  if (bad->second.all || bad->second.number.contains(entry->place.number)) return judge_unlisted(kind, name, raw_bytes);
   if (!bad->second.unsure || tried_.test(*entry)) return Found::good;
   met_unsure_[entry->pack].try_emplace(name, entry->place);
   const auto bytes = source_.fetch(kind, name);
   if (!bytes) return failed(kind, name, entry, bytes.error());
   if (namer_.name(kind, (*bytes)->view()) != name) return lost();
   tried_.set(*entry);
+  return Found::good;
+}
+
+DamageWalk::Found DamageWalk::judge_unlisted(RecordKind kind, const ChunkName& name,
+                                             std::optional<std::uint32_t> raw_bytes) {
+  const auto lost = [&] {
+    lost_.emplace(name, kind);
+    return Found::lost;
+  };
+  if (unlisted_ == nullptr) return lost();
+  const auto found = unlisted_->packs.locate(name);
+  if (!found) return failed(kind, name, nullptr, found.error());
+  if (!*found || (*found)->place.kind != kind || (raw_bytes && (*found)->place.raw_bytes != *raw_bytes)) return lost();
+  if (unlisted_->bad.contains((*found)->pack_name)) {
+    const auto bytes = source_.fetch(kind, name);
+    if (!bytes) return failed(kind, name, nullptr, bytes.error());
+    if (namer_.name(kind, (*bytes)->view()) != name) return lost();
+  }
+  ++met_unlisted_count_;
   return Found::good;
 }
 
@@ -128,7 +148,13 @@ class DamageWalk::Visit final : public MapVisitor {
  private:
   bool meet_node(const MapPlace& place, const ChunkName& name, const IndexEntry* entry) {
     if (entry != nullptr && walk_.clean_.test(*entry)) return false;
-    if (entry == nullptr || entry->place.kind != RecordKind::node) {
+    if (entry == nullptr) {
+      const Found found = walk_.judge_unlisted(RecordKind::node, name, std::nullopt);
+      if (found == Found::lost) lose(place);
+      clean_.back() = clean_.back() && found == Found::good;
+      return found == Found::good;
+    }
+    if (entry->place.kind != RecordKind::node) {
       walk_.lost_.emplace(name, RecordKind::node);
       lose(place);
       clean_.back() = false;

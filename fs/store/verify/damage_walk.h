@@ -18,6 +18,7 @@
 #include "fs/store/map/map_walk.h"
 #include "fs/store/pack/chunk_source.h"
 #include "fs/store/pack/pack_check.h"
+#include "fs/store/unlisted_packs.h"
 #include "fs/store/verify/damage.h"
 
 namespace cairn {
@@ -32,12 +33,21 @@ using BadPacks = std::unordered_map<PackNumber, BadPack>;
 // Nothing: no reader meets anything bad in it.
 std::optional<BadPack> bad_pack_of(const PackVerdict& verdict);
 
+// Packs that the index does not know, for a walk that looks into them as readers do.
+struct UnlistedSource {
+  UnlistedPacks& packs;
+  std::unordered_set<std::string> bad;  // names of those in which something was found damaged
+};
+
 class DamageWalk {
  public:
   // All must outlive this. `bad` may grow between walks, by then start_afresh() must be called.
   DamageWalk(ChunkSource& source, Index& index, const ChunkNamer& namer, std::uint32_t chunk_size,
              std::span<const PackRow> packs, const BadPacks& bad);
 
+  // What the index does not know, or says of packs that are gone, is looked for there before it counts as lost.
+  // `unlisted` must outlive this.
+  void look_into(UnlistedSource& unlisted) { unlisted_ = &unlisted; }
   // Where the map cannot be read, merged; empty: all of it can. `object` names the disk in errors.
   // Errors: cancelled, those of the index.
   Result<std::vector<ByteRange>> walk(const MapRecord& map, const std::string& object, const std::stop_token& stop);
@@ -53,6 +63,8 @@ class DamageWalk {
   [[nodiscard]] const std::unordered_map<PackNumber, Places>& met_unsure() const { return met_unsure_; }
   // What could not be read for the moment, the first of them.
   [[nodiscard]] const std::optional<Error>& unreadable() const { return unreadable_; }
+  // Records that are needed, and that only packs have which the index does not know.
+  [[nodiscard]] std::uint64_t met_unlisted() const { return met_unlisted_count_; }
   [[nodiscard]] std::uint64_t nodes() const { return nodes_; }
   [[nodiscard]] std::uint64_t chunks() const { return chunks_; }
 
@@ -60,6 +72,7 @@ class DamageWalk {
   enum class Found { good, lost, unreadable };
   class Visit;  // of one disk
   Found judge(RecordKind kind, const ChunkName& name, const IndexEntry* entry, std::uint32_t raw_bytes);
+  Found judge_unlisted(RecordKind kind, const ChunkName& name, std::optional<std::uint32_t> raw_bytes);
   Found failed(RecordKind kind, const ChunkName& name, const IndexEntry* entry, const Error& error);
 
   ChunkSource& source_;
@@ -74,6 +87,8 @@ class DamageWalk {
   std::unordered_set<PackNumber> suspects_;
   std::unordered_map<PackNumber, Places> met_unsure_;
   std::optional<Error> unreadable_;
+  UnlistedSource* unlisted_ = nullptr;
+  std::uint64_t met_unlisted_count_ = 0;
   std::uint64_t nodes_ = 0;
   std::uint64_t chunks_ = 0;
 };

@@ -390,8 +390,8 @@ Result<RepairReport> repair_store(Store& store, const RepairOptions& options, co
 }
 
 Result<void> verdict_of(const RepairReport& report, const std::string& store) {
-  if (report.after.clean()) return verdict_of(report.after, store);
-  const auto left = verdict_of(report.after, store);
+  auto left = verdict_of(report.after, store);
+  if (report.after.clean() || left) return left;
   return fail(ErrorCode::not_repaired, "repair", store, "what is left: " + left.error().because);
 }
 

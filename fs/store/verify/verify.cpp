@@ -70,14 +70,22 @@ class Verify {
 
   Result<void> open_index() {
     StoreState& state = store_.state();
-    const auto index = state.index.newest();
-    const auto rows = index ? (*index)->packs() : Result<std::vector<PackRow>>(pass_on(index.error()));
+    auto index = state.index.newest();
+    auto rows = index ? (*index)->packs() : Result<std::vector<PackRow>>(pass_on(index.error()));
     if (!rows) {
-      if (rows.error().code != ErrorCode::index_damaged && rows.error().code != ErrorCode::index_missing)
-        return pass_on(rows.error());
       report_.index = rows.error();
-      return {};
+      // It is only a cache: everything is looked at without it.
+      index = state.unlisted.index_of_all();
+      if (!index) {
+        report_.unreadable.push_back(index.error().message());
+        return {};
+      }
+      if (*index == nullptr) return {};
+      index_is_private_ = true;
+      CAIRN_TRY(rows, (*index)->packs());
     }
+    // What a private index has of packs that are listed, or gone, since: it does not count any more.
+    if (!index_is_private_) CAIRN_CHECK(state.unlisted.trouble());
     index_ = *index;
     rows_ = *rows;
     std::erase_if(rows_, [](const PackRow& row) { return row.retired == Retired::gone; });
@@ -238,6 +246,9 @@ class Verify {
     points_seen_ = true;
     if (!index_) return {};
     DamageWalk walk(store_.chunks(), *index_, state.keys.namer(), state.document.chunk_size, rows_, bad_);
+    UnlistedSource unlisted{state.unlisted, {}};
+    for (const DamagedPack& pack : report_.damage.packs) unlisted.bad.insert(pack.name);
+    walk.look_into(unlisted);
     const std::vector<PointDamage> unopened = report_.damage.points;
     for (;;) {
       walk.start_afresh();
@@ -253,10 +264,16 @@ class Verify {
     if (walk.unreadable()) report_.unreadable.push_back(walk.unreadable()->message());
     for (const auto& [name, kind] : walk.lost()) report_.damage.lost.push_back({name, kind});
     std::ranges::sort(report_.damage.lost, {}, &LostRecord::name);
+    // An index of before the packs: what a collection has removed since is in packs that it does not know.
+    const bool outdated = walk.met_unlisted() != 0 && !report_.index;
+    if (outdated) {
+      CAIRN_TRY(report_.index, state.unlisted.trouble());
+    }
     // A pack that is gone matters as long as something of it may be missing.
     if (report_.damage.lost.empty())
       std::erase_if(report_.damage.packs, [&](const DamagedPack& pack) {
-        return pack.state == PackState::missing && std::ranges::find(rows_, pack.name, &PackRow::name) == rows_.end();
+        return pack.state == PackState::missing &&
+               (outdated || std::ranges::find(rows_, pack.name, &PackRow::name) == rows_.end());
       });
     maps_walked_ = true;
     std::ranges::sort(report_.damage.points, {}, &PointDamage::point);
@@ -291,7 +308,7 @@ class Verify {
 
   // Times only; somebody else's lock is no reason to stop.
   Result<void> record_times() {
-    if (whole_.empty() || !index_) return {};
+    if (whole_.empty() || !index_ || index_is_private_) return {};
     const auto held = writer();
     if (!held) return {};
     CAIRN_CHECK(index_->set_verified(whole_, clock_.now()));
@@ -317,7 +334,7 @@ class Verify {
     if (!held) return {};
     // Taken only now: what the writer found gone it has forgotten, and another process may have rebuilt the index.
     StoreState& state = store_.state();
-    if (index_ && !index_->replaced()) CAIRN_CHECK(record_in_index(state));
+    if (index_ && !index_is_private_ && !index_->replaced()) CAIRN_CHECK(record_in_index(state));
     if (damage != known_) CAIRN_CHECK(save_damage(store_, damage));
     if (report_.complete && damage.none()) CAIRN_CHECK(empty_quarantine(*state.backend));
     report_.recorded = true;
@@ -392,7 +409,8 @@ class Verify {
   std::optional<PackKeys> keys_;
   Damage known_;
   VerifyReport report_;
-  std::shared_ptr<Index> index_;  // null: it cannot be used
+  std::shared_ptr<Index> index_;   // null: it cannot be used, and neither can a private one
+  bool index_is_private_ = false;  // made for this verify, since the store's cannot be used
   std::vector<PackRow> rows_;
   std::uint64_t total_ = 0;
   bool all_read_ = false;

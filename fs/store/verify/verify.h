@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -35,17 +36,19 @@ struct VerifyOptions {
 };
 
 struct VerifyReport {
-  std::uint64_t points = 0;             // that open
-  std::uint64_t disks = 0;              // maps walked, headers included
-  std::uint64_t nodes = 0;              // read
-  std::uint64_t chunks = 0;             // names looked up
-  std::uint64_t packs = 0;              // in the index
-  std::uint64_t pack_bytes = 0;         // in them
-  std::uint64_t packs_read = 0;         // whole
-  std::uint64_t bytes_read = 0;         // of them
-  std::uint64_t new_packs = 0;          // that the index does not know yet: a backup is writing them, or was cut off
-  std::uint64_t wrong_entries = 0;      // of the index: about packs that are whole
-  std::optional<Error> index;           // why it cannot be used; then no map was walked
+  std::uint64_t points = 0;         // that open
+  std::uint64_t disks = 0;          // maps walked, headers included
+  std::uint64_t nodes = 0;          // read
+  std::uint64_t chunks = 0;         // names looked up
+  std::uint64_t packs = 0;          // in the index
+  std::uint64_t pack_bytes = 0;     // in them
+  std::uint64_t packs_read = 0;     // whole
+  std::uint64_t bytes_read = 0;     // of them
+  std::uint64_t new_packs = 0;      // that the index does not know yet: a backup is writing them, or was cut off
+  std::uint64_t wrong_entries = 0;  // of the index: about packs that are whole
+  // Why the index cannot be used, or index_outdated: points need what is in packs that it does not know. No damage:
+  // the packs were gone by instead.
+  std::optional<Error> index;
   Damage damage;                        // all that is known now
   std::vector<std::string> unreadable;  // what could not be read for the moment; nothing is known about it
   bool recorded = false;                // known damage and times were kept
@@ -58,7 +61,8 @@ struct VerifyReport {
 // Errors: cancelled (what was done is recorded), io_error (the directory itself), those of writing the record.
 Result<VerifyReport> verify_store(Store& store, const VerifyOptions& options, const Clock& clock = system_clock());
 
-// How a job or command with this report ends. Errors: damage_found; io_error when something could not be read.
+// How a job or command with this report ends. Errors: damage_found; io_error when something could not be read. An index
+// that is missing, damaged or outdated is none of it: whoever ends the job tells of it.
 Result<void> verdict_of(const VerifyReport& report, const std::string& store);
 
 nlohmann::json to_json(const VerifyReport& report);
@@ -83,9 +87,18 @@ struct KeylessReport {
   std::vector<DamagedPack> damaged;
   std::vector<std::string> unreadable;        // "packs/ab/...: why"
   std::vector<std::string> unexpected_files;  // in packs/, that are no packs
+  // Without a key only the index says which packs there must be; what it knows may be old, then there may be more.
+  std::optional<std::uint64_t> expected;  // packs that it lists; nothing: it cannot be read
+  std::string not_expected;               // why not
+  std::vector<std::string> missing;       // of those that it lists
+  std::uint64_t points = 0;               // files in points/
+  [[nodiscard]] bool clean() const {      // and all is known
+    return damaged.empty() && unreadable.empty() && missing.empty() && expected;
+  }
   std::chrono::milliseconds took{0};
 };
 struct KeylessOptions {
+  std::filesystem::path index_folder;  // empty: what should be there is not known
   std::uint64_t rate = 0;
   unsigned threads = 0;
   std::stop_token stop;

@@ -9,12 +9,11 @@
 namespace cairn {
 
 Result<void> verdict_of(const VerifyReport& report, const std::string& store) {
-  if (!report.clean()) {
+  if (!report.damage.none() || report.wrong_entries != 0) {
     std::vector<std::string> found;
     const auto tell = [&](std::size_t count, const char* what) {
       if (count != 0) found.push_back(std::to_string(count) + " " + what + (count == 1 ? "" : "s"));
     };
-    if (report.index) found.emplace_back("the index cannot be used");
     if (report.wrong_entries != 0) found.emplace_back("the index has wrong entries");
     tell(report.damage.packs.size(), "damaged pack");
     tell(report.damage.points.size(), "damaged point");

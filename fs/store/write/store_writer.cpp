@@ -58,6 +58,10 @@ Result<void> StoreWriter::flush() {
   return core_->sink.flush();
 }
 
+const PackFindings& StoreWriter::pack_findings() const {
+  return core_->findings;
+}
+
 Result<std::string> StoreWriter::epoch() {
   return core_->index->epoch();
 }

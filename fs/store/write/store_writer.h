@@ -18,6 +18,14 @@ namespace cairn {
 class Store;
 struct WriterCore;
 
+// Packs that are not what the index says of them, as the first of a store's writers found them: names alone and sizes
+// are compared, for their bytes there is verify. No new point builds on them: what is needed of them is stored anew.
+struct PackFindings {
+  std::vector<std::string> missing;
+  std::vector<std::string> other_size;  // cut off, or grown
+  [[nodiscard]] bool none() const { return missing.empty() && other_size.empty(); }
+};
+
 class StoreWriter {
  public:
   // See begin_writing(). `session`: of core->sessions, ended by this.
@@ -36,6 +44,9 @@ class StoreWriter {
   Result<std::string> epoch();
   // Keeps the point, and what it names, from being removed as long as this writer lives. Errors: point_missing.
   Result<void> hold_point(const PointName& name);
+
+  // What its user must be told.
+  [[nodiscard]] const PackFindings& pack_findings() const;
 
   // For fs/store alone (fs/store/write/writer_core.h).
   [[nodiscard]] Store& store() { return store_; }

@@ -9,6 +9,7 @@
 #include "config/base/guarded.h"
 #include "fs/store/store_state.h"
 #include "fs/store/write/record_sink.h"
+#include "fs/store/write/store_writer.h"
 #include "fs/store/write/writer_sessions.h"
 #include "fs/store/writer_lock.h"
 
@@ -41,11 +42,12 @@ struct WriterCore {
   StoreState& store;
   WriterLock lock;
   std::shared_ptr<Index> index;
+  const PackFindings findings;
   WriterSessions sessions;
   CollectingLock collecting;
   RecordSink sink;
 
-  WriterCore(StoreState& of, WriterLock taken, std::shared_ptr<Index> store_index);
+  WriterCore(StoreState& of, WriterLock taken, std::shared_ptr<Index> store_index, PackFindings found);
   ~WriterCore();
   WriterCore(const WriterCore&) = delete;
   WriterCore& operator=(const WriterCore&) = delete;

@@ -29,9 +29,7 @@ TEST(Store, RebuildsTheIndexFromThePacksAlone) {
 
   std::filesystem::remove_all(place.path() / "index");
   const auto fresh = place.open();
-  const auto reader = fresh->open_disk(point.disks[0].map, "test");
-  Buffer bytes(10);
-  EXPECT_EQ(reader->read(0, bytes).error().code, ErrorCode::index_missing);
+  EXPECT_EQ(read_disk(*fresh, point.disks[0].map), image.content(0, image.size()));
   EXPECT_EQ(begin_writing(*fresh, "test").error().code, ErrorCode::index_missing);
 
   const RebuildReport report = value_of(rebuild_index(*fresh));
