@@ -330,9 +330,16 @@ TEST(LocalVaultLock, OneWhoseFileWasRemovedIsNotBelieved) {
   EXPECT_TRUE(directory.lock());
 }
 
+// These tests are about what is lost, not about how fast a busy machine gives each its turn.
+class Patient final : public VaultSystem {
+ public:
+  [[nodiscard]] std::chrono::milliseconds lock_wait() const override { return std::chrono::hours(1); }
+};
+
 TEST(LocalVaultAtOnce, TwoProcessesLoseNothing) {
   const VaultPlace place;
   place.create();
+  Patient system;
   ASSERT_TRUE(place.open()->set_secret("shared", some_bek()));
   constexpr int kProcesses = 2;
   constexpr int kWrites = 25;
@@ -341,7 +348,7 @@ TEST(LocalVaultAtOnce, TwoProcessesLoseNothing) {
     const pid_t pid = ::fork();
     ASSERT_GE(pid, 0);
     if (pid == 0) {
-      const auto vault = place.open();
+      const auto vault = place.try_open("admin", system).value();
       bool good = vault != nullptr;
       for (int i = 0; good && i < kWrites; ++i) {
         good = vault->set_secret("of-" + std::to_string(child) + "-" + std::to_string(i), some_bek()).has_value() &&
@@ -369,7 +376,8 @@ TEST(LocalVaultAtOnce, TwoProcessesLoseNothing) {
 TEST(LocalVaultAtOnce, ThreadsOfOneVaultLoseNothing) {
   const VaultPlace place;
   place.create();
-  const auto vault = place.open();
+  Patient system;
+  const auto vault = place.try_open("admin", system).value();
   std::atomic<int> good = 0;
   {
     std::vector<std::jthread> threads;
