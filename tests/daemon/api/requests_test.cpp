@@ -40,7 +40,7 @@ TEST(Requests, AreReadAsTheyWereWritten) {
   }
   expect_round_trip(PruneRequest{});
   expect_round_trip(PruneRequest{"web", true, true, true, UINT64_MAX});
-  expect_round_trip(PruneRequest{"web", false, false, false, 0, "nightly"});
+  expect_round_trip(PruneRequest{"web", false, false, false, 0, 30, "nightly"});
   expect_round_trip(DeleteRequest{"", true});
   expect_round_trip(ProtectRequest{"", true, std::nullopt});
   expect_round_trip(ProtectRequest{"", false, parse_iso_time("2027-01-31T00:00:00Z")});
