@@ -181,6 +181,9 @@ Result<std::optional<VolumeFacts>> probe_luks1(const VolumeSource& source, Buffe
   CAIRN_CHECK(copy.put(0, std::move(first)));
   CryptDevice device(copy.path());
   if (device.load(CRYPT_LUKS1) != 0) {
+    if (header_end > source.place.size)
+      facts.cut_off =
+          fmt::format("the volume ends inside its header, which takes {} bytes of {}", header_end, source.place.size);
     facts.damage = "the header is damaged, and LUKS1 keeps no second one: " + device.why();
     return facts;
   }
@@ -198,10 +201,10 @@ void note_reencryption(crypt_device* device, const VolumeSource& source, std::ve
     remarks.push_back(source.name() + " needs a newer version of cryptsetup to be opened");
 }
 
-// A segment of a stated length must end within the volume; most have none ("dynamic") and end where it does.
-void check_segments(crypt_device* device, const VolumeSource& source, VolumeFacts& facts) {
-  const char* text = nullptr;
-  if (!facts.cut_off.empty() || crypt_dump_json(device, &text, 0) != 0 || text == nullptr) return;
+// A segment of a stated length must end within the volume; most have none ("dynamic") and end where it does, but begin
+// before. `text`: the header's JSON.
+void check_segments(std::string_view text, const VolumeSource& source, VolumeFacts& facts) {
+  if (!facts.cut_off.empty() || source.is_header_file) return;
   const auto document = parse_json(text);
   if (!document || !document->is_object() || !document->contains("segments")) return;
   const auto number = [](const nlohmann::json& segment, const char* member) -> std::optional<std::uint64_t> {
@@ -217,12 +220,25 @@ void check_segments(crypt_device* device, const VolumeSource& source, VolumeFact
     if (!segment.is_object()) continue;
     const auto offset = number(segment, "offset");
     const auto size = number(segment, "size");
+    if (offset && *offset >= source.place.size && *offset != 0) {
+      facts.cut_off =
+          fmt::format("the volume ends before its data, which start at byte {} of {}", *offset, source.place.size);
+      return;
+    }
     if (!offset || !size) continue;
     if (*offset <= source.place.size && *size <= source.place.size - *offset) continue;
     facts.cut_off =
         fmt::format("its data take {} bytes from byte {} on, and the volume has {}", *size, *offset, source.place.size);
     return;
   }
+}
+
+// The JSON text of a header copy: zeros follow it (LUKS2 On-Disk Format 2.1).
+std::string_view json_of(ByteView copy) {
+  constexpr std::size_t kBinaryPart = 4096;
+  if (copy.size() <= kBinaryPart) return {};
+  const std::string_view text = as_text(copy.subspan(kBinaryPart));
+  return text.substr(0, text.find('\0'));
 }
 
 // `area`: the volume from its start, as far as either header copy may reach.
@@ -248,10 +264,12 @@ Result<std::optional<VolumeFacts>> probe_luks2(const VolumeSource& source, Buffe
     facts.header = tidy_ranges({{0, std::max(kUsualHeaderArea, 2 * second_at)}}, source.place.size);
     return facts;
   }
+  const std::string json(json_of(ByteView(area).first(std::min<std::size_t>(area.size(), second_at))));
   CAIRN_TRY(HeaderCopy copy, HeaderCopy::make(source.place.size, source.object));
   CAIRN_CHECK(copy.put(0, std::move(area)));
   CryptDevice device(copy.path());
   if (device.load(CRYPT_LUKS2) != 0) {
+    if (is_good(primary)) check_segments(json, source, facts);
     if (!is_good(primary) && !is_good(secondary)) {
       facts.damage = fmt::format("no sound header is left: the primary is {}, the secondary is {}", in_words(primary),
                                  in_words(secondary));
@@ -288,7 +306,8 @@ Result<std::optional<VolumeFacts>> probe_luks2(const VolumeSource& source, Buffe
     header_end = 2 * metadata + keyslots;
   facts.header = tidy_ranges({{0, header_end}}, source.place.size);
   check_ends(source, header_end, facts);
-  check_segments(device.get(), source, facts);
+  const char* text = nullptr;
+  if (crypt_dump_json(device.get(), &text, 0) == 0 && text != nullptr) check_segments(text, source, facts);
   return facts;
 }
 

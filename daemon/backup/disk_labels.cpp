@@ -28,8 +28,11 @@ std::optional<Suspicion> suspicion_of(const MapRecord& now, const DiskRecord* be
   if (before == nullptr) return std::nullopt;
   Suspicion suspicion = compared_with(*before, point);
   if (now.size < suspicion.size) {
+    // A few bytes less do not show in units.
+    const bool alike = format_size(now.size) == format_size(suspicion.size);
+    const auto words = [&](std::uint64_t size) { return alike ? fmt::format("{} bytes", size) : format_size(size); };
     suspicion.because =
-        fmt::format("it has {}, and had {} in {}", format_size(now.size), format_size(suspicion.size), suspicion.point);
+        fmt::format("it has {}, and had {} in {}", words(now.size), words(suspicion.size), suspicion.point);
     return suspicion;
   }
   if (now.data_bytes == 0 && suspicion.data_bytes > 0) {

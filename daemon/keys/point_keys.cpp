@@ -57,11 +57,11 @@ void PointKeys::gather(const DiskSettings& disk, const DiskFacts& facts) {
 
 PointKeys::LastProof PointKeys::last_proof(const std::string& disk, const VolumeFacts& volume) const {
   const DiskRecord* was = before(disk);
-  const VolumeProof* proof = was != nullptr ? previous_->proof.volume(disk, volume.partition) : nullptr;
+  const VolumeProof* proof = was != nullptr ? previous_->proof.volume(disk, volume.partition, volume.within) : nullptr;
   if (proof == nullptr || !proof->proved || proof->slot < 0) return {};
   LastProof last{proof->slot, 0};
   for (const VolumeFacts& facts : was->facts.volumes) {
-    if (facts.partition != volume.partition || facts.type != volume.type) continue;
+    if (facts.partition != volume.partition || facts.within != volume.within || facts.type != volume.type) continue;
     const std::string name = volume_object(object(disk), facts);
     // Without the earlier header there is nothing to compare with.
     const auto seconds = slot_seconds(facts, read_stored_header(store_, *was, facts, name), proof->slot, name);
@@ -76,7 +76,7 @@ void PointKeys::warn_of_cost(const DiskRecord& disk, const VolumeFacts& volume, 
   if (!now || *now <= most_expected(before)) return;
   job_.warn(
       as_warning(fail(ErrorCode::unlock_costlier, "find usual", name,
-                      fmt::format("key slot {} asks for about {:.0f} s of key derivation, and it were about {:.0f} "
+                      fmt::format("key slot {} asks for about {:.0f} s of key derivation, and asked for about {:.0f} "
                                   "at the last proof",
                                   slot, *now, before))
                      .error()));

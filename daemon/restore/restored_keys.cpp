@@ -72,7 +72,7 @@ class KeysAtHand {
   void add(const DiskRecord& disk, const VolumeFacts& volume, const std::vector<FromVault>& found,
            const std::optional<Error>& error) {
     const std::string object = volume_object(point_.name.text() + "/" + disk.name, volume);
-    const VolumeProof* proof = point_.proof.volume(disk.name, volume.partition);
+    const VolumeProof* proof = point_.proof.volume(disk.name, volume.partition, volume.within);
     const BekRecord* record = record_of(disk, proof);
     KeyAtHand state = KeyAtHand::none;
     std::string reason;
@@ -86,7 +86,10 @@ class KeysAtHand {
     } else {
       const auto tried = found.empty() ? error : try_now(disk, volume, found, object);
       state = tried ? state_after(error ? *error : *tried) : KeyAtHand::ready;
-      if (tried) reason = (error ? *error : *tried).message();
+      if (tried) {
+        const Error& why = error ? *error : *tried;
+        reason = why.message() + " [" + std::string(why.name()) + "]";
+      }
     }
     row(disk, volume, record, state, reason);
     // Whoever has no settings reads the row; he asked for no vault.

@@ -30,7 +30,8 @@ refuses "settings of random bytes" settings-invalid cairn config check
 good
 
 # The store
-refuses "no key file" key-file-missing cairn points
+refuses "neither store nor key file" store-missing cairn points
+contains "the way to both" "$(cat "$stderr")" "cairn store init --create-key-file"
 head -c 32 /dev/urandom >"$work/store.key"
 chmod 600 "$work/store.key"
 refuses "store path missing" store-missing cairn points

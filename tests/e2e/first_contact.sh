@@ -35,7 +35,8 @@ contains "has the command, too" "$(cat "$stderr")" "mkdir -p $work/nowhere"
 
 # One cause is said once, of however many disks and machines.
 make_luks "$work/e.img" 24M luks2
-lines=("web: { disks: { root: { image: a.img }, one: { image: e.img, bek: main/e, kek: main/k }, two: { image: e.img, bek: main/f, kek: main/k } } }"
+cp "$work/e.img" "$work/f.img"
+lines=("web: { disks: { root: { image: a.img }, one: { image: e.img, bek: main/e, kek: main/k }, two: { image: f.img, bek: main/f, kek: main/k } } }"
   "db: { disks: { root: { image: e.img, bek: main/e, kek: main/k } } }")
 EXTRA="key_vaults: { main: { provider: local, path: $work/vault, key_file: $work/vault.key } }" settings "${lines[@]}"
 under

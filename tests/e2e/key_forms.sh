@@ -112,7 +112,7 @@ put("short", key[:at] + key[at + 1:])
 PY
 for form in bom utf16 dashes alike; do check "paper key: $form" paper "$work/paper.$form"; done
 for form in typo short; do
-  refuses "paper key: $form" key-file-invalid paper "$work/paper.$form"
+  refuses "paper key: $form" key-file-invalid cairn --no-daemon --recovery-key "$work/paper.$form" points
   contains "its group is named" "$(cat "$stderr")" "group 4 of 8"
 done
 end

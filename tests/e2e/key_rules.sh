@@ -51,7 +51,7 @@ equal "proved" "$(point_fact web proof)" proved
 for right in secrets:get keys:get keys:unwrap keys:backup; do
   check "revoke $right" cairn vault revoke cairn-backup "$right"
   rule "without $right" key-vault-denied "$right" 1
-  command=$(grep -oE 'cairn vault grant [^";\[]*' "$stderr" | head -n 1 | sed 's/[ .]*$//')
+  command=$(grep -ohE 'cairn vault grant [^";\[]*' "$stderr" "$stdout" | head -n 1 | sed 's/[ .]*$//')
   contains "without $right: the message has the command" "$command" "--template backup"
   # shellcheck disable=SC2086
   check "without $right: the command works as given" $command
@@ -126,7 +126,7 @@ refuses "the last administrator stays" last-administrator cairn vault revoke adm
 
 # Bad keys to import.
 : >"$work/empty"
-head -c 70000 /dev/zero >"$work/large"
+head -c 9000000 /dev/zero >"$work/large"
 cp "$work/passphrase" "$work/loose"
 chmod 600 "$work/empty" "$work/large"
 chmod 644 "$work/loose"

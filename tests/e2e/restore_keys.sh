@@ -24,7 +24,7 @@ contains "it says what opens the disk" "$(cat "$stdout")" "root: LUKS2, opens wi
 contains "and that it was tried now" "$(cat "$stdout")" "in its vault and was tried now"
 exits "a plain disk has no keys to speak of" 0 cairn restore plain@latest --to "$work/out" --force
 equal "nor says so" "$(grep -c 'opens' "$stdout")" 0
-equal "the point says that its BEK can be recovered" "$(point_fact web 'disks[0].keys[0].in_escrow')" true
+equal "the point says that its BEK can be recovered" "$(cairn points web@latest --json | jq '.disks[0].keys[0].in_escrow')" true
 
 # Secret and key deleted, which asks and says what needs them.
 refuses "a secret that the settings name is not deleted" key-in-use cairn key delete main/web --yes

@@ -107,6 +107,10 @@ class DiskTrial {
         if (!error) error = std::move(opened).error();
       }
     }
+    // A slip in what was given says more than that nothing takes it.
+    if (!error && type)
+      if (auto readings = bek_readings(given, is_bitlocker(*type), type, object_); !readings)
+        return pass_on(std::move(readings).error());
     if (!error)
       return fail(ErrorCode::bek_does_not_open, "unlock", object_,
                   "no volume on it takes a key of type " + std::string(type ? to_string(*type) : "unknown"));

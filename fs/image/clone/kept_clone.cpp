@@ -259,7 +259,7 @@ void remove_other_clones(const std::filesystem::path& folder, const std::string&
   const auto entries = opened.folder->entries();
   if (!entries) return;
   for (const auto& [name, kind] : *entries)
-    if (kind == Folder::Entry::Kind::file && name.starts_with(prefix) && folder / name != but)
+    if (kind != Folder::Entry::Kind::folder && name.starts_with(prefix) && folder / name != but)
       static_cast<void>(opened.folder->remove_file(name).has_value());
 }
 

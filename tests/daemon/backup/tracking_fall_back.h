@@ -28,15 +28,16 @@ class TrackingFallBack : public TrackedMachine {
     EXPECT_EQ(read_of(row), bytes);
     EXPECT_THAT(clones(), ::testing::ElementsAre(record().clone.path));
   }
-  // Reads all with this reason, and no warning; the next backup is tracked again.
-  void expect_fall_back(const std::string& why) {
+  // Reads all with this reason, and these warnings; the next backup is tracked again.
+  void expect_fall_back(const std::string& why,
+                        const ::testing::Matcher<std::vector<std::string>>& warnings = ::testing::IsEmpty()) {
     write(kMiB, random_bytes(4096, ++writes_));
     const nlohmann::json row = backed_up();
     EXPECT_EQ(row["how"], "reflink clone");
     EXPECT_EQ(read_of(row), std::filesystem::file_size(image_));
     EXPECT_THAT(note_of(row), ::testing::HasSubstr("read whole: "));
     EXPECT_THAT(note_of(row), ::testing::HasSubstr(why));
-    EXPECT_THAT(warnings_, ::testing::IsEmpty());
+    EXPECT_THAT(warnings_, warnings);
     write(kMiB, random_bytes(4096, ++writes_));
     expect_tracked(kChunk);
   }

@@ -361,10 +361,14 @@ TEST_F(WithStore, ConfigCheckLooksAtEverythingAndChangesNothing) {
   const json document = json_of(sound);
   std::vector<std::string> objects;
   for (const auto& check : document["checks"]) objects.push_back(check["check"].get<std::string>());
-  EXPECT_THAT(objects, ElementsAre("store", "mount", "disk", "tracking", "disk", "tracking"));
+  EXPECT_THAT(objects, ElementsAre("store", "index", "mount", "disk", "consistency", "tracking", "disk", "consistency",
+                                   "tracking"));
   EXPECT_TRUE(files::is_empty(path("points")));
   EXPECT_FALSE(files::exists(path("state")));
 
+  // Only of a disk that was recognised is it said that it needs no keys.
+  files::resize_file(path("root.img"), 0);
+  files::resize_file(path("root.img"), 1 << 20);
   write_settings(
       "web-01: { disks: { root: { image: root.img, bek: v/a, kek: v/b } } }}\n"
       "key_vaults: {v: { provider: local, path: vault, key_file: store.key }");
