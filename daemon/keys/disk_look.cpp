@@ -37,9 +37,21 @@ Result<std::unique_ptr<ImageReader>> open_header_file(const std::string& path) {
   return file;
 }
 
+namespace {
+// An image that is one hole has nothing on it, without a look at any byte.
+bool is_one_hole(ImageReader& image) {
+  if (image.size() == 0) return true;
+  const auto extent = image.extent_at(0);
+  return extent && extent->kind == ExtentKind::hole && extent->size >= image.size();
+}
+}  // namespace
+
 Result<DiskFacts> look_at_disk(const DiskSettings& disk, ImageReader& image, const std::string& object) {
   CAIRN_TRY(DiskFacts facts, probe_disk(image, object));
-  if (disk.header.empty()) return facts;
+  if (disk.header.empty()) {
+    if (is_one_hole(image)) take_for_empty(facts);
+    return facts;
+  }
   const std::string path = disk.header.string();
   CAIRN_TRY(const auto file, open_header_file(path));
   CAIRN_TRY(auto volume, probe_detached_header(*file, path, image.size(), facts.remarks));

@@ -24,7 +24,7 @@ exits "a prune changes nothing that is young" 0 cairn prune
 equal "both points are there" "$(listed web)" "$first $second "
 contains "a dry run says why" "$(cairn prune --dry-run)" "newest, daily 1 of 30"
 contains "and that the other one is young" "$(cairn prune --dry-run)" "younger than a day"
-contains "each backup is followed by a prune" "$(cairn jobs --json | jq -r '.[].kind' | tr '\n' ' ')" "prune backup"
+contains "each backup is followed by a prune" "$(cairn jobs --all --json | jq -r '.[].kind' | tr '\n' ' ')" "prune backup"
 
 mount_points
 check "both are mounted" shows "$first"
@@ -131,7 +131,7 @@ equal "it protects" "$(api "points/web@$newest/protect" -d '{"until":"2099-01-01
   "2099-01-01T00:00:00Z"
 contains "a daemon prunes for its clients" "$(cairn prune --dry-run)" "protected until 2099-01-01"
 run cairn backup web
-followed() { [ "$(cairn jobs --json | jq -r '[.[] | select(.kind == "prune" and .object == "web" and .state == "Completed")] | length')" -gt 0 ]; }
+followed() { [ "$(cairn jobs --all --json | jq -r '[.[] | select(.kind == "prune" and .object == "web" and .state == "Completed")] | length')" -gt 0 ]; }
 check "and after each of its backups" wait_until 20 followed
 stop_daemon
 end

@@ -93,7 +93,7 @@ cat "$(disk good)" >/dev/null 2>&1 &
 reader=$!
 disown "$reader" 2>/dev/null
 children+=("$reader")
-waits_in_fuse() { grep -q -e request_wait -e fuse "/proc/$1/stack" "/proc/$1/wchan"; }
+waits_in_fuse() { grep -q -e request_wait -e fuse -e folio_wait "/proc/$1/stack" "/proc/$1/wchan"; }
 check "a reader waits for the store" wait_until 20 waits_in_fuse "$reader"
 kill -TERM "$mounted"
 check "SIGTERM ends the mount though the store hangs" wait_until 20 ended "$mounted"

@@ -131,13 +131,6 @@ std::optional<RecoveryPoint> newest_point(const Result<std::unique_ptr<Store>>& 
   return *std::move(point);
 }
 
-// An image that is one hole has nothing on it, without a look at any byte.
-bool is_one_hole(ImageReader& image) {
-  if (image.size() == 0) return true;
-  const auto extent = image.extent_at(0);
-  return extent && extent->kind == ExtentKind::hole && extent->size >= image.size();
-}
-
 // False when it cannot be read at all. `previous`: the disk in the newest point; null: there is none.
 bool check_disk(const std::string& object, const DiskSettings& disk, const DiskRecord* previous,
                 nlohmann::json& checks) {
@@ -155,7 +148,6 @@ bool check_disk(const std::string& object, const DiskSettings& disk, const DiskR
     checks.push_back(bad("disk", object, facts.error()));
     return false;
   }
-  if (is_one_hole(**image)) take_for_empty(*facts);
   const auto form = form_of(disk, *facts, identify_image(disk.image, (*image)->size()), previous, object);
   if (!form) {
     checks.push_back(bad("disk", object, form.error()));
