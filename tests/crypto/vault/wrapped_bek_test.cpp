@@ -108,10 +108,10 @@ TEST(WrappedBekDocument, RefusesWhatNoneHas) {
     EXPECT_EQ(code_of(document), ErrorCode::secret_damaged);
 }
 
-TEST(WrappedBekDocument, TakesOneHundredTwentyEightKibibytesAndNoMore) {
+TEST(WrappedBekDocument, TakesTwelveMebibytesAndNoMore) {
   start_crypto();
   WrappedBek bek = sample();
-  bek.wrapped.bytes = Buffer(std::size_t{128} * 1024, 1);
+  bek.wrapped.bytes = Buffer(std::size_t{12} * 1024 * 1024, 1);
   EXPECT_EQ(code_of(to_json(bek)), ErrorCode::internal);
   bek.wrapped.bytes.push_back(1);
   EXPECT_EQ(code_of(to_json(bek)), ErrorCode::secret_damaged);

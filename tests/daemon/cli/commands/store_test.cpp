@@ -366,7 +366,6 @@ TEST_F(WithStore, ConfigCheckLooksAtEverythingAndChangesNothing) {
   EXPECT_TRUE(files::is_empty(path("points")));
   EXPECT_FALSE(files::exists(path("state")));
 
-  // Only of a disk that was recognised is it said that it needs no keys.
   files::resize_file(path("root.img"), 0);
   files::resize_file(path("root.img"), 1 << 20);
   write_settings(

@@ -70,8 +70,7 @@ TEST_F(KeptCloneFolder, ALinkOrAPipeInAClonesPlaceIsNone) {
   EXPECT_THAT(why_not_as_kept(kept_).value_or(""), HasSubstr("symbolic link"));
   EXPECT_FALSE(remove_kept_clone(kept_));
   remove_other_clones(folder(), "vm-root-", {});
-  EXPECT_TRUE(fs::is_symlink(kept_.path));
-  fs::remove(kept_.path);
+  EXPECT_FALSE(fs::is_symlink(kept_.path)) << "the link itself goes, as whatever else has such a name";
   ASSERT_EQ(::mkfifo(kept_.path.c_str(), 0600), 0);
   EXPECT_THAT(why_not_as_kept(kept_).value_or(""), HasSubstr("it is a pipe"));
   EXPECT_TRUE(fs::exists(directory_.path() / "moved"));
