@@ -93,6 +93,12 @@ Result<void> make_folders_above(const std::string& path) {
     const std::string folder = path.substr(0, slash);
     if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST && errno != EROFS && errno != EACCES)
       return fail_errno(errno, "make folder", folder);
+    // The key below it must not go with a power cut.
+    const std::size_t up = folder.rfind('/');
+    const std::string above = up == std::string::npos ? "." : up == 0 ? "/" : folder.substr(0, up);
+    const UniqueFd opened(::open(above.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (opened && ::fsync(opened.get()) != 0 && errno != EROFS && errno != EINVAL)
+      return fail_errno(errno, "sync folder", above);
   }
   return {};
 }
@@ -160,7 +166,7 @@ Result<SecretBytes> open_key_slots(std::span<const KeySlot> slots, const UnlockK
   std::uint64_t work = 0;
   for (const KeySlot* slot : meant) {
     work += work_of(*slot);
-    if (work > kMaxPassphraseWork)
+    if (work > kMaxPassphraseWork && slot != meant.front())  // the cheapest is always tried
       return fail(ErrorCode::too_many_key_slots, "unlock store", object,
                   "its " + std::to_string(meant.size()) + " passphrase slots cost more to try than is allowed");
     if (auto master_key = try_slot(*slot, key, trouble)) return *std::move(master_key);

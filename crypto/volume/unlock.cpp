@@ -285,8 +285,25 @@ std::string why_not(const VolumeFacts& facts, BekType type, ByteView bek) {
   return "it is not the volume's password";
 }
 
+// A recovery password or password costs about a second with each protector of its kind (BitLocker's 2^20 rounds).
+Result<void> take_from_budget(const VolumeFacts& facts, BekType type, const std::string& object,
+                              const UnlockLimits& limits) {
+  if (type == BekType::bitlocker_startup_key) return {};
+  const std::string_view kind = type == BekType::bitlocker_password ? "password" : "recovery-password";
+  const auto seconds = static_cast<double>(
+      std::ranges::count_if(facts.slots, [&](const KeySlotFacts& slot) { return slot.kind == kind; }));
+  const double most = limits.seconds;
+  const double left = limits.left != nullptr ? std::min(*limits.left, most) : most;
+  if (seconds > left)
+    return refuse(ErrorCode::header_damaged, facts, object,
+                  fmt::format("its protectors ask for about {:.0f} s of work, and {:.0f} s are left", seconds, left));
+  if (limits.left != nullptr) *limits.left -= seconds;
+  return {};
+}
+
 Result<UnlockedVolume> unlock_bitlocker(const VolumeFacts& facts, HeaderCopy& copy, BekType type,
-                                        const SecretBytes& bek, const std::string& object) {
+                                        const SecretBytes& bek, const std::string& object, const UnlockLimits& limits) {
+  CAIRN_CHECK(take_from_budget(facts, type, object, limits));
   CAIRN_CHECK(put_best_block_first(facts, object, copy));
   // libcryptsetup takes all kinds as one string of bytes and looks into whatever resembles a .BEK file: only a whole
   // one.
@@ -325,7 +342,7 @@ Result<UnlockedVolume> unlock_volume(const VolumeFacts& facts, const ReadHeader&
   if (bek.empty()) return refuse(ErrorCode::bek_does_not_open, facts, object, "the BEK is empty");
   CAIRN_TRY(HeaderCopy copy, private_copy(facts, read, object));
   if (facts.type == VolumeType::luks2) CAIRN_CHECK(check_json(facts, copy, object));
-  if (bitlocker) return unlock_bitlocker(facts, copy, type, bek, object);
+  if (bitlocker) return unlock_bitlocker(facts, copy, type, bek, object, limits);
   return unlock_luks(facts, copy, bek.reveal(), object, limits);
 }
 

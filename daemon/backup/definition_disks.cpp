@@ -46,8 +46,27 @@ class DomainReader {
   [[nodiscard]] bool is_domain() const { return is_domain_; }
   [[nodiscard]] std::vector<DefinedDisk> take() && { return std::move(disks_); }
 
-  void begin(const char* element, const char** attributes) {
+  // False: nested deeper than any definition is.
+  [[nodiscard]] bool begin(const char* element, const char** attributes) {
+    if (path_.size() >= kDeepest) return false;
     path_.emplace_back(element);
+    enter(attributes);
+    return true;
+  }
+
+  void end() {
+    if (path_.empty()) return;
+    if (in_disk_ && path_.size() == depth_) {
+      in_disk_ = false;
+      if (disks_.size() < kMaxDefinedDisks) disks_.push_back(std::move(disk_));
+    }
+    path_.pop_back();
+  }
+
+ private:
+  static constexpr std::size_t kDeepest = 1000;
+
+  void enter(const char** attributes) {
     // `virsh dumpxml` writes <domain>; a saved status file has it inside.
     if (path_.back() == "domain") is_domain_ = true;
     if (path_.back() == "disk" && path_.size() >= 2 && path_[path_.size() - 2] == "devices") {
@@ -72,15 +91,6 @@ class DomainReader {
       disk_.backing.push_back(std::move(source));
   }
 
-  void end() {
-    if (in_disk_ && path_.size() == depth_) {
-      in_disk_ = false;
-      if (disks_.size() < kMaxDefinedDisks) disks_.push_back(std::move(disk_));
-    }
-    path_.pop_back();
-  }
-
- private:
   std::vector<std::string> path_;
   bool is_domain_ = false;
   bool in_disk_ = false;
@@ -94,7 +104,7 @@ DomainReader& reader_of(void* parser) {
   return *static_cast<DomainReader*>(XML_GetUserData(static_cast<XML_Parser>(parser)));
 }
 void begin_element(void* parser, const char* element, const char** attributes) {
-  reader_of(parser).begin(element, attributes);
+  if (!reader_of(parser).begin(element, attributes)) XML_StopParser(static_cast<XML_Parser>(parser), XML_FALSE);
 }
 void end_element(void* parser, const char*) {
   reader_of(parser).end();

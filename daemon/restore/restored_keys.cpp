@@ -108,11 +108,15 @@ class KeysAtHand {
   // Why what the vaults have now does not open the volume. Nothing: it does.
   std::optional<Error> try_now(const DiskRecord& disk, const VolumeFacts& volume, const std::vector<FromVault>& found,
                                const std::string& object) {
+    if (job_.stop().stop_requested())
+      return Error{ErrorCode::cancelled, "try the keys of", object, "it was asked to stop", 0, {}};
+    UnlockLimits limits;
+    limits.left = &left_;
     std::vector<BekToTry> beks;
     for (const FromVault& one : found) beks.push_back({&one.record, &one.bek});
     return try_volume(
                volume, read_stored_header(store_, disk, volume, object), beks,
-               [](const SecretBytes&) { return std::string(); }, disk.name, object)
+               [](const SecretBytes&) { return std::string(); }, disk.name, object, limits)
         .error;
   }
 
@@ -137,6 +141,7 @@ class KeysAtHand {
            const std::string& reason) {
     rows_.push_back({{"disk", disk.name},
                      {"partition", volume.partition},
+                     {"within", volume.within},
                      {"type", to_string(volume.type)},
                      {"secret", record == nullptr ? "" : record->reference()},
                      {"secret_version", record == nullptr ? "" : record->version},
@@ -168,6 +173,7 @@ class KeysAtHand {
   const bool have_vaults_;
   VaultSet vaults_;
   JobContext& job_;
+  double left_ = UnlockLimits{}.seconds;  // of key derivation, for all volumes together
   json rows_ = json::array();
 };
 

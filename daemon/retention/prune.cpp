@@ -38,7 +38,7 @@ struct MachinePlan {
 };
 
 Result<PrunePoint> facts_of(Store& store, const PointName& name, const WrittenOrder& order, bool deleted,
-                            bool has_protection) {
+                            bool has_protection, UtcTime now) {
   PrunePoint facts;
   facts.name = name;
   const auto point = store.points().load(name);
@@ -54,7 +54,7 @@ Result<PrunePoint> facts_of(Store& store, const PointName& name, const WrittenOr
   } else {
     facts.damage = point.error();
   }
-  facts.taken = taken_at(name, trusted_time, order.written_by(name.time));
+  facts.taken = taken_at(name, trusted_time, order.written_by(name.time), now);
   if (has_protection) {
     auto protection = store.points().protection_of(name);
     if (protection)
@@ -142,7 +142,7 @@ class Prune {
       if (job_.stop().stop_requested()) return cancelled();
       if (!orders.contains(name.machine)) orders[name.machine] = store.points().order_of(name.machine);
       CAIRN_TRY(PrunePoint facts, facts_of(store, name, orders[name.machine], std::ranges::binary_search(deleted, name),
-                                           std::ranges::binary_search(kept, name)));
+                                           std::ranges::binary_search(kept, name), inputs_.clock.now));
       // Removed since it was listed.
       if (facts.damage && facts.damage->code == ErrorCode::point_missing) continue;
       machines[name.machine].push_back(std::move(facts));
@@ -210,7 +210,12 @@ class Prune {
     const bool to_do = anything_to_do();
     CAIRN_TRY(const bool clock_due, clock_is_due());
     if (!to_do && !clock_due) return {};
-    CAIRN_CHECK(take_writer());
+    if (!writer_) {
+      CAIRN_CHECK(take_writer());
+      // Others may have written while it waited.
+      plans_.clear();
+      CAIRN_CHECK(make_plans());
+    }
     // First: what is removed from here on counts from this clock. A full disk is no reason not to make room.
     if (auto kept = keep_clock(*writer_, clock_.record); !kept && kept.error().code != ErrorCode::no_space) return kept;
     if (auto settled = settle_marks(*writer_); !settled && settled.error().code != ErrorCode::no_space) return settled;

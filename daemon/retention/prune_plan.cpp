@@ -115,7 +115,10 @@ std::optional<PruneAction> parse_prune_action(std::string_view text) {
   return value_of_word(kPruneActions, text);
 }
 
-UtcTime taken_at(const PointName& name, const std::optional<UtcTime>& trusted_time, UtcTime written_by) {
+UtcTime taken_at(const PointName& name, const std::optional<UtcTime>& trusted_time, UtcTime written_by, UtcTime now) {
+  // Only a date that is still to come shows that its own clock was ahead. Else it was the later point's that was
+  // behind: one backup under such a clock must not make all points before it as old as it says.
+  if (name.time <= now) written_by = name.time;
   return std::min({name.time, trusted_time.value_or(name.time), written_by});
 }
 

@@ -69,7 +69,7 @@ struct PlannedPoint {
 
 // When the point was taken: by its date, by what it says itself of a clock that ran ahead (`trusted_time`), and by when
 // the next was written (`written_by`): the earliest of these.
-UtcTime taken_at(const PointName& name, const std::optional<UtcTime>& trusted_time, UtcTime written_by);
+UtcTime taken_at(const PointName& name, const std::optional<UtcTime>& trusted_time, UtcTime written_by, UtcTime now);
 
 // Until when nothing removes the point: what it says itself, or what the policy says now of a point `taken` then;
 // nothing: it is not immutable.

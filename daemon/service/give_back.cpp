@@ -24,9 +24,9 @@ Error give_back(Store& store, JobContext& job, std::uint64_t rate, Error error) 
   }();
   if (!report) {
     log_error("space-not-given-back", store.path().string(), report.error());
-    error.because += "; what it had stored is not given back yet: " + report.error().message();
+    error.because += "; garbage could not be collected: " + report.error().message();
   } else if (report->freed_bytes != 0) {
-    error.because += "; what it had stored was given back, " + format_size(report->freed_bytes);
+    error.because += "; garbage of the store was collected, " + format_size(report->freed_bytes) + " are free again";
   }
   return error;
 }

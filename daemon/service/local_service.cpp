@@ -99,9 +99,10 @@ Result<json> LocalService::jobs(const JobFilter& filter) {
   // processes.
   std::vector<JobRecord> records = engine_.queue().jobs();
   if (engine_.journal() != nullptr) {
+    const bool narrowed = filter.machine || filter.kind || filter.state || filter.since || !filter.empty_prunes;
     std::set<std::string> known;
     for (const JobRecord& record : records) known.insert(record.id);
-    CAIRN_TRY(std::vector<JobRecord> journalled, engine_.journal()->jobs(kMostJobsLookedAt));
+    CAIRN_TRY(std::vector<JobRecord> journalled, engine_.journal()->jobs(narrowed ? kMostJobsLookedAt : filter.limit));
     for (JobRecord& record : journalled)
       if (!known.contains(record.id)) records.push_back(std::move(record));
   }

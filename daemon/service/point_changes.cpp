@@ -106,7 +106,7 @@ Result<json> LocalService::delete_point(const DeleteRequest& request) {
   const auto point = store.points().load(found);
   if (!point && point.error().code != ErrorCode::point_damaged) return pass_on(point.error());
   const UtcTime taken = taken_at(found, point ? point->trusted_time : std::nullopt,
-                                 store.points().order_of(found.machine).written_by(found.time));
+                                 store.points().order_of(found.machine).written_by(found.time), reading.now);
   const auto until = immutable_until(taken, point ? point->immutable_until : std::nullopt, policy);
   if (until && *until > clock.trusted)
     return fail(ErrorCode::point_immutable, "delete recovery point", found.text(),
@@ -131,6 +131,8 @@ Result<json> LocalService::delete_point(const DeleteRequest& request) {
       document["purged"] = false;
       document["purge_after"] = iso_time(reading.now);
       purged = cairn::delete_point(*writer, {found, reading.now, reading.now, "by hand"}, clock.trusted);
+      // One that was deleted before keeps the date that it had.
+      if (const auto kept = store.points().deletion_of(found)) document["purge_after"] = iso_time(kept->purge_after);
     }
     CAIRN_CHECK(purged);
   }

@@ -113,7 +113,7 @@ json PointRows::point_state(const PointName& name, const json& row, const Writte
     const auto value = row.find(member);
     return value != row.end() && value->is_string() ? parse_iso_time(value->get<std::string>()) : std::nullopt;
   };
-  const UtcTime taken = taken_at(name, time_in("trusted_time"), order.written_by(name.time));
+  const UtcTime taken = taken_at(name, time_in("trusted_time"), order.written_by(name.time), clock_.now());
   const auto until = immutable_until(taken, time_in("immutable_until"), policy_for(settings, name.machine));
   state["immutable_until"] = until && *until > clock_.now() ? json(iso_time(*until)) : json(nullptr);
   if (listed == PointsListed::deleted) {

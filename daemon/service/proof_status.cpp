@@ -26,17 +26,22 @@ json proof_status(const std::function<std::optional<json>()>& next_row, const Sc
               {"last_proved", nullptr},
               {"last_proved_time", nullptr},
               {"wanting", false}};
+  bool asked = false;
   for (int i = 0; i < kMostRows; ++i) {
     const auto row = next_row();
     if (!row) break;
     if (row->contains("error")) continue;  // it is damaged, and listed as that
-    if (status["newest"].is_null()) {
-      status["newest"] = row->at("proof");
+    if (status["newest"].is_null()) status["newest"] = row->at("proof");
+    // It may be a disk that was lost: what it seems to need says nothing.
+    if (row->value("suspect", false)) continue;
+    if (!asked) {
+      asked = true;
       status["needed"] = row->at("encrypted");
       if (status["needed"] == false) return status;
     }
-    if (row->at("proof") != to_string(ProofState::proved) || row->value("suspect", false)) continue;
-    const bool torn = row->value("consistency", std::string()) == to_string(Consistency::torn);
+    if (row->at("proof") != to_string(ProofState::proved)) continue;
+    const std::string consistency = row->value("consistency", std::string());
+    const bool torn = consistency == to_string(Consistency::torn) || consistency == to_string(Consistency::unknown);
     if (status["last_proved"].is_null()) {
       const auto time = parse_iso_time(row->at("time").get<std::string>());
       status["wanting"] = schedule != nullptr && (!time || now - *time > proof_may_be_old(*schedule, now));
@@ -48,7 +53,7 @@ json proof_status(const std::function<std::optional<json>()>& next_row, const Sc
     if (!torn) return status;  // else one that is not is preferred
   }
   // Also before the first backup: whether its disks are encrypted is not known then.
-  if (status["newest"].is_null()) status["needed"] = nullptr;
+  if (!asked) status["needed"] = nullptr;
   if (status["last_proved"].is_null()) status["wanting"] = status["needed"] != false && schedule != nullptr;
   return status;
 }

@@ -74,8 +74,13 @@ Result<UniqueFd> take_turn(const std::filesystem::path& state_dir, const std::fi
   const std::string path = (folder / "lock").string();
   UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
   if (!file) return fail_errno(errno, "open lock file", path);
-  while (::flock(file.get(), LOCK_EX) != 0)
-    if (errno != EINTR) return fail_errno(errno, "lock", path);
+  // Whoever has it reads the store, which may hang: nobody waits for that.
+  constexpr int kTries = 200;
+  for (int tries = 0; ::flock(file.get(), LOCK_EX | LOCK_NB) != 0; ++tries) {
+    if (errno != EINTR && errno != EWOULDBLOCK) return fail_errno(errno, "lock", path);
+    if (tries == kTries) return fail(ErrorCode::io_error, "lock", path, "another process has had it for 2 s");
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
   return file;
 }
 

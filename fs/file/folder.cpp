@@ -16,7 +16,7 @@ namespace cairn {
 namespace {
 
 constexpr unsigned kDeepest = 16;
-constexpr std::size_t kMostEntries = std::size_t{16} << 20U;
+constexpr std::size_t kMostEntries = std::size_t{2} << 20U;
 
 std::unexpected<Error> wrong_type(const char* doing, const std::string& object, const struct stat& facts,
                                   const char* wanted) {

@@ -68,7 +68,7 @@ class Folder {
     std::string name;
     enum class Kind { file, folder, other } kind;  // other: links, pipes, devices, ...
   };
-  // Errors: wrong_file_type (more than 16 million).
+  // Errors: wrong_file_type (more than 2 million).
   [[nodiscard]] Result<std::vector<Entry>> entries() const;
   // Makes durable which entries it has (not what is in them).
   Result<void> sync() const;

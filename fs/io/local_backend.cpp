@@ -128,6 +128,9 @@ Result<void> list_into(std::vector<std::string>& names, const Folder& folder, co
   CAIRN_TRY(const auto entries, folder.entries());
   for (const Folder::Entry& entry : entries) {
     if (entry.kind == Folder::Entry::Kind::file) names.push_back(prefix + entry.name);
+    // Skipped in silence, all packs below it would seem lost.
+    if (entry.kind == Folder::Entry::Kind::other && prefix == "packs/")
+      return fail(ErrorCode::wrong_file_type, "list", folder.path_of(entry.name), "it is no folder");
     if (entry.kind != Folder::Entry::Kind::folder || depth == kDeepestList) continue;
     const auto below = folder.folder(entry.name);
     // One that vanishes meanwhile is no problem: it is simply not listed.

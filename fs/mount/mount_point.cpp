@@ -12,8 +12,6 @@
 
 #include <cerrno>
 #include <charconv>
-#include <fstream>
-#include <iterator>
 
 #include "config/base/log.h"
 #include "config/base/unique_fd.h"
@@ -95,6 +93,20 @@ Result<void> check_empty(const filesystem::path& path) {
 
 }  // namespace
 
+std::string proc_text(const std::string& path) {
+  constexpr std::size_t kMost = std::size_t{64} << 20U;
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
+  std::string text;
+  char piece[16384];
+  while (file && text.size() < kMost) {
+    const ssize_t got = ::read(file.get(), piece, sizeof piece);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    text.append(piece, static_cast<std::size_t>(got));
+  }
+  return text;
+}
+
 std::vector<MountEntry> parse_mountinfo(std::string_view text) {
   std::vector<MountEntry> mounts;
   while (!text.empty()) {
@@ -125,8 +137,7 @@ filesystem::path settle_path(const filesystem::path& path) {
 }
 
 Result<std::optional<MountEntry>> mounted_at(const filesystem::path& settled) {
-  std::ifstream file(kMountInfo, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const std::string text = proc_text(kMountInfo);
   if (text.empty() && !has_proc()) return pass_on(needs_proc("read mounts", kMountInfo));
   if (text.empty()) return fail(ErrorCode::io_error, "read mounts", kMountInfo, "it is empty or cannot be read");
   std::optional<MountEntry> top;

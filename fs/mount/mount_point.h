@@ -23,6 +23,10 @@ struct MountEntry {
   std::string type;  // "fuse.cairn", "ext4"
 };
 
+// What a file of /proc has; as far as it could be read: the process that it is about, or what is listed in it, may end
+// at any moment.
+std::string proc_text(const std::string& path);
+
 // Lines that are not as proc(5) says are passed over.
 std::vector<MountEntry> parse_mountinfo(std::string_view text);
 

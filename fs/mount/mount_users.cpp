@@ -14,8 +14,6 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -29,11 +27,6 @@ namespace {
 constexpr const char* kFuseControl = "/sys/fs/fuse/connections";
 
 using Folder = std::unique_ptr<DIR, int (*)(DIR*)>;
-
-std::string text_of_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 // The entries of a folder of /proc that are numbers.
 std::vector<std::string> numbers_in(const std::string& path) {
@@ -64,21 +57,22 @@ bool is_below(const std::string& path, const std::string& mount_point) {
   return path == mount_point || path.starts_with(mount_point == "/" ? "/" : mount_point + "/");
 }
 
-std::optional<std::string> use_of(const std::string& process, dev_t device) {
-  const std::string mountinfo = text_of_file(process + "/mountinfo");
+std::optional<std::string> use_of(const std::string& process, dev_t device, LookAt look) {
+  const std::string mountinfo = proc_text(process + "/mountinfo");
   const std::vector<std::string> mounts = mounts_of_device(mountinfo, device);
   // A descriptor keeps a mount that is in no namespace any more: it is told by what its other end says alone.
   for (const std::string& fd : numbers_in(process + "/fd"))
     if (!mounts.empty() &&
-        std::ranges::find(mounts, mount_number(text_of_file(process + "/fdinfo/" + fd))) != mounts.end())
+        std::ranges::find(mounts, mount_number(proc_text(process + "/fdinfo/" + fd))) != mounts.end())
       return link_of(process + "/fd/" + fd);
   for (const MountEntry& mount : parse_mountinfo(mountinfo)) {
     if (mount.device != device) continue;
     if (is_below(link_of(process + "/cwd"), mount.path)) return "its working directory";
     if (is_below(link_of(process + "/root"), mount.path)) return "its root";
   }
+  if (look == LookAt::all_but_maps) return std::nullopt;
   const std::string mapped = fmt::format(" {:02x}:{:02x} ", major(device), minor(device));
-  if (text_of_file(process + "/maps").find(mapped) != std::string::npos) return "a mapped file";
+  if (proc_text(process + "/maps").find(mapped) != std::string::npos) return "a mapped file";
   return std::nullopt;
 }
 
@@ -100,14 +94,14 @@ std::vector<std::string> mounts_of_device(std::string_view mountinfo, dev_t devi
   return numbers;
 }
 
-std::vector<MountUser> users_of_mount(dev_t device, std::size_t at_most) {
+std::vector<MountUser> users_of_mount(dev_t device, LookAt look, std::size_t at_most) {
   std::vector<MountUser> users;
   for (const std::string& pid : numbers_in("/proc")) {
     if (users.size() == at_most) break;
     const std::string process = "/proc/" + pid;
-    auto what = use_of(process, device);
+    auto what = use_of(process, device, look);
     if (!what) continue;
-    std::string name = text_of_file(process + "/comm");
+    std::string name = proc_text(process + "/comm");
     if (name.ends_with('\n')) name.pop_back();
     MountUser user{0, std::move(name), *std::move(what)};
     (void)std::from_chars(pid.data(), pid.data() + pid.size(), user.pid);
@@ -125,7 +119,7 @@ std::string in_words(const std::vector<MountUser>& users) {
 
 bool is_mounted_somewhere(dev_t device) {
   return std::ranges::any_of(numbers_in("/proc"), [&](const std::string& pid) {
-    const auto mounts = parse_mountinfo(text_of_file("/proc/" + pid + "/mountinfo"));
+    const auto mounts = parse_mountinfo(proc_text("/proc/" + pid + "/mountinfo"));
     return std::ranges::any_of(
         mounts, [&](const MountEntry& mount) { return mount.device == device && mount.type == kMountType; });
   });

@@ -19,7 +19,10 @@ struct MountUser {
 
 // Processes that have files of the file system with this device number open or mapped, or are in it. Those of other
 // users are seen by root alone. `at_most` of them.
-std::vector<MountUser> users_of_mount(dev_t device, std::size_t at_most = 16);
+// all_but_maps: /proc/PID/maps of a process that waits in a page fault of this very mount may not be read before the
+// fault has ended. For who is going to end it.
+enum class LookAt { all, all_but_maps };
+std::vector<MountUser> users_of_mount(dev_t device, LookAt look = LookAt::all, std::size_t at_most = 16);
 // "in use by cp (pid 812: /mnt/web-01/...), bash (pid 900: its working directory)"; empty: nobody is known.
 std::string in_words(const std::vector<MountUser>& users);
 

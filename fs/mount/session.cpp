@@ -350,7 +350,8 @@ Result<void> MountSession::stop() {
   Result<void> down;
   if (!state.loop.joinable()) return down;
   // Once it has ended its device's number may be another's.
-  if (const auto users = ended() ? std::vector<MountUser>() : users_of_mount(state.device); !users.empty())
+  if (const auto users = ended() ? std::vector<MountUser>() : users_of_mount(state.device, LookAt::all_but_maps);
+      !users.empty())
     log_event(LogLevel::warning, "unmounted-in-use", state.options.path.string(), {{"because", in_words(users)}});
   // First of all: a notification of the watcher's may wait for a request, and that for a store that does not answer.
   down = state.take_down_own(WhenBusy::abort);

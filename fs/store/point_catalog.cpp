@@ -118,6 +118,8 @@ Result<std::set<UtcTime>> PointCatalog::used_times(const std::string& machine) {
       if (name.machine == machine) times.insert(name.time);
   }
   const auto newest = mark_files.newest(machine);
+  // One that is damaged is made anew; one that cannot be read for the moment may name what must not be used.
+  if (!newest && !is_damage_error(newest.error())) return pass_on(newest.error());
   if (!newest || !*newest) return times;
   times.insert((*newest)->gone.begin(), (*newest)->gone.end());
   for (const NewestPoints::Entry& entry : (*newest)->points)

@@ -114,7 +114,9 @@ Result<void> UnlistedPacks::compare(State& state) {
 }
 
 Result<void> UnlistedPacks::compare_with(State& state, const std::shared_ptr<Index>& index) {
-  const bool same_index = state.compared && state.compared_with.lock() == index;
+  // By owner: one that has gone is not "none".
+  const bool same_index =
+      state.compared && !state.compared_with.owner_before(index) && !index.owner_before(state.compared_with);
   state.compared = false;
   for (unsigned number = 0; number < state.folders.size(); ++number) {
     Folder& folder = state.folders[number];

@@ -71,9 +71,15 @@ Result<ExitCode> run(Context& context, const DeleteCommand& command) {
     PruneRequest request;
     request.machine = machine;
     request.wait_s = static_cast<std::uint64_t>(command.wait.count());
-    CAIRN_TRY(const nlohmann::json started, while_busy(command.wait, [&] { return service->start_prune(request); }));
+    const auto start = [&] { return while_busy(command.wait, [&] { return service->start_prune(request); }); };
+    auto started = start();
+    if (!started && started.error().code == ErrorCode::no_such_machine) {  // that was its last point
+      request.machine.reset();
+      started = start();
+    }
+    if (!started) return pass_on(std::move(started).error());
     const bool progress = context.output().format() == Format::text && is_terminal(STDERR_FILENO);
-    return follow_jobs(*service, nlohmann::json::array({started}), progress);
+    return follow_jobs(*service, nlohmann::json::array({*started}), progress);
   };
   const auto call = [&](const std::string& point) {
     return while_busy(command.wait, [&] { return service->delete_point({point, command.for_good}); });

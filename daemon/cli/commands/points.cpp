@@ -113,8 +113,17 @@ void narrow(nlohmann::json& rows, const PointsCommand& command) {
     const auto time = parse_iso_time(text_of(row, "time"));
     if (!command.since || !time || *time >= *command.since) kept.push_back(std::move(row));
   }
-  if (command.limit && kept.size() > *command.limit)
-    kept.erase(kept.begin(), kept.end() - static_cast<std::ptrdiff_t>(*command.limit));
+  // Rows that are no point's, such as that of a machine of which the store is older than it was, stay.
+  const auto is_point = [](const nlohmann::json& row) { return member(row, "point").is_string(); };
+  auto points = static_cast<std::size_t>(std::ranges::count_if(kept, is_point));
+  for (auto at = kept.begin(); command.limit && at != kept.end() && points > *command.limit;) {
+    if (!is_point(*at)) {
+      ++at;
+      continue;
+    }
+    at = kept.erase(at);
+    --points;
+  }
   rows = std::move(kept);
 }
 

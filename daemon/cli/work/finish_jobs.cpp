@@ -7,6 +7,7 @@
 #include <iterator>
 #include <utility>
 
+#include "crypto/volume/volume_facts.h"
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/encryption_text.h"
 #include "daemon/cli/text/table.h"
@@ -84,10 +85,10 @@ std::string render_zeros(const nlohmann::json& file) {
 std::string render_keys_at_hand(const nlohmann::json& keys) {
   std::string text;
   for (const auto& key : keys) {
-    const std::string partition =
-        number_of(key, "partition") == 0 ? "" : ", partition " + std::to_string(number_of(key, "partition"));
+    std::string volume = volume_name(static_cast<unsigned>(number_of(key, "partition")), text_of(key, "within"));
+    if (!volume.empty()) volume = ", " + volume;
     const std::string state = text_of(key, "state");
-    text += "  " + text_of(key, "disk") + partition + ": " + text_of(key, "type") + ", ";
+    text += "  " + text_of(key, "disk") + volume + ": " + text_of(key, "type") + ", ";
     if (state == "no-secret")
       text += "opens without any secret\n";
     else if (text_of(key, "secret").empty())

@@ -74,8 +74,8 @@ std::uint64_t apart_ms(std::span<const StateTime> disks) {
   // One instant somewhere between, and the steady ones were as they are all that time.
   const bool inside = !covered_from || (*covered_from <= first.value_or(0) && last.value_or(0) <= *covered_until);
   if (others == 1 && !spread && steady_meet && inside) return 0;
-  double from = first.value_or(*covered_until);
-  double until = last.value_or(*covered_from);
+  double from = first ? *first : *covered_until;
+  double until = last ? *last : *covered_from;
   if (covered_from) {
     from = std::min(from, *covered_until);
     until = std::max(until, *covered_from);

@@ -249,7 +249,10 @@ Result<void> unprotect_point(StoreWriter& writer, const PointName& name) {
   Protection ended = protection ? **protection : Protection{name, kProtectionEnded, {}};
   if (ended.until == kProtectionEnded) return {};
   ended.until = kProtectionEnded;
-  CAIRN_CHECK(marks.write(ended));
+  auto written = marks.write(ended);
+  // On a full disk it must still end, so that room can be made; a host that remembers it will say that it is gone.
+  if (!written && written.error().code == ErrorCode::no_space) written = marks.remove(protection_object(name));
+  CAIRN_CHECK(std::move(written));
   count_change(store, name);
   return {};
 }

@@ -199,9 +199,16 @@ TEST_F(PrunePlan, TheLastPointWithADiskThatIsNotBackedUpAnyMoreStays) {
 
 TEST(TakenAt, IsTheEarliestThatIsKnown) {
   const PointName name{"web", kNow};
-  EXPECT_EQ(taken_at(name, {}, kNow), kNow);
-  EXPECT_EQ(taken_at(name, kNow - days(4), kNow), kNow - days(4));
-  EXPECT_EQ(taken_at(name, kNow - days(4), kNow - days(5)), kNow - days(5));
+  const UtcTime before = kNow - days(9);  // then the point is one of the future
+  EXPECT_EQ(taken_at(name, {}, kNow, before), kNow);
+  EXPECT_EQ(taken_at(name, kNow - days(4), kNow, before), kNow - days(4));
+  EXPECT_EQ(taken_at(name, kNow - days(4), kNow - days(5), before), kNow - days(5));
+}
+
+TEST(TakenAt, AClockThatWasBehindMakesNoEarlierPointOlder) {
+  const PointName name{"web", kNow - days(3)};
+  EXPECT_EQ(taken_at(name, {}, kNow - days(2000), kNow), kNow - days(3));
+  EXPECT_EQ(taken_at(name, kNow - days(4), kNow - days(2000), kNow), kNow - days(4));
 }
 
 TEST_F(PrunePlan, KeepsAllOfAMachineThatIsNotInTheSettings) {

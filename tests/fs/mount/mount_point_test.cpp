@@ -26,6 +26,13 @@ class MountPoint : public testing::Test {
   filesystem::path directory_;
 };
 
+// A process may end between the opening and the reading of its files: that is no exception.
+TEST(ProcText, WhatCannotBeReadIsEmpty) {
+  EXPECT_EQ(proc_text("/proc/self/mem"), "") << "EIO at address 0";
+  EXPECT_EQ(proc_text("/proc/self/no-such-file"), "");
+  EXPECT_NE(proc_text("/proc/self/mountinfo"), "");
+}
+
 TEST(MountInfo, IsReadAsTheManualSays) {
   const auto mounts = parse_mountinfo(
       "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue\n"
