@@ -123,13 +123,18 @@ bool is_missing(const Error& error) {
 // The folders of objects lie in one another no deeper than that.
 constexpr unsigned kDeepestList = 4;
 
+// "ab"
+bool is_pack_folder(std::string_view name) {
+  return name.size() == 2 && name.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
 Result<void> list_into(std::vector<std::string>& names, const Folder& folder, const std::string& prefix,
                        unsigned depth) {
   CAIRN_TRY(const auto entries, folder.entries());
   for (const Folder::Entry& entry : entries) {
     if (entry.kind == Folder::Entry::Kind::file) names.push_back(prefix + entry.name);
     // Skipped in silence, all packs below it would seem lost.
-    if (entry.kind == Folder::Entry::Kind::other && prefix == "packs/")
+    if (entry.kind == Folder::Entry::Kind::other && prefix == "packs/" && is_pack_folder(entry.name))
       return fail(ErrorCode::wrong_file_type, "list", folder.path_of(entry.name), "it is no folder");
     if (entry.kind != Folder::Entry::Kind::folder || depth == kDeepestList) continue;
     const auto below = folder.folder(entry.name);

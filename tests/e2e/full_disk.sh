@@ -35,7 +35,7 @@ equal "with points of their own" "$(cairn points --json | jq -r '[.[].machine] |
 fill "$work/middle.img" 0 $(($(free) / MiB * MiB)) middle
 before=$(packs)
 refuses "the backup that does not fit" space-reserved cairn backup middle
-contains "gives back what it had stored" "$(cat "$stderr")" "was given back"
+contains "gives back what it had stored" "$(cat "$stderr")" "garbage of the store was collected"
 holds "so that the store is as small as before" "$(packs)" -le $((before + 4 * MiB))
 holds "and there is as much room as before" "$(free)" -ge $((40 * MiB))
 equal "nothing unfinished lies in the store" "$(unfinished "$work/fs/store")" 0
