@@ -228,7 +228,7 @@ Result<std::vector<Folder::Entry>> Folder::entries() const {
     if (struct stat facts{}; type == DT_UNKNOWN) {
       // One that vanishes meanwhile is simply not listed.
       if (::fstatat(fd(), name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0) continue;
-      type = IFTODT(facts.st_mode);
+      type = static_cast<unsigned char>(IFTODT(facts.st_mode));
     }
     if (found.size() == kMostEntries)
       return fail(ErrorCode::wrong_file_type, "list", path_.string(), "it holds more files than Cairn ever makes");
