@@ -145,15 +145,21 @@ struct Connection {
     return {};
   }
 
-  // All rows' documents (column 0).
+  // The document of the row that the statement stands on (column 0).
+  Result<JobRecord> read_job_row(const Statement& statement, const char* doing) const {
+    const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement.get(), 0));
+    auto record = job_from_json(parse_json(text != nullptr ? text : "").value_or(nullptr));
+    if (!record) return fail(ErrorCode::journal_damaged, doing, file, record.error().because);
+    return record;
+  }
+
+  // All rows' documents.
   Result<std::vector<JobRecord>> read_jobs(const Statement& statement, const char* doing) const {
     std::vector<JobRecord> records;
     int code = SQLITE_OK;
     while ((code = sqlite3_step(statement.get())) == SQLITE_ROW) {
-      const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement.get(), 0));
-      auto record = job_from_json(parse_json(text != nullptr ? text : "").value_or(nullptr));
-      if (!record) return fail(ErrorCode::journal_damaged, doing, file, record.error().because);
-      records.push_back(*std::move(record));
+      CAIRN_TRY(JobRecord record, read_job_row(statement, doing));
+      records.push_back(std::move(record));
     }
     if (code != SQLITE_DONE) return failed(code, doing);
     return records;
@@ -338,10 +344,8 @@ Result<std::vector<JobRecord>> jobs_not_ended(const Connection& connection,
     const ProcessMark owner{sqlite3_column_int64(statement.get(), 1),
                             static_cast<std::uint64_t>(sqlite3_column_int64(statement.get(), 2))};
     if (!wanted(owner)) continue;
-    const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement.get(), 0));
-    auto record = job_from_json(parse_json(text != nullptr ? text : "").value_or(nullptr));
-    if (!record) return fail(ErrorCode::journal_damaged, kDoing, connection.file, record.error().because);
-    found.push_back(*std::move(record));
+    CAIRN_TRY(JobRecord record, connection.read_job_row(statement, kDoing));
+    found.push_back(std::move(record));
   }
   if (code != SQLITE_DONE) return connection.failed(code, kDoing);
   return found;

@@ -19,11 +19,7 @@ namespace cairn {
 
 nlohmann::json mount_seen(const std::filesystem::path& path) {
   nlohmann::json seen{{"path", path.string()}, {"state", "unknown"}, {"error", nullptr}};
-  // The last part is not touched: whoever serves it may not answer.
-  std::error_code code;
-  const auto normal = std::filesystem::absolute(path, code).lexically_normal();
-  const auto parent = std::filesystem::canonical(normal.parent_path(), code);
-  const auto top = mounted_at(code ? normal : parent / normal.filename());
+  const auto top = mounted_at(settle_above(path));
   if (!top)
     seen["error"] = to_json(top.error());
   else if (!*top)

@@ -129,9 +129,15 @@ std::vector<MountEntry> parse_mountinfo(std::string_view text) {
 
 filesystem::path settle_path(const filesystem::path& path) {
   std::error_code code;
+  if (auto whole = filesystem::canonical(filesystem::absolute(path, code).lexically_normal(), code); !code)
+    return whole;
+  return settle_above(path);
+}
+
+filesystem::path settle_above(const filesystem::path& path) {
+  std::error_code code;
   filesystem::path absolute = filesystem::absolute(path, code).lexically_normal();
   if (!absolute.has_filename() && absolute.has_parent_path()) absolute = absolute.parent_path();
-  if (auto whole = filesystem::canonical(absolute, code); !code) return whole;
   if (auto parent = filesystem::canonical(absolute.parent_path(), code); !code) return parent / absolute.filename();
   return absolute;
 }

@@ -32,6 +32,8 @@ std::vector<MountEntry> parse_mountinfo(std::string_view text);
 
 // Absolute, without symbolic links; works where the last part is a dead mount.
 std::filesystem::path settle_path(const std::filesystem::path& path);
+// The same but for the last part, which is not touched: whoever serves it may not answer. A link there stays one.
+std::filesystem::path settle_above(const std::filesystem::path& path);
 // What is mounted last at exactly this settled path.
 Result<std::optional<MountEntry>> mounted_at(const std::filesystem::path& settled);
 

@@ -174,11 +174,7 @@ CommandSpec jobs_command() {
                    &JobsCommand::state, parse_state)
           .one_of({"queued", "in-progress", "completed", "completed-with-warnings", "failed", "cancelled"}),
       parsed_value("--since", "TIME", "Only those queued since then: 2027-01-31 or 2027-01-31T12:00:00Z, UTC",
-                   &JobsCommand::since,
-                   [](const std::string& text) -> Result<std::optional<UtcTime>> {
-                     CAIRN_TRY(const UtcTime time, parse_time(text, "--since", kListing));
-                     return std::optional(time);
-                   }),
+                   &JobsCommand::since, [](const std::string& text) { return parse_time(text, "--since", kListing); }),
       flag("--all", "Also prunes that had nothing to do", &JobsCommand::all),
   };
   set_action<JobsCommand>(spec, run);

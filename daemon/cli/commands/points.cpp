@@ -270,15 +270,9 @@ CommandSpec points_command() {
             Completes::machines_or_points),
       parsed_value("--since", "TIME", "Only those made since then: 2027-01-31 or 2027-01-31T12:00:00Z, UTC",
                    &PointsCommand::since,
-                   [](const std::string& text) -> Result<std::optional<UtcTime>> {
-                     CAIRN_TRY(const UtcTime time, parse_time(text, "--since", kListing));
-                     return std::optional(time);
-                   }),
+                   [](const std::string& text) { return parse_time(text, "--since", kListing); }),
       parsed_value("--limit", "N", "Only the newest N of these", &PointsCommand::limit,
-                   [](const std::string& text) -> Result<std::optional<std::size_t>> {
-                     CAIRN_TRY(const std::size_t limit, parse_limit(text, kMostListed, kListing));
-                     return std::optional(limit);
-                   }),
+                   [](const std::string& text) { return parse_limit(text, kMostListed, kListing); }),
   };
   set_action<PointsCommand>(spec, run, check);
   return spec;

@@ -164,7 +164,8 @@ Result<void> Index::retire(std::span<const PackNumber> packs, Retired why, std::
     runs.retired.emplace_back(number, why);
   }
   std::ranges::sort(runs.retired);
-  // In one step: whoever takes over names of before goes by the epoch.
+  // In one step: change tracking takes names over without asking whether they can still be read, as long as the epoch
+  // is the same.
   if (why == Retired::damaged) CAIRN_CHECK(state_->written(state_->put_new_epoch(txn.get())));
   CAIRN_CHECK(state_->next_generation(txn.get()));
   CAIRN_CHECK(state_->add_packs(txn.get(), runs, added));

@@ -362,8 +362,6 @@ class Verify {
     std::erase_if(whole_again_, [&](PackNumber number) { return !still_there(number); });
     if (!to_retire_.empty()) {
       CAIRN_CHECK(index_->retire(to_retire_, Retired::damaged));
-      // Change tracking takes names over without asking whether they can still be read: now it asks once.
-      CAIRN_CHECK(index_->renew_epoch());
       for (const PackNumber number : to_retire_)
         log_event(LogLevel::error, "pack-damaged", state.places.name(),
                   {{"pack", std::ranges::find(rows_, number, &PackRow::number)->name},

@@ -64,8 +64,7 @@ Result<void> retire_other_size(StoreState& store, Index& index, std::span<const 
     tell(store, "pack-of-other-size", pack->name);
     numbers.push_back(pack->number);
   }
-  CAIRN_CHECK(index.retire(numbers, Retired::damaged));
-  return index.renew_epoch();
+  return index.retire(numbers, Retired::damaged);
 }
 
 // Makes the index fit the packs that are really there. Measured for 100,000 packs: SCALING.md.
