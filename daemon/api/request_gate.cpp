@@ -51,6 +51,7 @@ struct Connection {
   std::string text;                // of the request, then of the answer
   std::size_t sent = 0;
   bool told_to_continue = false;
+  bool whole = false;  // all of its request is here: it gets its answer, whoever else comes
   Urgency urgency = Urgency::usual;
 };
 
@@ -145,6 +146,7 @@ struct RequestGate::State {
     const RequestShape shape = shape_of(connection.text);
     connection.urgency = shape.urgency;
     if (shape.state == RequestShape::State::whole) {
+      connection.whole = true;
       carry_out(connection);
     } else if (shape.state == RequestShape::State::refused) {
       refuse(connection, shape.status, ErrorCode::used_wrongly, shape.because);
@@ -196,11 +198,12 @@ struct RequestGate::State {
 
   // --- connections
 
-  // Who has most, when there is no room for anybody.
-  [[nodiscard]] uid_t greediest() const {
-    uid_t user = 0;
-    std::ptrdiff_t most = -1;
+  // Of those who have connections without a whole request: who has most, when there is no room for anybody.
+  [[nodiscard]] std::optional<uid_t> greediest() const {
+    std::optional<uid_t> user;
+    std::ptrdiff_t most = 0;
     for (const Connection& one : connections) {
+      if (one.whole) continue;
       const auto has = std::ranges::count(connections, one.user, &Connection::user);
       if (has > most) {
         most = has;
@@ -210,23 +213,23 @@ struct RequestGate::State {
     return user;
   }
 
-  // Ends the oldest connection of `user` that no request of is at work.
-  bool make_room(uid_t user) {
-    const auto oldest = std::ranges::find_if(
-        connections, [&](const Connection& one) { return one.user == user && one.step != Step::working; });
+  // Ends the oldest connection of `user` that has not sent a whole request. Answers are not cut.
+  bool make_room(std::optional<uid_t> user) {
+    if (!user) return false;
+    const auto oldest =
+        std::ranges::find_if(connections, [&](const Connection& one) { return one.user == *user && !one.whole; });
     if (oldest == connections.end()) return false;
     if (oldest->step == Step::receiving) {
-      const std::string words =
-          hooks.refuse(429, Error{ErrorCode::too_many_requests,
-                                  "answer",
-                                  "a request",
-                                  fmt::format("user {} has more than {} connections", user, limits.connections_of_user),
-                                  0,
-                                  {}});
-      (void)send(oldest->fd.get(), words.data(), words.size(), MSG_NOSIGNAL);
+      refuse(*oldest, 429, ErrorCode::too_many_requests,
+             fmt::format("user {} has more than {} connections", *user, limits.connections_of_user));
+      (void)send_more(*oldest);
     }
     connections.erase(oldest);
     return true;
+  }
+
+  [[nodiscard]] std::size_t connections_of(uid_t user) const {
+    return static_cast<std::size_t>(std::ranges::count(connections, user, &Connection::user));
   }
 
   void take_connections() {
@@ -247,12 +250,17 @@ struct RequestGate::State {
       made.fd = std::move(fd);
       made.user = who.uid;
       made.until = steady_clock::now() + limits.request;
-      const auto of_user = static_cast<std::size_t>(std::ranges::count(connections, who.uid, &Connection::user));
-      const bool room = (of_user < limits.connections_of_user || make_room(who.uid)) &&
-                        (connections.size() < limits.connections || make_room(greediest()));
-      if (!room)
-        refuse(made, 429, ErrorCode::too_many_requests,
-               fmt::format("{} requests of user {} are waiting or at work", of_user, who.uid));
+      // More than one may have to go: refused ones are there beyond the bound, until their answer is read.
+      while (connections_of(who.uid) >= limits.connections_of_user && make_room(who.uid)) continue;
+      while (connections.size() >= limits.connections && make_room(greediest())) continue;
+      const std::size_t of_user = connections_of(who.uid);
+      const bool room = of_user < limits.connections_of_user && connections.size() < limits.connections;
+      if (!room) {
+        refuse(
+            made, 429, ErrorCode::too_many_requests,
+            fmt::format("{} connections of user {} are waiting, at work, or reading their answer", of_user, who.uid));
+        if (send_more(made) == Outcome::over) continue;
+      }
       connections.push_back(std::move(made));
     }
   }

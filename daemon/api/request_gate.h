@@ -4,8 +4,8 @@
 // connection and nothing else, and that only for a time. One thread of its own for all connections.
 //
 // Users have a bounded number of connections. Who opens more loses the one that has not sent its request for longest,
-// so that a new request always comes in; when all are at work, the new one is refused. Looking and cancelling have a
-// reserve (WorkerPool).
+// so that idle connections keep no request out. A request that was sent whole gets its answer: when all are at work or
+// have an answer to read, the new connection is refused. Looking and cancelling have a reserve (WorkerPool).
 #pragma once
 
 #include <chrono>

@@ -44,6 +44,28 @@ TEST_F(RequestGateTest, AUserWithTooManyConnectionsLosesItsOldestOne) {
   EXPECT_EQ(status_of(idle.back().get()), 200) << "the last ones are still there";
 }
 
+TEST_F(RequestGateTest, AnAnswerThatIsBeingSentIsNotCutToMakeRoom) {
+  constexpr std::size_t kSize = std::size_t{8} * 1024 * 1024;  // more than a socket holds
+  service_.answer_status_with(std::string(kSize, 'x'));
+  const std::vector<GateLimits> few = {{.connections_of_user = 2}, {.connections = 2}};
+  for (const GateLimits& limits : few) {
+    const auto path = directory_.path() / "few.sock";
+    const auto api = value_of(ControlApi::start(service_, path, limits));
+    std::vector<UniqueFd> reading;
+    for (int i = 0; i < 2; ++i) {
+      reading.push_back(value_of(connect_unix_socket(path)));
+      send_all(reading.back().get(), "GET /v1/status HTTP/1.1\r\n\r\n");
+      pollfd begun{reading.back().get(), POLLIN, 0};
+      ASSERT_EQ(poll(&begun, 1, 30'000), 1);
+    }
+    for (int i = 0; i < 5; ++i) {
+      const UniqueFd more = value_of(connect_unix_socket(path));
+      EXPECT_EQ(status_of(more.get()), 429) << "round " << i;
+    }
+    for (const UniqueFd& fd : reading) EXPECT_GT(read_to_end(fd.get()).size(), kSize);
+  }
+}
+
 TEST_F(RequestGateTest, StatusAndCancelHaveAReserve) {
   service_.hold_points();
   std::vector<UniqueFd> held;
