@@ -72,5 +72,14 @@ equal "nothing to say" "$(grep -c 'the daemon runs with other settings' "$stdout
 sed -i 's/retention: { last: 3 }/retention: { last: 1, yearly: 1 }/' "$config"
 run cairn prune --dry-run
 contains "the preview is by the file" "$(cat "$stdout")" "the daemon runs with other settings"
+# What the daemon refuses by the settings that it has is previewed all the same.
+cp "$work/good.yaml" "$config"
+sed -i -e 's/policies: {/policies: { archive: { retention: { yearly: 9 } },/' -e 's/^  web:/  other:/' "$config"
+exits "a policy that only the file has, for a machine that only the daemon has" 0 cairn prune web --policy archive --dry-run
+contains "by the file" "$(cat "$stdout")" "policy archive"
+contains "and that the daemon refuses it for now" "$(cat "$stdout")" "refuses this until it has read the file"
+refuses_with 2 "a policy that nobody has" used-wrongly cairn prune web --policy nothing --dry-run
+contains "by the file, too" "$(cat "$stderr")" "the settings have no such policy"
+refuses_with 2 "without --dry-run the daemon's word counts" used-wrongly cairn prune web --policy archive
 stop_daemon
 end

@@ -20,12 +20,6 @@ struct ProtectCommand {
   BusyWait::Time wait = BusyWait::usual();
 };
 
-// "2027-01-31" is the beginning of that day.
-Result<std::optional<UtcTime>> parse_until(const std::string& text) {
-  CAIRN_TRY(const UtcTime time, parse_time(text, "--until", "protect recovery point"));
-  return std::optional(time);
-}
-
 Result<void> check(ProtectCommand& command, const GlobalOptions&) {
   if (command.off && command.until)
     return misuse("protect recovery point", "both --off and --until are given", "give one of them");
@@ -58,7 +52,8 @@ CommandSpec protect_command() {
       value("point", "MACHINE@POINT", "The recovery point", &ProtectCommand::point, Completes::points).required(),
       parsed_value("--until", "DATE",
                    "To the beginning of this day, or this time (UTC): 2027-12-31 or 2027-12-31T12:00:00Z",
-                   &ProtectCommand::until, parse_until),
+                   &ProtectCommand::until,
+                   [](const std::string& text) { return parse_time(text, "--until", "protect recovery point"); }),
       flag("--off", "End the protection", &ProtectCommand::off),
       wait_option(&ProtectCommand::wait),
   };

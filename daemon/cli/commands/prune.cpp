@@ -77,31 +77,40 @@ nlohmann::json plan_of(const nlohmann::json& jobs) {
   return plan;
 }
 
+// What a daemon refuses on account of the settings that it has: with those of the file it may be right.
+bool is_of_settings(const Error& error) {
+  return error.code == ErrorCode::used_wrongly || error.code == ErrorCode::no_such_machine;
+}
+
 // The preview is of the settings as they stand in the file, since that is what people change before they ask. Where a
 // daemon runs with others, that is said.
 Result<ExitCode> preview(Context& context, const PruneRequest& request) {
   CAIRN_TRY(Service* const service, context.service());
-  CAIRN_TRY(const nlohmann::json jobs, run_preview(*service, request));
+  const auto jobs = run_preview(*service, request);
   const auto finish = [](Context& with, const nlohmann::json& ended, std::vector<std::string> warnings) {
     return finish_jobs(with, {{"jobs", ended}}, render_prune, std::move(warnings));
   };
   const auto settings = context.settings();
-  if (!context.with_daemon() || !settings) return finish(context, jobs, {});
+  const bool alone = !context.with_daemon() || !settings;
+  if (!jobs && (alone || !is_of_settings(jobs.error()))) return pass_on(jobs.error());
+  if (alone) return finish(context, *jobs, {});
   const std::string file = (*settings)->file.string();
   Context here(context.globals());
   here.leave_daemon();
   const auto local = here.service();
   const auto of_file = local ? run_preview(**local, request) : Result<nlohmann::json>(pass_on(local.error()));
+  if (!of_file && !jobs) return pass_on(local ? of_file.error() : jobs.error());
   // Who may not open the store has the daemon's word alone.
   if (!of_file)
-    return finish(context, jobs,
+    return finish(context, *jobs,
                   {"this is by the settings that the daemon runs with; by " + file +
                    " as it is now it could not be said: " + of_file.error().message()});
-  if (plan_of(*of_file) == plan_of(jobs)) return finish(here, *of_file, {});
-  return finish(here, *of_file,
-                {"this is by " + file +
-                 " as it is now; the daemon runs with other settings, and would do something else "
-                 "until it has read the file: \"systemctl reload cairnd\""});
+  if (jobs && plan_of(*of_file) == plan_of(*jobs)) return finish(here, *of_file, {});
+  const std::string until = " until it has read the file: \"systemctl reload cairnd\"";
+  return finish(
+      here, *of_file,
+      {"this is by " + file + " as it is now; the daemon runs with other settings, and " +
+       (jobs ? "would do something else" + until : "refuses this" + until + " (" + jobs.error().message() + ")")});
 }
 
 Result<ExitCode> run(Context& context, const PruneCommand& command) {
