@@ -132,6 +132,7 @@ enum class ErrorCode : std::uint16_t {
   volume_key_changed,
   key_slots_changed,
   unlock_costlier,
+  keys_too_large,
   no_escrowed_keys,
   escrow_damaged,
   not_proved,

@@ -84,6 +84,14 @@ constexpr CatalogueEntry kDiskKeysErrors[] = {
      "where "
      "the policy says `on_costlier_keys: fail`, set it to `warn` until one backup has proved the disk.",
      "look at its key slots with \"cryptsetup luksDump\"", EIO, 409},
+    {keys_too_large, "keys-too-large", "the keys of the machine do not fit into a recovery point",
+     "A recovery point holds the keys of all its machine's disks. Its document is at most 64 MiB, 56 MiB of it for "
+     "keys, which take a third more there than their files have: five key files of 8 MiB fit, six do not. Nothing was "
+     "read.",
+     "Give the disks shorter keys; a key file of 64 bytes is as strong as the disk's own encryption: `cryptsetup "
+     "luksAddKey DISK NEW-KEY-FILE`, then `cairn key import MACHINE/DISK --from NEW-KEY-FILE`.",
+     "add a short key file to the disk with \"cryptsetup luksAddKey\", and import that with \"cairn key import\"",
+     EFBIG},
     {no_escrowed_keys, "no-escrowed-keys", "the recovery point holds no keys",
      "The point was taken without keys: its disks are not encrypted, or on_missing_keys: warn let it be taken.",
      "Look for a point that is proved: `cairn points MACHINE`.", "\"cairn points\" shows which points are proved",

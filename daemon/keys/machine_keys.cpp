@@ -5,6 +5,7 @@
 
 #include "config/base/enum_words.h"
 #include "daemon/keys/disk_look.h"
+#include "daemon/keys/key_room.h"
 #include "daemon/keys/key_rules.h"
 #include "daemon/keys/stored_headers.h"
 #include "fs/image/open_image.h"
@@ -45,6 +46,7 @@ class MachineCheck {
     if (!may(disk)) return;
     const auto keys = gather_keys(disk, vaults_, owners_, object);
     if (!keys) return add(disk, Kind::error, naming_key_restore(keys.error(), before, machine_.name));
+    if (auto fits = room_.take(*keys, object); !fits) return add(disk, Kind::error, std::move(fits).error());
     try_volumes(disk, *facts, **image, *keys, object);
   }
 
@@ -97,6 +99,7 @@ class MachineCheck {
   VaultSet& vaults_;
   Store& store_;
   const std::vector<EscrowOwner> owners_;
+  KeyRoom room_;
   std::optional<RecoveryPoint> previous_;
   std::vector<KeyFinding> findings_;
 };

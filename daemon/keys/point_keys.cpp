@@ -52,6 +52,7 @@ void PointKeys::gather(const DiskSettings& disk, const DiskFacts& facts) {
     return failed(std::move(named).error());
   auto keys = gather_keys(disk, vaults_, owners_, name);
   if (!keys) return failed(naming_key_restore(std::move(keys).error(), before(disk.name), machine_));
+  if (auto fits = room_.take(*keys, name); !fits) return failed(std::move(fits).error());
   kept.keys = *std::move(keys);
 }
 

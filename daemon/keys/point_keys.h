@@ -12,6 +12,7 @@
 #include "config/base/clock.h"
 #include "config/base/result.h"
 #include "config/settings.h"
+#include "daemon/keys/key_room.h"
 #include "daemon/keys/key_rules.h"
 #include "daemon/keys/vault_set.h"
 #include "fs/store/point/recovery_point.h"
@@ -72,6 +73,7 @@ class PointKeys {
   const std::optional<RecoveryPoint> previous_;
   VaultSet vaults_;
   std::vector<EscrowOwner> owners_;
+  KeyRoom room_;
   std::map<std::string, Disk> disks_;  // the encrypted ones, and those that may be and have keys
   std::vector<Error> wrong_;           // since the last verdict
   Proof proof_;

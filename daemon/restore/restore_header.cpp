@@ -8,8 +8,10 @@
 #include <utility>
 
 #include "daemon/keys/stored_headers.h"
+#include "daemon/queue/job.h"
 #include "daemon/restore/restore.h"
 #include "daemon/restore/restore_target.h"
+#include "daemon/restore/restored_keys.h"
 #include "fs/file/direct_io.h"
 #include "fs/store/map/disk_reader.h"
 #include "fs/store/store.h"
@@ -46,7 +48,8 @@ Result<json> write_file(Store& store, const HeaderFilesTask& task, const Folder&
 
 }  // namespace
 
-Result<json> restore_header_files(Store& store, const HeaderFilesTask& task) {
+Result<json> restore_header_files(Store& store, const HeaderFilesTask& task, JobContext& job) {
+  CAIRN_TRY(const auto hold, store.points().hold(task.point));  // it stays until it is restored
   CAIRN_TRY(const RecoveryPoint point, store.points().load(task.point));
   CAIRN_TRY(const auto disks, wanted_disks(point, task.disk));
   CAIRN_TRY(const Folder to, open_restore_folder(task.to));
@@ -61,16 +64,15 @@ Result<json> restore_header_files(Store& store, const HeaderFilesTask& task) {
                 "no encrypted volume was seen on it");
   const IfExists if_exists = task.force ? IfExists::replace : IfExists::fail;
   for (const auto& [disk, header] : headers) CAIRN_CHECK(check_restore_name(to, header.record->name, if_exists));
+  for (std::string& warning : point_warnings(point, task.disk, task.now)) job.warn(std::move(warning));
   json files = json::array();
   for (const auto& [disk, header] : headers) {
     CAIRN_TRY(json file, write_file(store, task, to, *disk, *header.record));
     files.push_back(std::move(file));
   }
-  return json{{"machine", task.point.machine},
-              {"point", task.point.stamp()},
-              {"name", task.point.text()},
-              {"to", task.to.string()},
-              {"files", std::move(files)}};
+  return json{{"machine", task.point.machine}, {"point", task.point.stamp()},
+              {"name", task.point.text()},     {"to", task.to.string()},
+              {"files", std::move(files)},     {"keys", keys_at_hand(store, point, disks, task.open_vault, job)}};
 }
 
 }  // namespace cairn

@@ -21,9 +21,11 @@
 #include "crypto/volume/segments.h"
 #include "crypto/volume/volume_source.h"
 #include "daemon/keys/stored_headers.h"
+#include "daemon/queue/job.h"
 #include "daemon/restore/restore.h"
 #include "daemon/restore/restore_header.h"
 #include "daemon/restore/restore_target.h"
+#include "daemon/restore/restored_keys.h"
 #include "daemon/restore/target_device.h"
 #include "fs/file/direct_io.h"
 #include "fs/store/map/disk_reader.h"
@@ -245,7 +247,7 @@ class HeaderInPlace {
       if (error.code == ErrorCode::object_missing) error.code = ErrorCode::target_missing;
       return pass_on(std::move(error));
     };
-    auto above = Folder::open(task_.keep_in.parent_path());
+    auto above = Folder::open(task_.keep_in.parent_path(), Folder::Links::own);
     if (!above) return no_state_dir(std::move(above).error());
     auto folder = above->make_folder(task_.keep_in.filename().string());
     if (!folder) return no_state_dir(std::move(folder).error());
@@ -374,6 +376,7 @@ Result<json> restore_header_in_place(Store& store, const HeaderInPlaceTask& task
     if (!path.is_absolute())
       return fail(ErrorCode::used_wrongly, kRestoringHeader, path.string(), "the path must be an absolute one",
                   "give the whole path, from / on");
+  CAIRN_TRY(const auto hold, store.points().hold(task.point));  // it stays until it is restored
   CAIRN_TRY(const RecoveryPoint point, store.points().load(task.point));
   CAIRN_TRY(const auto disks, wanted_disks(point, task.disk));
   const DiskRecord& disk = *disks.front();
@@ -391,7 +394,12 @@ Result<json> restore_header_in_place(Store& store, const HeaderInPlaceTask& task
                 "its header is a detached one, which does not lie on the disk",
                 "write it to a file: --header-only --to DIRECTORY");
   CAIRN_TRY(TargetDevice device, TargetDevice::open(task.device));
-  return HeaderInPlace(store, task, clock, disk, std::move(headers), std::move(device)).run();
+  CAIRN_TRY(json result, HeaderInPlace(store, task, clock, disk, std::move(headers), std::move(device)).run());
+  JobContext job;
+  for (std::string& warning : point_warnings(point, task.disk, task.now)) job.warn(std::move(warning));
+  result["keys"] = keys_at_hand(store, point, disks, task.open_vault, job);
+  result["warnings"] = job.view().warnings;
+  return result;
 }
 
 }  // namespace cairn

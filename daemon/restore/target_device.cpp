@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "fs/file/link_file.h"
+#include "fs/file/walk_path.h"
 
 namespace cairn {
 namespace {
@@ -28,13 +29,17 @@ Result<TargetDevice> TargetDevice::open(const std::filesystem::path& path) {
   device.path_ = path.string();
   // What it is must be known before it is opened to write: O_EXCL means something for block devices only, and opening a
   // pipe or a tape would do something. /proc opens the very same file again, whatever the path leads to by now.
-  const UniqueFd found(::open(path.c_str(), O_PATH | O_CLOEXEC));
-  if (!found) {
-    if (errno == ENOENT || errno == ENOTDIR)
+  auto walked = walk_to_file_by_own_links(path);
+  if (!walked) {
+    Error error = std::move(walked).error();
+    const bool on_the_way = error.code == ErrorCode::wrong_file_type && error.resolution.empty();
+    if (error.code == ErrorCode::object_missing || on_the_way)
       return fail(ErrorCode::image_missing, kRestoringHeader, device.path_, "it does not exist",
                   "name the disk's block device or image file");
-    return fail_errno(errno, kRestoringHeader, device.path_);
+    error.doing = kRestoringHeader;
+    return pass_on(std::move(error));
   }
+  const UniqueFd found = *std::move(walked);
   struct stat facts{};
   if (::fstat(found.get(), &facts) != 0) return fail_errno(errno, kRestoringHeader, device.path_);
   const bool block = S_ISBLK(facts.st_mode);

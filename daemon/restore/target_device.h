@@ -21,7 +21,9 @@ class TargetDevice {
  public:
   // Block devices are opened with O_EXCL: not while they, or partitions of them, are mounted or mapped. Files get a
   // write lock (F_OFD_SETLK) on all their bytes, which QEMU's locks of a running machine's image exclude.
-  // Errors: image_missing, image_not_a_disk, image_in_use, permission_denied, io_error.
+  // On the way only links of root and of this user are followed: nobody else may choose what is overwritten.
+  // Errors: image_missing, image_not_a_disk, image_in_use, permission_denied, wrong_file_type (somebody else's link),
+  // io_error.
   static Result<TargetDevice> open(const std::filesystem::path& path);
 
   [[nodiscard]] const std::string& path() const { return path_; }

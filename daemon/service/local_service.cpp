@@ -192,10 +192,11 @@ Result<json> LocalService::start_restore(const RestoreRequest& request) {
   spec.kind = JobKind::restore;
   spec.object = point.text();
   if (request.header_only) {
-    const HeaderFilesTask task{point, request.to, request.disk, request.force};
+    const HeaderFilesTask task{
+        point, request.to, request.disk, request.force, engine_.clock().now(), vaults_of(engine_.settings())};
     spec.run = [&engine = engine_, task](JobContext& job) {
       job.set_point(task.point.text());
-      auto result = restore_header_files(engine.store(), task);
+      auto result = restore_header_files(engine.store(), task, job);
       warn_of_journal(engine.journal_error(), job);
       return result;
     };

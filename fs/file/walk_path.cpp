@@ -16,6 +16,8 @@ namespace {
 constexpr const char* kOpenFolder = "open folder";
 constexpr unsigned kMostLinks = 40;  // as the kernel's own
 
+enum class Last { folder, anything };
+
 std::unexpected<Error> walk_failed(int sys_errno, const std::filesystem::path& path) {
   if (sys_errno == ENOTDIR)
     return fail(ErrorCode::wrong_file_type, kOpenFolder, path.string(), "it, or a step on the way, is no folder");
@@ -30,15 +32,7 @@ void put_first(std::deque<std::string>& steps, const std::filesystem::path& path
   steps.insert(steps.begin(), more.begin(), more.end());
 }
 
-}  // namespace
-
-Result<UniqueFd> walk_path(const std::filesystem::path& path) {
-  UniqueFd fd(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!fd) return walk_failed(errno, path);
-  return fd;
-}
-
-Result<UniqueFd> walk_path_by_own_links(const std::filesystem::path& path) {
+Result<UniqueFd> walk_by_own_links(const std::filesystem::path& path, Last last) {
   std::deque<std::string> steps;
   put_first(steps, path);
   UniqueFd at(::open(path.is_absolute() ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -52,12 +46,16 @@ Result<UniqueFd> walk_path_by_own_links(const std::filesystem::path& path) {
       at = std::move(next);
       continue;
     }
-    if (!S_ISLNK(facts.st_mode)) return walk_failed(ENOTDIR, path);
+    if (!S_ISLNK(facts.st_mode)) {
+      if (last == Last::anything && steps.empty()) return next;
+      return walk_failed(ENOTDIR, path);
+    }
     if (facts.st_uid != 0 && facts.st_uid != ::geteuid())
-      return fail(ErrorCode::wrong_file_type, kOpenFolder, path.string(),
-                  "\"" + step + "\" on the way is a symbolic link of user " + std::to_string(facts.st_uid) +
-                      ", who could lead it elsewhere",
-                  "name the directory that it leads to");
+      return fail(
+          ErrorCode::wrong_file_type, kOpenFolder, path.string(),
+          "\"" + step + "\" on the way is a symbolic link of user " + std::to_string(facts.st_uid) +
+              ", who could lead it elsewhere",
+          std::string("name the ") + (last == Last::folder ? "directory" : "file or device") + " that it leads to");
     if (++links > kMostLinks) return walk_failed(ELOOP, path);
     std::array<char, PATH_MAX> text{};
     const ssize_t size = ::readlinkat(next.get(), "", text.data(), text.size());
@@ -68,6 +66,22 @@ Result<UniqueFd> walk_path_by_own_links(const std::filesystem::path& path) {
   }
   if (!at) return walk_failed(errno, path);
   return at;
+}
+
+}  // namespace
+
+Result<UniqueFd> walk_path(const std::filesystem::path& path) {
+  UniqueFd fd(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return walk_failed(errno, path);
+  return fd;
+}
+
+Result<UniqueFd> walk_path_by_own_links(const std::filesystem::path& path) {
+  return walk_by_own_links(path, Last::folder);
+}
+
+Result<UniqueFd> walk_to_file_by_own_links(const std::filesystem::path& path) {
+  return walk_by_own_links(path, Last::anything);
 }
 
 }  // namespace cairn

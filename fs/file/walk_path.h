@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The way to a directory that the administrator named: for Folder. Any thread.
+// The way to what the administrator named: a directory (for Folder), or a file or device. Any thread.
 #pragma once
 
 #include <filesystem>
@@ -17,5 +17,7 @@ Result<UniqueFd> walk_path(const std::filesystem::path& path);
 // may write to a directory on the way leads us elsewhere. What an owned link names is walked by the same rule.
 // Errors: also wrong_file_type (somebody else's link).
 Result<UniqueFd> walk_path_by_own_links(const std::filesystem::path& path);
+// The same to something of any kind, but a link: a file, a device, a directory. O_PATH: nothing is opened.
+Result<UniqueFd> walk_to_file_by_own_links(const std::filesystem::path& path);
 
 }  // namespace cairn

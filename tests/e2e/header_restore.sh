@@ -25,15 +25,16 @@ zero() { dd if=/dev/zero of="$1" bs=4096 seek="$2" oflag=seek_bytes count="$3" c
 
 # --- as files ---------------------------------------------------------------------------------------------------------
 mkdir "$work/out"
-exits "restore --header-only" 0 cairn restore luks2@latest --header-only --to "$work/out"
+exits "restore --header-only" 3 cairn restore luks2@latest --header-only --to "$work/out"
+contains "a point without keys is said to be one" "$(cat "$stdout")" "nothing in the recovery point opens root"
 check "the header file is there" test -f "$work/out/root.luks2"
 equal "closed to others" "$(stat -c %a "$work/out/root.luks2")" 600
 holds "and small" "$(allocated "$work/out/root.luks2")" -le $((17 * MiB))
 check "cryptsetup unlocks with it as a detached header" \
   cryptsetup open --test-passphrase --header "$work/out/root.luks2" --key-file "$work/passphrase" "$work/luks2.img"
 refuses "never over a file that is there" target-exists cairn restore luks2@latest --header-only --to "$work/out"
-exits "unless forced to" 0 cairn restore luks2@latest --header-only --to "$work/out" --force
-exits "a header from a partition" 0 cairn restore gpt@latest --header-only --to "$work/out"
+exits "unless forced to" 3 cairn restore luks2@latest --header-only --to "$work/out" --force
+exits "a header from a partition" 3 cairn restore gpt@latest --header-only --to "$work/out"
 check "is named after it" test -f "$work/out/root-part2.luks2"
 
 # --- in place ---------------------------------------------------------------------------------------------------------
@@ -43,7 +44,7 @@ for name in luks1 luks2; do
   sum=$(sha "$work/$name.img")
   zero "$work/$name.img" 0 1024
   check_fails "$name: the header is destroyed" unlocks "$work/$name.img"
-  exits "$name: restored in place" 0 cairn restore "$name@latest" --header-only --in-place "$work/$name.img" --yes --json
+  exits "$name: restored in place" 3 cairn restore "$name@latest" --header-only --in-place "$work/$name.img" --yes --json
   check "$name: unlocks again" unlocks "$work/$name.img"
   equal "$name: the whole disk is what it was" "$(sha "$work/$name.img")" "$sum"
   check "$name: what was there before is kept" test -s "$(jq -r .saved "$stdout")"
@@ -51,10 +52,10 @@ done
 sum=$(sha "$work/gpt.img")
 zero "$work/gpt.img" "$part_offset" 2048
 check_fails "partition: the header is destroyed" part_unlocks
-exits "partition: restored in place on the whole disk" 0 cairn restore gpt@latest --header-only --in-place "$work/gpt.img" --yes
+exits "partition: restored in place on the whole disk" 3 cairn restore gpt@latest --header-only --in-place "$work/gpt.img" --yes
 check "partition: unlocks again" part_unlocks
 equal "partition: the whole disk is what it was" "$(sha "$work/gpt.img")" "$sum"
-exits "again: nothing to write" 0 cairn restore gpt@latest --header-only --in-place "$work/gpt.img" --yes --json
+exits "again: nothing to write" 3 cairn restore gpt@latest --header-only --in-place "$work/gpt.img" --yes --json
 equal "and nothing was written" "$(jq .written_bytes "$stdout")" 0
 
 # --- the wrong device -------------------------------------------------------------------------------------------------
@@ -62,6 +63,10 @@ sum=$(sha "$work/other.img")
 refuses "another volume is not overwritten" header-of-another-volume cairn restore luks2@latest --header-only --in-place "$work/other.img" --yes
 refuses "a device that is not there" image-missing cairn restore luks2@latest --header-only --in-place "$work/nowhere" --yes
 refuses "a directory" image-not-a-disk cairn restore luks2@latest --header-only --in-place "$work/out" --yes
+if [ "$(id -u)" -eq 0 ]; then
+  ln -s other.img "$work/link" && chown -h 65534 "$work/link"
+  refuses "a link of somebody else is not followed" wrong-file-type cairn restore luks2@latest --header-only --in-place "$work/link" --yes --force
+fi
 truncate -s 1M "$work/small.img"
 refuses "a device that is too small" header-of-another-volume cairn restore luks2@latest --header-only --in-place "$work/small.img" --yes
 equal "nothing was written there" "$(sha "$work/other.img")" "$sum"
@@ -70,7 +75,7 @@ if can_loop; then
   device=$(losetup -f --show "$work/luks2.img")
   zero "$device" 0 16
   mkdir "$work/fs"
-  exits "a block device: restored in place" 0 cairn restore luks2@latest --header-only --in-place "$device" --yes
+  exits "a block device: restored in place" 3 cairn restore luks2@latest --header-only --in-place "$device" --yes
   check "a block device: unlocks again" unlocks "$device"
   losetup -d "$device"
 else
@@ -86,7 +91,7 @@ if [ -r "$archive" ]; then
   sum=$(sha "$image")
   dd if=/dev/zero of="$image" bs=512 count=1 conv=notrunc status=none
   check_fails "BitLocker: the boot sector is destroyed" cryptsetup bitlkDump "$image"
-  exits "BitLocker: restored in place" 0 cairn restore win@latest --header-only --in-place "$image" --yes
+  exits "BitLocker: restored in place" 3 cairn restore win@latest --header-only --in-place "$image" --yes
   equal "BitLocker: the whole disk is what it was" "$(sha "$image")" "$sum"
 else
   skip "BitLocker in place" "no bitlocker.tar.xz in $CAIRN_TESTDATA"

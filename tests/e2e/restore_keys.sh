@@ -22,6 +22,11 @@ mkdir "$work/out"
 exits "restore with the key in its vault" 0 cairn restore web@latest --to "$work/out"
 contains "it says what opens the disk" "$(cat "$stdout")" "root: LUKS2, opens with main/web version 1"
 contains "and that it was tried now" "$(cat "$stdout")" "in its vault and was tried now"
+mkdir "$work/headers"
+exits "a header alone, too" 0 cairn restore web@latest --header-only --to "$work/headers"
+contains "says what opens the disk" "$(cat "$stdout")" "root: LUKS2, opens with main/web version 1"
+exits "and in place" 0 cairn restore web@latest --header-only --in-place "$work/web.img" --yes
+contains "where it says so, too" "$(cat "$stdout")" "in its vault and was tried now"
 exits "a plain disk has no keys to speak of" 0 cairn restore plain@latest --to "$work/out" --force
 equal "nor says so" "$(grep -c 'opens' "$stdout")" 0
 equal "the point says that its BEK can be recovered" "$(cairn points web@latest --json | jq '.disks[0].keys[0].in_escrow')" true
@@ -37,6 +42,10 @@ check "and the key" cairn key delete main/backup --yes --force
 exits "restore without them is a warning" 3 cairn restore web@latest --to "$work/out" --force
 contains "with the command that helps" "$(cat "$stdout")" "cairn key restore web@"
 equal "missing" "$(state)" missing
+exits "nor does a header go without that word" 3 cairn restore web@latest --header-only --to "$work/headers" --force
+contains "with the command" "$(cat "$stdout")" "cairn key restore web@"
+exits "in place neither" 3 cairn restore web@latest --header-only --in-place "$work/web.img" --yes
+contains "with the command there" "$(cat "$stdout")" "cairn key restore web@"
 refuses "a backup without them names the same command" secret-missing cairn backup web
 contains "first" "$(cat "$stderr")" '"cairn key restore web@latest --vault main" brings it back'
 run cairn restore web@latest --to "$work/out" --force

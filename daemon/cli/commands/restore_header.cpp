@@ -7,12 +7,15 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <memory>
 
 #include "daemon/cli/commands/render.h"
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/text/prompt.h"
 #include "daemon/cli/text/table.h"
 #include "daemon/cli/work/context.h"
+#include "daemon/cli/work/finish_jobs.h"
+#include "daemon/keys/vault_set.h"
 #include "daemon/restore/restore_header.h"
 #include "fs/store/store.h"
 
@@ -58,8 +61,11 @@ std::string render_header_restore(const nlohmann::json& document) {
   if (!saved.empty()) text += fmt::format("  what was there before: {}\n", saved);
   for (const auto& command : member(document, "put_back"))
     if (command.is_string()) text += fmt::format("    to put it back: {}\n", command.get<std::string>());
+  text += render_keys_at_hand(member(document, "keys"));
   for (const auto& passed : member(document, "overridden"))
     if (passed.is_string()) text += fmt::format("  forced: {}\n", passed.get<std::string>());
+  for (const auto& warning : member(document, "warnings"))
+    if (warning.is_string()) text += fmt::format("  warning: {}\n", printable(warning.get<std::string>()));
   return printable(text, Lines::keep);
 }
 
@@ -75,10 +81,13 @@ Result<ExitCode> restore_header_onto(Context& context, const HeaderRestore& what
   // Without settings this host has no place of Cairn's: then beside whoever calls.
   task.keep_in = std::filesystem::absolute(settings->state_dir / "replaced-headers");
   task.force = what.force;
+  task.now = system_clock().now();
+  // With --store no settings say where a vault is.
+  if (!settings->key_vaults.empty()) task.open_vault = vaults_of(std::make_shared<Settings>(*settings));
   CAIRN_CHECK(ask(what, name, task.disk));
   CAIRN_TRY(const nlohmann::json document, restore_header_in_place(*store, task));
   CAIRN_CHECK(context.output().answer(document, render_header_restore(document)));
-  return ExitCode::done;
+  return member(document, "warnings").empty() ? ExitCode::done : ExitCode::warnings;
 }
 
 }  // namespace cairn::cli

@@ -12,12 +12,8 @@
 #include "config/base/unique_fd.h"
 #include "config/base/units.h"
 #include "crypto/volume/fve_metadata.h"
-#include "daemon/backup/backup.h"
-#include "daemon/queue/job.h"
-#include "tests/crypto/volume/probe.h"
-#include "tests/daemon/manual_clock.h"
+#include "tests/daemon/restore/header_restore_fixture.h"
 #include "tests/support/bitlocker_volume.h"
-#include "tests/support/temporary_store.h"
 
 namespace cairn {
 namespace {
@@ -32,56 +28,7 @@ using ::testing::StartsWith;
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-constexpr std::uint64_t kDisk = 24 * kMiB;
-
-class HeaderRestore : public ::testing::Test {
- protected:
-  HeaderRestore() { machine_.name = "web"; }
-
-  void luks(const std::string& type = "luks2") {
-    std::vector<std::string> options = kCheap;
-    options.insert(options.end(), {"--type", type});
-    luks_format(image_, options);
-  }
-  PointName back_up() {
-    machine_.disks = {DiskSettings{"root", image_, {}, {}}};
-    clock_.advance(std::chrono::seconds(10));
-    JobContext job;
-    BackupInputs inputs{*store_, clock_};
-    inputs.keys.on_missing_keys = OnMissingKeys::warn;  // it is the headers that matter here
-    const json result = value_of(run_backup(machine_, inputs, job));
-    return *PointName::parse(result.at("name").get<std::string>());
-  }
-  Result<json> to_files(const PointName& point, bool force = false, std::optional<std::string> disk = {}) {
-    fs::create_directories(out_);
-    return restore_header_files(*store_, {point, out_, std::move(disk), force});
-  }
-  Result<json> in_place(const PointName& point, bool force = false) { return in_place(point, image_, force); }
-  Result<json> in_place(const PointName& point, const fs::path& device, bool force) {
-    return restore_header_in_place(*store_, {point, "root", device, kept_, force}, clock_);
-  }
-  // Refused with that code, and nothing has changed.
-  std::string why(const PointName& point, ErrorCode code, bool force = false) {
-    const Buffer before = read_all(image_);
-    const auto refused = in_place(point, force);
-    EXPECT_TRUE(same_bytes(read_all(image_), before)) << "it was changed";
-    EXPECT_FALSE(fs::exists(kept_)) << "something was saved";
-    if (refused) return "it was written";
-    EXPECT_EQ(refused.error().code, code) << refused.error().message();
-    EXPECT_THAT(refused.error().message(), HasSubstr(image_.string()));
-    return refused.error().because;
-  }
-  void zero(std::uint64_t offset, std::uint64_t size) { write_at(image_, offset, Buffer(size, 0)); }
-
-  Sandbox box_;
-  TemporaryStore place_;
-  std::unique_ptr<Store> store_ = place_.open();
-  ManualClock clock_;
-  MachineSettings machine_;
-  fs::path image_ = box_.sparse_file("web.img", kDisk);
-  fs::path out_ = box_ / "out";
-  fs::path kept_ = box_ / "kept";
-};
+constexpr std::uint64_t kDisk = kHeaderDisk;
 
 TEST_F(HeaderRestore, WritesEachHeaderAsAFile) {
   NEEDS_CRYPTSETUP();
@@ -137,8 +84,9 @@ TEST_F(HeaderRestore, SaysWhatIsNotThere) {
   EXPECT_EQ(other.error().code, ErrorCode::no_such_disk);
   EXPECT_THAT(other.error().because, HasSubstr("did you mean \"root\""));
   EXPECT_EQ(in_place(point).error().code, ErrorCode::no_such_header);
-  EXPECT_EQ(restore_header_files(*store_, {point, "out", {}, false}).error().code, ErrorCode::used_wrongly);
-  EXPECT_EQ(restore_header_files(*store_, {point, box_ / "none", {}, false}).error().code, ErrorCode::target_missing);
+  EXPECT_EQ(restore_header_files(*store_, {point, "out", {}, false}, job_).error().code, ErrorCode::used_wrongly);
+  EXPECT_EQ(restore_header_files(*store_, {point, box_ / "none", {}, false}, job_).error().code,
+            ErrorCode::target_missing);
   EXPECT_EQ(in_place(point, "web.img", false).error().code, ErrorCode::used_wrongly);
 }
 

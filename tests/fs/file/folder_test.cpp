@@ -214,6 +214,11 @@ TEST(WalkPath, FollowsOwnLinksAsTheSystemDoes) {
   EXPECT_EQ(walk_path_by_own_links(place.path() / "circle").error().sys_errno, ELOOP);
   EXPECT_EQ(walk_path_by_own_links(place.path() / "none").error().code, ErrorCode::object_missing);
   EXPECT_EQ(walk_path_by_own_links(place.path() / "file" / "x").error().code, ErrorCode::wrong_file_type);
+  struct stat facts{};
+  ASSERT_EQ(::fstat(value_of(walk_to_file_by_own_links(place.path() / "a" / ".." / "file")).get(), &facts), 0);
+  EXPECT_TRUE(S_ISREG(facts.st_mode));
+  EXPECT_EQ(walk_path_by_own_links(place.path() / "file").error().code, ErrorCode::wrong_file_type);
+  EXPECT_EQ(walk_to_file_by_own_links(place.path() / "file" / "x").error().code, ErrorCode::wrong_file_type);
   EXPECT_EQ(walk_path(place.path() / "file").error().code, ErrorCode::wrong_file_type);
 }
 
