@@ -243,6 +243,11 @@ class Prune {
             point.reasons.emplace_back(done.error().code == ErrorCode::point_in_use ? "it is being read"
                                                                                     : done.error().because);
             break;
+          case ErrorCode::point_not_deleted:
+            point.action = PruneAction::keep;
+            point.purge_after.reset();
+            point.reasons.push_back(done.error().because);
+            break;
           case ErrorCode::point_missing:
             break;
           default:
@@ -256,7 +261,10 @@ class Prune {
     const UtcTime now = inputs_.clock.now;
     if (point.action == PruneAction::hide)
       return delete_point(*writer_, {point.name, now, *point.purge_after, "retention"}, clock_.trusted);
-    CAIRN_CHECK(purge_point(*writer_, point.name, point.purge_after ? "deleted" : "retention", now, clock_.trusted));
+    if (point.purge_after)
+      CAIRN_CHECK(purge_deleted_point(*writer_, point.name, now, clock_.trusted));
+    else
+      CAIRN_CHECK(purge_point(*writer_, point.name, "retention", now, clock_.trusted));
     ++purged_;
     return {};
   }

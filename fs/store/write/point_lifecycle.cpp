@@ -182,6 +182,39 @@ Result<bool> finish_purge(StoreState& store, StoreState::PointChanges& changes, 
   return recorded;
 }
 
+Result<void> purge(StoreState& store, StoreState::PointChanges& changes, const PointName& name,
+                   const std::string& because, UtcTime now, UtcTime trusted) {
+  constexpr const char* kDoing = "remove recovery point";
+  const MarkFiles marks = store.points.marks();
+  auto facts = facts_of(store, name);
+  if (!facts && facts.error().code == ErrorCode::point_missing) {
+    CAIRN_TRY(const bool recorded, finish_purge(store, changes, name));
+    return recorded ? Result<void>() : Result<void>(missing(kDoing, name));
+  }
+  if (!facts) return pass_on(std::move(facts).error());
+  CAIRN_CHECK(check_removable(store, kDoing, name, trusted));
+  facts->purged = now;
+  facts->because = because;
+  auto written = marks.write(*facts);
+  if (!written && written.error().code == ErrorCode::no_space) {
+    // The deletion explains as much. The point's file gives back the space that its tombstone then needs.
+    const auto deletion = marks.deletion(name);
+    if (deletion && *deletion) written = {};
+  }
+  CAIRN_CHECK(std::move(written));
+  CAIRN_TRY(const bool removed, store.backend->remove_unless_held(point_object(name)));
+  if (!removed) {
+    CAIRN_CHECK(marks.remove(tombstone_object(name)));
+    return fail(ErrorCode::point_in_use, kDoing, name.text());
+  }
+  changes.previous_names.erase(name);
+  auto finished = finish_purge(store, changes, name);
+  count_change(store, name);
+  // The point is gone and that is recorded; the rest is the next call's, when there is space.
+  if (!finished && finished.error().code != ErrorCode::no_space) return pass_on(std::move(finished).error());
+  return {};
+}
+
 }  // namespace
 
 Result<void> delete_point(StoreWriter& writer, const Deletion& deletion, UtcTime trusted) {
@@ -260,36 +293,20 @@ Result<void> unprotect_point(StoreWriter& writer, const PointName& name) {
 Result<void> purge_point(StoreWriter& writer, const PointName& name, const std::string& because, UtcTime now,
                          UtcTime trusted) {
   StoreState& store = writer.core().store;
-  constexpr const char* kDoing = "remove recovery point";
   const auto changes = store.point_changes.lock();
-  const MarkFiles marks = store.points.marks();
-  auto facts = facts_of(store, name);
-  if (!facts && facts.error().code == ErrorCode::point_missing) {
-    CAIRN_TRY(const bool recorded, finish_purge(store, *changes, name));
-    return recorded ? Result<void>() : Result<void>(missing(kDoing, name));
-  }
-  if (!facts) return pass_on(std::move(facts).error());
-  CAIRN_CHECK(check_removable(store, kDoing, name, trusted));
-  facts->purged = now;
-  facts->because = because;
-  auto written = marks.write(*facts);
-  if (!written && written.error().code == ErrorCode::no_space) {
-    // The deletion explains as much. The point's file gives back the space that its tombstone then needs.
-    const auto deletion = marks.deletion(name);
-    if (deletion && *deletion) written = {};
-  }
-  CAIRN_CHECK(std::move(written));
-  CAIRN_TRY(const bool removed, store.backend->remove_unless_held(point_object(name)));
-  if (!removed) {
-    CAIRN_CHECK(marks.remove(tombstone_object(name)));
-    return fail(ErrorCode::point_in_use, kDoing, name.text());
-  }
-  changes->previous_names.erase(name);
-  auto finished = finish_purge(store, *changes, name);
-  count_change(store, name);
-  // The point is gone and that is recorded; the rest is the next call's, when there is space.
-  if (!finished && finished.error().code != ErrorCode::no_space) return pass_on(std::move(finished).error());
-  return {};
+  return purge(store, *changes, name, because, now, trusted);
+}
+
+Result<void> purge_deleted_point(StoreWriter& writer, const PointName& name, UtcTime now, UtcTime trusted) {
+  StoreState& store = writer.core().store;
+  const auto changes = store.point_changes.lock();
+  CAIRN_TRY(const auto file, store.points.marks().deletion(name));
+  // Without both the point is gone, which purge() tells and finishes.
+  CAIRN_TRY(const auto stored, store.points.marks().names_in(kPointsPrefix));
+  if (std::ranges::binary_search(stored, name) && (!file || file->deletion.purge_after > now))
+    return fail(ErrorCode::point_not_deleted, "remove recovery point", name.text(),
+                file ? "it is to be kept until " + iso_time(file->deletion.purge_after) : "somebody brought it back");
+  return purge(store, *changes, name, "deleted", now, trusted);
 }
 
 Result<void> settle_marks(StoreWriter& writer) {

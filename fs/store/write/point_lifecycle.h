@@ -29,6 +29,9 @@ Result<void> unprotect_point(StoreWriter& writer, const PointName& name);
 // Removes it for good and leaves a tombstone. Errors: point_missing, point_immutable, point_protected, point_in_use.
 Result<void> purge_point(StoreWriter& writer, const PointName& name, const std::string& because, UtcTime now,
                          UtcTime trusted);
+// The same for one that was deleted, if it still is and its time is over: whoever planned that may have been overtaken
+// by an undelete of another thread. Errors: also point_not_deleted.
+Result<void> purge_deleted_point(StoreWriter& writer, const PointName& name, UtcTime now, UtcTime trusted);
 // Finishes what an interrupted call left half done: of every point whose state does not fit what is in points/.
 Result<void> settle_marks(StoreWriter& writer);
 // From here on judge_clock() goes by it. Durable on return.

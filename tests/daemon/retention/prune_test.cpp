@@ -10,9 +10,13 @@
 #include <nlohmann/json.hpp>
 
 #include "config/base/log.h"
+#include "daemon/engine/store_key.h"
 #include "daemon/queue/job.h"
 #include "fs/store/create_store.h"
+#include "fs/store/store.h"
 #include "fs/store/store_state.h"
+#include "fs/store/write/point_lifecycle.h"
+#include "fs/store/write/store_writer.h"
 #include "fs/store/write/writer_core.h"
 #include "tests/daemon/manual_clock.h"
 #include "tests/daemon/service/served_engine.h"
@@ -186,6 +190,31 @@ TEST_F(PruneJob, WithSoftDeleteOffCollectsAtOnceAfterTheBackup) {
   EXPECT_EQ(job["result"]["totals"]["purged"], 1);
   EXPECT_TRUE(job["result"]["collection"].is_object());
   EXPECT_THAT(value_of(engine_->store().points().list_stored()), SizeIs(2));
+}
+
+// Another process had the store, and brought a point back: what was planned before that counts no more.
+TEST_F(PruneJob, PlansAnewWhenItHadToWaitForTheStore) {
+  open();
+  back_up_days(3);
+  pass(days(14));
+  EXPECT_EQ(prune({std::nullopt, true})["result"]["totals"]["purged"], 1);
+  const PointName oldest = value_of(engine_->store().points().list_deleted()).front();
+  json job;
+  {
+    const auto other = value_of(Store::open(settings_.store.path, value_of(read_store_key(settings_))));
+    const auto writer = value_of(begin_writing(*other, "another process"));
+    job = value_of(service().start_prune({}));
+    while (job["waiting_for"].is_null()) {
+      ASSERT_TRUE(job["state"] == "Queued" || job["state"] == "InProgress") << job.dump();
+      job = value_of(service().wait_job(job["id"].get<std::string>(), job["revision"].get<std::uint64_t>(),
+                                        std::chrono::seconds(60)));
+    }
+    expect_ok(undelete_point(*writer, oldest));
+  }
+  job = finish(job["id"].get<std::string>());
+  EXPECT_EQ(job["state"], "Completed") << job["error"].dump();
+  EXPECT_EQ(job["result"]["totals"]["purged"], 0);
+  EXPECT_THAT(value_of(engine_->store().points().list_stored()), Contains(oldest));
 }
 
 TEST_F(PruneJob, DoesNotRemoveWhatIsBeingRead) {

@@ -20,6 +20,7 @@ namespace {
 
 using std::chrono::days;
 using std::chrono::hours;
+using std::chrono::seconds;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -59,6 +60,25 @@ TEST_F(PointMarks, DeletingAgainDoesNotPutOffTheEnd) {
   later.purge_after += days(30);
   expect_ok(delete_point(*value_of(begin_writing(*store, "test")), later, kNow));
   EXPECT_EQ(value_of(store->points().deletion_of(vm(0))).purge_after, kNow + days(14));
+}
+
+TEST_F(PointMarks, AnUndeleteWinsOverAPurgeThatWasPlannedBeforeIt) {
+  const auto store = place_.open();
+  commit_days(*store, 2);
+  const auto writer = value_of(begin_writing(*store, "test"));
+  const UtcTime over = kNow + days(14);
+  expect_ok(delete_point(*writer, deletion(vm(0)), kNow));
+  EXPECT_EQ(purge_deleted_point(*writer, vm(0), over - seconds(1), over).error().code, ErrorCode::point_not_deleted);
+  expect_ok(undelete_point(*writer, vm(0)));
+  const auto refused = purge_deleted_point(*writer, vm(0), over, over);
+  EXPECT_EQ(refused.error().code, ErrorCode::point_not_deleted);
+  EXPECT_EQ(refused.error().because, "somebody brought it back");
+  EXPECT_THAT(value_of(store->points().list()), ElementsAre(vm(0), vm(1)));
+  EXPECT_THAT(value_of(store->points().tombstones()), SizeIs(0));
+  expect_ok(delete_point(*writer, deletion(vm(0)), kNow));
+  expect_ok(purge_deleted_point(*writer, vm(0), over, over));
+  EXPECT_THAT(value_of(store->points().list_stored()), ElementsAre(vm(1)));
+  EXPECT_EQ(purge_deleted_point(*writer, vm(7), over, over).error().code, ErrorCode::point_missing);
 }
 
 TEST_F(PointMarks, TheTokenChangesWithEveryMark) {
@@ -250,6 +270,30 @@ TEST_F(PointMarks, AFullDiskDoesNotKeepADeletedPointFromGoing) {
   full->room = 0;
   EXPECT_EQ(purge(*store, vm(0)).error().code, ErrorCode::no_space);
   EXPECT_THAT(value_of(store->points().list()), ElementsAre(vm(0), vm(2)));
+}
+
+TEST_F(PointMarks, OnAFullDiskWhatIsKeptStaysKeptAndAProtectionCanStillEnd) {
+  {
+    const auto store = place_.open();
+    commit(*store, vm(0), kNow + days(1));
+    commit(*store, vm(1));
+    commit(*store, vm(2));
+    const auto writer = value_of(begin_writing(*store, "test"));
+    expect_ok(protect_point(*writer, {vm(1), kNow, std::nullopt}));
+  }
+  const auto full = std::make_shared<FullBackend>(std::make_shared<LocalBackend>(place_.path()));
+  const auto store = value_of(Store::open(place_.path(), full, TemporaryStore::key()));
+  full->room_by_removing = 0;
+  EXPECT_EQ(purge(*store, vm(0)).error().code, ErrorCode::point_immutable);
+  EXPECT_EQ(remove(*store, vm(0)).error().code, ErrorCode::point_immutable);
+  EXPECT_EQ(purge(*store, vm(1)).error().code, ErrorCode::point_protected);
+  const auto writer = value_of(begin_writing(*store, "test"));
+  EXPECT_EQ(protect_point(*writer, {vm(2), kNow, std::nullopt}).error().code, ErrorCode::no_space);
+  EXPECT_FALSE(value_of(store->points().protection_of(vm(2)))) << "it is not said to be protected";
+  expect_ok(unprotect_point(*writer, vm(1)));
+  EXPECT_FALSE(value_of(store->points().protection_of(vm(1))));
+  EXPECT_EQ(purge(*store, vm(1)).error().code, ErrorCode::no_space) << "its protection keeps it no more";
+  EXPECT_THAT(value_of(store->points().list()), ElementsAre(vm(0), vm(1), vm(2)));
 }
 
 TEST_F(PointMarks, RemovingFirstGivesTheTombstoneItsRoom) {
