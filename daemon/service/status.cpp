@@ -11,10 +11,10 @@
 #include "daemon/engine/engine.h"
 #include "daemon/queue/job_queue.h"
 #include "daemon/queue/journal.h"
-#include "daemon/service/disk_look.h"
 #include "daemon/service/point_rows.h"
 #include "daemon/service/proof_status.h"
 #include "daemon/service/space_trend.h"
+#include "daemon/service/timed_look.h"
 #include "daemon/service/tracking_status.h"
 #include "daemon/service/verify_status.h"
 #include "daemon/upkeep/mount_keeper.h"
@@ -78,7 +78,7 @@ json clock_document(Engine& engine) {
 // For all disks together: whoever asks is answered.
 constexpr std::chrono::seconds kDisksMayTake{2};
 
-json machine_row(const StatusSources& sources, const std::shared_ptr<const Settings>& in_force, DiskLook& disks,
+json machine_row(const StatusSources& sources, const std::shared_ptr<const Settings>& in_force, TimedLook& disks,
                  const std::string& name, const MachinePoints& of) {
   const Settings& settings = *in_force;
   const UtcTime now = sources.engine.clock().now();
@@ -169,7 +169,7 @@ Result<json> status_document(const StatusSources& sources) {
   CAIRN_TRY(const std::vector<PointName> points, engine.store().points().list());
   CAIRN_TRY(const std::vector<PointName> latest, engine.store().points().latest_of(points));
   json machines = json::array();
-  DiskLook disks(kDisksMayTake);
+  TimedLook disks(kDisksMayTake);
   std::size_t without_proof = 0;
   for (const auto& [name, of] : by_machine(*settings, points, latest)) {
     machines.push_back(machine_row(sources, settings, disks, name, of));

@@ -67,11 +67,12 @@ MachineMemory memory_from(const json& document) {
   return memory;
 }
 
-// Waits for its turn: whoever has it needs milliseconds.
-Result<UniqueFd> take_turn(const std::filesystem::path& state_dir, const std::filesystem::path& folder) {
+// Waits for its turn with the lock of that name: whoever has it needs milliseconds.
+Result<UniqueFd> take_turn(const std::filesystem::path& state_dir, const std::filesystem::path& folder,
+                           const std::string& name) {
   CAIRN_CHECK(make_state_dir(state_dir));
   if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno(errno, "make folder", folder.string());
-  const std::string path = (folder / "lock").string();
+  const std::string path = (folder / name).string();
   UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
   if (!file) return fail_errno(errno, "open lock file", path);
   // Whoever has it reads the store, which may hang: nobody waits for that.
@@ -86,6 +87,11 @@ Result<UniqueFd> take_turn(const std::filesystem::path& state_dir, const std::fi
 
 std::filesystem::path memory_folder(const std::filesystem::path& state_dir) {
   return state_dir / "seen";
+}
+
+// Held while the store is compared: other stores are not waited for.
+std::string lock_of(const Store& store) {
+  return store.info().id + ".lock";
 }
 
 }  // namespace
@@ -150,6 +156,8 @@ Result<void> StoreMemory::save(const Remembered& remembered) const {
                                           {"store", store_.info().id},
                                           {"since", time_or_null(remembered.since)},
                                           {"machines", std::move(machines)}});
+  // Of the folder, which all stores write to. Nothing of a store is read under it, which may hang.
+  CAIRN_TRY(const auto turn, take_turn(state_dir_, memory_folder(state_dir_), "lock"));
   const auto folder = open_backend(memory_folder(state_dir_));
   static_cast<void>(folder->remove_leftovers().has_value());
   return folder->put(store_.info().id + ".json", as_bytes(text), IfExists::replace);
@@ -182,7 +190,7 @@ StoreAge StoreMemory::look() {
     age.unknown_because = "there is no state_dir to remember it in";
     return age;
   }
-  const auto turn = take_turn(state_dir_, memory_folder(state_dir_));
+  const auto turn = take_turn(state_dir_, memory_folder(state_dir_), lock_of(store_));
   const auto before = load();
   if (!before) {
     age.unknown_because = before.error().message();
@@ -213,7 +221,7 @@ Result<std::vector<std::string>> StoreMemory::accept(const std::optional<std::st
   if (state_dir_.empty())
     return fail(ErrorCode::used_wrongly, "accept the state of", store_.path().string(),
                 "there is no state_dir: nothing is remembered of it");
-  CAIRN_TRY(const auto turn, take_turn(state_dir_, memory_folder(state_dir_)));
+  CAIRN_TRY(const auto turn, take_turn(state_dir_, memory_folder(state_dir_), lock_of(store_)));
   const auto before = load();
   if (!before && before.error().code != ErrorCode::io_error) return pass_on(before.error());
   Remembered known = before ? *before : Remembered{};

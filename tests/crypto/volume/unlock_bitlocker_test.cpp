@@ -73,6 +73,39 @@ TEST_F(UnlockBitlocker, OpensByEveryKindOfBek) {
   }
 }
 
+TEST_F(UnlockBitlocker, TheWorkOfProtectorsIsCountedAndNotBegunBeyondWhatIsLeft) {
+  make();
+  const auto facts = probe(image).volumes.at(0);
+  double left = 0.5;
+  UnlockLimits limits;
+  limits.left = &left;
+  const auto with = [&](BekType type, std::string_view bek) {
+    return unlock_volume(facts, reader(), type, secret(bek), "win/c", limits);
+  };
+  for (const auto& [type, bek] : {std::pair(BekType::bitlocker_recovery_password, volume.recovery_password),
+                                  std::pair(BekType::bitlocker_password, std::string("cairn test volume"))}) {
+    left = 0.5;
+    EXPECT_THAT(why(with(type, bek), ErrorCode::header_damaged), HasSubstr("and 0 s are left"));
+    EXPECT_EQ(left, 0.5) << "nothing was done for it";
+    left = 10;
+    EXPECT_TRUE(with(type, bek));
+    EXPECT_EQ(left, 9.0);
+  }
+  left = 0;
+  EXPECT_TRUE(with(BekType::bitlocker_startup_key, as_text(volume.startup_key))) << "which costs nothing";
+}
+
+// A guest may write as many protectors as fit into its metadata.
+TEST_F(UnlockBitlocker, ManyProtectorsCostAsManySeconds) {
+  make();
+  VolumeFacts facts = probe(image).volumes.at(0);
+  for (int i = 0; i < 300; ++i) facts.slots.push_back({-1, "recovery-password"});
+  EXPECT_THAT(why(unlock_volume(facts, reader(), BekType::bitlocker_recovery_password, secret(volume.recovery_password),
+                                "win/c"),
+                  ErrorCode::header_damaged),
+              HasSubstr("its protectors ask for about 301 s of work, and 300 s are left"));
+}
+
 TEST_F(UnlockBitlocker, WrongBeksAreToldApart) {
   make();
   EXPECT_EQ(why(unlock(image, BekType::bitlocker_password, "wrong"), ErrorCode::bek_does_not_open),

@@ -2,12 +2,15 @@
 // What the service says and does when the store is older than this host saw it.
 #include "daemon/service/store_memory.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "config/base/unique_fd.h"
 #include "fs/store/store.h"
 #include "tests/daemon/service/local_service_fixture.h"
 
@@ -117,6 +120,21 @@ TEST_F(StoreMemoryTest, WhatCannotBeReadOrWrittenMakesItUnknownNotWell) {
   std::filesystem::remove_all(path("state"));
   std::ofstream(path("state")) << "a file";
   EXPECT_EQ(status()["rollback"]["state"], "unknown");
+}
+
+TEST_F(StoreMemoryTest, StoresWithOneStateDirDoNotWaitForEachOther) {
+  back_up_a_day_later();
+  const auto engine = open_engine();
+  const TemporaryStore other;
+  const auto second = other.open();
+  const std::string lock = path("state") / "seen" / (engine->store().info().id + ".lock");
+  const UniqueFd held(::open(lock.c_str(), O_RDWR | O_CLOEXEC));
+  ASSERT_EQ(::flock(held.get(), LOCK_EX | LOCK_NB), 0) << lock;
+  const StoreAge first = StoreMemory(settings_.state_dir, engine->store(), clock_).look();
+  EXPECT_THAT(first.unknown_because, HasSubstr("another process has had it"));
+  const StoreAge age = StoreMemory(settings_.state_dir, *second, clock_).look();
+  EXPECT_EQ(age.unknown_because, "");
+  EXPECT_TRUE(age.since);
 }
 
 TEST_F(StoreMemoryTest, ACopiedStateDirAndANewStoreAreNoRollback) {

@@ -152,6 +152,19 @@ TEST_F(OlderIndex, WithoutAnyAllIsRead) {
   EXPECT_FALSE(std::filesystem::exists(index())) << "whoever reads changes nothing";
 }
 
+// The index that was compared with is closed by then: "none" is another than that, though neither is there.
+TEST_F(OlderIndex, AReaderWhoseIndexHasGoneFindsAllInThePacks) {
+  const auto store = place_.open();
+  expect_both_read(*store);
+  EXPECT_EQ(code_of(store->unlisted().trouble()), ErrorCode::index_outdated);
+  std::filesystem::remove_all(index());
+  store->state().index.forget();
+  expect_both_read(*store);
+  EXPECT_EQ(code_of(store->unlisted().trouble()), ErrorCode::index_missing);
+  const auto all = value_of(store->unlisted().index_of_all());
+  EXPECT_EQ(value_of(all->packs()).size(), files_in(place_.path() / "packs").size());
+}
+
 TEST_F(OlderIndex, GarbageIsNoDamageOfPoints) {
   std::ofstream(index() / "data.mdb", std::ios::binary) << std::string(20000, 'x');
   const auto store = place_.open();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "daemon/service/disk_look.h"
+#include "daemon/service/timed_look.h"
 
 #include <condition_variable>
 #include <memory>
@@ -48,9 +48,9 @@ void run(const std::shared_ptr<Look>& look, const std::string& name, const std::
 
 }  // namespace
 
-DiskLook::DiskLook(std::chrono::milliseconds at_most) : until_(std::chrono::steady_clock::now() + at_most) {}
+TimedLook::TimedLook(std::chrono::milliseconds at_most) : until_(std::chrono::steady_clock::now() + at_most) {}
 
-json DiskLook::at(const std::string& name, const std::function<json()>& look, const json& otherwise) {
+json TimedLook::at(const std::string& name, const std::function<json()>& look, const json& otherwise) {
   if (hanging().lock()->contains(name)) return otherwise;
   const auto shared = std::make_shared<Look>();
   std::thread thread([shared, name, look] { run(shared, name, look); });
