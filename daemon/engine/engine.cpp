@@ -2,6 +2,9 @@
 // Puts settings, store, journal and queue together.
 #include "daemon/engine/engine.h"
 
+#include <unistd.h>
+
+#include <cerrno>
 #include <utility>
 
 #include "config/base/guarded.h"
@@ -33,6 +36,8 @@ struct OpenedJournal {
 
 Error not_writable(Error why, const std::filesystem::path& file) {
   if (why.code == ErrorCode::journal_damaged || why.code == ErrorCode::wrong_file_type) return why;
+  // SQLite tells of a file beside the journal then, which it could not make.
+  if (::access(file.parent_path().c_str(), W_OK) != 0 && errno == EROFS) why.sys_errno = EROFS;
   return Error{ErrorCode::journal_not_writable, "write", file.string(), why.because, why.sys_errno, {}};
 }
 

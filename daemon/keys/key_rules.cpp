@@ -100,9 +100,12 @@ std::optional<Error> keys_not_needed(const DiskSettings& disk, const DiskFacts& 
   if (facts.encryption() != DiskEncryption::not_encrypted || (disk.beks.empty() && !disk.kek)) return std::nullopt;
   std::string because = fmt::format("it holds {} and no LUKS or BitLocker volume, and the settings name keys for it",
                                     fmt::join(facts.seen, ", "));
-  if (previous != nullptr && previous->facts.encrypted())
+  std::string resolution;
+  if (previous != nullptr && previous->facts.encrypted()) {
     because += "; at the previous recovery point it was encrypted: is its header destroyed?";
-  return fail(ErrorCode::keys_not_needed, "use the keys of disk", object, because).error();
+    resolution = "leave its keys in the settings until that is known: the earlier recovery points need them";
+  }
+  return fail(ErrorCode::keys_not_needed, "use the keys of disk", object, because, resolution).error();
 }
 
 Result<GatheredKeys> gather_keys(const DiskSettings& disk, VaultSet& vaults, std::span<const EscrowOwner> owners,

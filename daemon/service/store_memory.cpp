@@ -74,6 +74,9 @@ Result<UniqueFd> take_turn(const std::filesystem::path& state_dir, const std::fi
   if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno(errno, "make folder", folder.string());
   const std::string path = (folder / name).string();
   UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
+  if (!file && errno == EROFS)
+    return fail(ErrorCode::permission_denied, "open lock file", path, "its file system is read-only",
+                "make state_dir writable, or what this host sees of the store is not remembered");
   if (!file) return fail_errno(errno, "open lock file", path);
   // Whoever has it reads the store, which may hang: nobody waits for that.
   constexpr int kTries = 200;

@@ -60,6 +60,10 @@ for command in status points jobs; do
   exits "$command, with a slip in the settings" 0 cairn $command
   contains "$command says so" "$(cat "$stderr")" "is not right, and the daemon goes on"
 done
+kill -HUP "$daemon"
+reload_is_told() { cairn status 2>/dev/null | grep -q 'reading them again failed'; }
+check "status says that a reload failed" wait_until 30 reload_is_told
+contains "with the slip, on one line" "$(cairn status 2>/dev/null)" "there is a problem in it: $config:"
 printf 'store: { path: "\n' >>"$config"
 exits "even when it is no YAML any more" 0 cairn points
 refuses "config check names the slip" settings-invalid cairn config check

@@ -55,6 +55,7 @@ if mount --bind "$work/state" "$work/state" && mount -o remount,ro,bind "$work/s
   check "a read-only state directory: the backup is made" cairn backup web
   exits "and says so" 0 cairn backup web
   equal "once" "$(cat "$stdout" "$stderr" | grep -c journal-not-writable)" 1
+  contains "with the reason" "$(cat "$stdout" "$stderr")" "Read-only file system; make state_dir writable"
   exits "the history can still be read" 0 cairn jobs --json
   equal "all of it" "$(jq length "$stdout")" "$history"
   run cairn jobs

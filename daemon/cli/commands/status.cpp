@@ -3,6 +3,7 @@
 // command adds "warnings", the list that its text begins with.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "daemon/cli/commands/render.h"
@@ -91,12 +92,15 @@ Result<ExitCode> run(Context& context, const StatusCommand&) {
 
 // Which settings the daemon works with, where they are not those of the file.
 void add_settings_warnings(const nlohmann::json& daemon, std::vector<std::string>& warnings) {
-  if (const nlohmann::json& error = member(daemon, "reload_error"); error.is_object())
+  const nlohmann::json& error = member(daemon, "reload_error");
+  if (error.is_object()) {
+    std::string message = text_of(error, "message");  // a line for each problem of the file
+    std::ranges::replace(message, '\n', ' ');
     warnings.push_back("the daemon works with the settings of " + time_of(daemon, "settings_time") +
-                       ": reading them again failed: " + text_of(error, "message") + " [" + text_of(error, "name") +
-                       "]");
-  else if (flag_of(daemon, "settings_changed"))
+                       ": reading them again failed: " + message + " [" + text_of(error, "name") + "]");
+  } else if (flag_of(daemon, "settings_changed")) {
     warnings.push_back(text_of(daemon, "settings") + " was changed since the daemon read it: systemctl reload cairnd");
+  }
   if (const std::string keys = text_of(daemon, "needs_restart"); !keys.empty())
     warnings.push_back("changed settings wait for a restart of the daemon: " + keys + " (systemctl restart cairnd)");
 }

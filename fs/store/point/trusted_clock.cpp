@@ -12,16 +12,23 @@ namespace {
 
 using std::chrono::seconds;
 
+// For people: both times stand beside it to the second.
+std::string about(seconds time) {
+  for (const seconds unit : {seconds(86400), seconds(3600), seconds(60)})
+    if (time >= 2 * unit) return format_duration(time / unit * unit);
+  return format_duration(time);
+}
+
 std::unexpected<Error> jumped(UtcTime from, UtcTime to, seconds expected) {
   const seconds moved = to - from;
   const seconds off = moved - expected;
   std::string because = "it went from " + iso_time(from) + " to " + iso_time(to);
   if (moved < seconds(0))
-    because += ", back by " + format_duration(-moved);
+    because += ", back by " + about(-moved);
   else if (off < seconds(0))
-    because += ", " + format_duration(-off) + " less than has passed";
+    because += ", " + about(-off) + " less than has passed";
   else
-    because += ", " + format_duration(off) + " further than is known to have passed";
+    because += ", " + about(off) + " further than is known to have passed";
   return fail(ErrorCode::clock_jumped, "use", "the clock", std::move(because));
 }
 

@@ -90,6 +90,9 @@ TEST(KeyRules, PlainDisksNeedNoneAndKeysForThemAreAWarning) {
   const DiskRecord before = record_of(encrypted());
   EXPECT_THAT(keys_not_needed(disk_with(true, true), plain_disk(), &before, "web/root")->because,
               HasSubstr("is its header destroyed?"));
+  EXPECT_THAT(
+      keys_not_needed(disk_with(true, true), plain_disk(), &before, "web/root")->message(),
+      testing::AllOf(HasSubstr("leave its keys in the settings"), testing::Not(HasSubstr("take bek and kek out"))));
   EXPECT_FALSE(keys_not_needed(disk_with(true, true), encrypted(), nullptr, "web/root"));
 }
 
