@@ -133,25 +133,23 @@ Result<bool> GuestAgent::has_file(const std::string& path, milliseconds within) 
   return true;
 }
 
-Thawed thaw_guest(GuestAgent& agent, const std::function<bool()>& go_on) {
+Thawed thaw_guest(GuestAgent& agent, WasFrozen was) {
   Thawed result;
-  do {
-    const auto count = agent.thaw(kThaw);
-    if (count)
-      result.count += *count;
-    else
-      result.last = count.error().message();
-    const auto frozen = agent.is_frozen(kStatus);
-    if (frozen && !*frozen) {
-      result.seen = true;
-      result.last.clear();
-      return result;
-    }
-    if (frozen)
-      result.last = "its file systems are still frozen";
-    else if (count)
-      result.last = frozen.error().message();
-  } while (go_on());
+  if (was == WasFrozen::perhaps) {
+    const auto frozen = agent.is_frozen(kThaw);
+    result.seen = frozen && !*frozen;
+    if (!frozen) result.last = frozen.error().message();
+    if (result.seen || !frozen) return result;
+  }
+  const auto count = agent.thaw(kThaw);
+  if (count) result.count = *count;
+  const auto frozen = agent.is_frozen(kStatus);
+  result.seen = frozen && !*frozen;
+  if (result.seen) return result;
+  if (!count)
+    result.last = count.error().message();
+  else
+    result.last = frozen ? "its file systems are still frozen" : frozen.error().message();
   return result;
 }
 

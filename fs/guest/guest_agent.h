@@ -6,7 +6,6 @@
 
 #include <chrono>
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -50,9 +49,10 @@ struct Thawed {
   int count = 0;      // file systems that our thaws found frozen
   std::string last;   // when not seen: what the last attempt said
 };
-// Sends a thaw until the guest reads back as thawed. It makes up for a freeze whatever became of that: also for one
-// that was given up and happens late, since the agent answers in order. `go_on` is called after each attempt that did
-// not do: it waits a little and says whether another one is worth it.
-Thawed thaw_guest(GuestAgent& agent, const std::function<bool()>& go_on);
+// Thaws and looks whether the guest reads back as thawed. That makes up for a freeze whatever became of it: also for
+// one that was given up and happens late, since the agent answers in order. certain: it was frozen. perhaps: it is
+// asked first, since each thaw runs the guest's hooks.
+enum class WasFrozen { certain, perhaps };
+Thawed thaw_guest(GuestAgent& agent, WasFrozen was);
 
 }  // namespace cairn

@@ -167,6 +167,7 @@ class Helper {
       (void)settle();
       return "the guest agent froze no file system";
     }
+    frozen_ = true;
     held.hold = Hold::freeze;
     held.file_systems = *count;
     return {};
@@ -252,8 +253,9 @@ class Helper {
       freeze_owed_ = false;
       return true;
     }
-    const Thawed result = thaw_guest(*agent, [] { return false; });
+    const Thawed result = thaw_guest(*agent, frozen_ ? WasFrozen::certain : WasFrozen::perhaps);
     count += result.count;
+    frozen_ = false;
     if (result.seen) freeze_owed_ = false;
     why = result.last;
     return result.seen;
@@ -347,6 +349,7 @@ class Helper {
   std::optional<HoldRecord> record_;
   Hold held_ = Hold::none;
   bool freeze_owed_ = false;  // a freeze was asked for, and no thaw was seen since
+  bool frozen_ = false;       // it said so, and was not asked to thaw since
   bool pause_owed_ = false;   // the guest was paused, and not seen to run since
   SteadyTime since_{};        // the hold began
   SteadyTime until_{};        // it ends by itself
