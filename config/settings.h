@@ -145,6 +145,9 @@ struct MaintenanceSettings {
   std::uint64_t rate = 100 * kMiB;                                           // bytes a second; 0: no limit
 };
 
+// What is said of guests of libvirt that no machine of the settings backs up.
+enum class Unprotected { warn, ignore };
+
 // All of cairn.yaml.
 struct Settings {
   std::filesystem::path file;  // where they were read from
@@ -154,6 +157,7 @@ struct Settings {
   MountSettings mount;
   DaemonSettings daemon;
   MaintenanceSettings maintenance;
+  Unprotected unprotected = Unprotected::warn;
   ChangeTrackingSettings change_tracking;
   std::map<std::string, KeyVaultSettings> key_vaults;
   std::map<std::string, Policy> policies;  // "default" is always there

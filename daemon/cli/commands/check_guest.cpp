@@ -3,9 +3,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "daemon/backup/guest_session.h"
+#include "daemon/backup/protection_of_domains.h"
 #include "daemon/cli/commands/check_rows.h"
 #include "fs/guest/guest_client.h"
 
@@ -53,6 +55,22 @@ std::optional<MachineSettings> check_guest(const MachineSettings& machine, const
   }
   checks.push_back(row_of(machine, found->look, settings.policy_of(machine)));
   return found->machine;
+}
+
+void check_unprotected(const Settings& settings, nlohmann::json& checks) {
+  const bool uses_libvirt = std::ranges::any_of(
+      settings.machines, [](const auto& machine) { return machine.second.guest.kind == GuestSettings::Kind::libvirt; });
+  if (!uses_libvirt || settings.unprotected == Unprotected::ignore) return;
+  for (const std::string& uri : libvirts_of(settings)) {
+    const auto domains = find_domains(settings, uri);
+    if (!domains) continue;  // the machines there say so
+    for (const DomainFound& domain : *domains)
+      if (domain.machine.empty())
+        checks.push_back(doubtful("unprotected", domain.name,
+                                  fmt::format("libvirt has this machine ({}), and nothing backs it up: name it under "
+                                              "machines, or say \"unprotected: ignore\"",
+                                              uri)));
+  }
 }
 
 }  // namespace cairn::cli

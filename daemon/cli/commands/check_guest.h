@@ -14,4 +14,8 @@ namespace cairn::cli {
 std::optional<MachineSettings> check_guest(const MachineSettings& machine, const Settings& settings,
                                            nlohmann::json& checks);
 
+// The guests of the libvirts that the settings name which no machine backs up: a warning each, unless they say
+// `unprotected: ignore`.
+void check_unprotected(const Settings& settings, nlohmann::json& checks);
+
 }  // namespace cairn::cli

@@ -317,6 +317,7 @@ Result<ExitCode> run(Context& context, const ConfigCheckCommand&) {
   VaultSet vaults(vaults_of(std::make_shared<const Settings>(**settings)));
   check_vaults(**settings, vaults, checks);
   if ((*settings)->machines.empty()) checks.push_back(doubtful("machines", "settings", "no machine is named"));
+  check_unprotected(**settings, checks);
   for (const auto& [name, in_settings] : (*settings)->machines) {
     const auto whole = check_guest(in_settings, **settings, checks);
     if (!whole) continue;

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # live_guest.sh: a running KVM-style guest (QEMU under TCG) with two encrypted disks, for tests of live backup.
 #
-#   live_guest.sh install                     packages (root, Debian 12); starts no service
+# Packages: scripts/setup --e2e.
+#
 #   live_guest.sh start DIR libvirt|qmp       make the disks if DIR has none, boot; returns when the guest says READY
 #   live_guest.sh run DIR 'SHELL COMMAND'     run it in the guest (its output, its exit status), frozen or not
 #   live_guest.sh ticker DIR on|off           a writer in the guest: n to /a/ticks + fsync, then n to /b/ticks + fsync
@@ -41,17 +42,6 @@ die() { echo "rig: $*" >&2; exit 2; }
 trap '[ -z "$TMPS" ] || rm -rf "$TMPS"' EXIT
 scratch() { TMPS=$(mktemp -d /var/tmp/rig.XXXXXX); }
 
-cmd_install() {
-  # policy-rc.d 101 (containers) or not: no service of ours is wanted on this host
-  DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends linux-image-amd64 busybox-static cpio kmod \
-    xz-utils cryptsetup-bin e2fsprogs qemu-system-x86 qemu-utils libvirt-daemon libvirt-daemon-system libvirt-clients \
-    libnbd-bin python3
-  if [ ! -x /usr/sbin/qemu-ga ] && [ ! -x "$CACHE/ga/usr/sbin/qemu-ga" ]; then
-    mkdir -p "$CACHE/ga"
-    (cd "$CACHE/ga" && apt-get -o APT::Sandbox::User=root download qemu-guest-agent && dpkg -x ./*.deb . && rm -f ./*.deb)
-  fi
-}
-
 # ------------------------------------------------------------------ the guest's kernel and initramfs (cached)
 copy_elf() {
   local lib
@@ -63,15 +53,15 @@ pack() { (cd "$1" && find . -print0 | cpio --null -o -H newc -R 0:0 --quiet); }
 prepare() {
   local v=() kver id ga='' r off m t
   for t in qemu-system-x86_64 qemu-img busybox cpio cryptsetup mke2fs e2fsck modprobe xz python3; do
-    command -v "$t" >/dev/null || die "no $t: run '$0 install'"
+    command -v "$t" >/dev/null || die "no $t: run scripts/setup --e2e"
   done
   shopt -s nullglob; v=(/boot/vmlinuz-*-amd64); shopt -u nullglob
-  [ ${#v[@]} -gt 0 ] || die "no /boot/vmlinuz-*-amd64: run '$0 install'"
+  [ ${#v[@]} -gt 0 ] || die "no /boot/vmlinuz-*-amd64: run scripts/setup --e2e"
   kver=$(printf '%s\n' "${v[@]#/boot/vmlinuz-}" | sort -V | tail -n1)
   for t in /usr/sbin/qemu-ga "$CACHE/ga/usr/sbin/qemu-ga" "${LUKSVM_DIR:-/var/tmp/luksvm}/ga/usr/sbin/qemu-ga"; do
     if [ -x "$t" ]; then ga=$t; break; fi
   done
-  [ -n "$ga" ] || die "no qemu-ga: run '$0 install'"
+  [ -n "$ga" ] || die "no qemu-ga: run scripts/setup --e2e"
   mkdir -p "$CACHE"
   id=$(cat "$SELF" "/boot/vmlinuz-$kver" "$ga" | sha256sum | cut -c1-12)
   KERNEL=$CACHE/vmlinux-$kver INITRD=$CACHE/initrd-$id.cpio
@@ -256,7 +246,7 @@ start_libvirtd() {
   local s=$D/sys pid
   pid=; if [ -e "$D/libvirtd.pid" ]; then read -r pid _ <"$D/libvirtd.pid"; fi
   if alive "$pid" && [ -S "$s/run/libvirt-sock" ]; then return; fi
-  command -v libvirtd >/dev/null || die "no libvirtd: run '$0 install'"
+  command -v libvirtd >/dev/null || die "no libvirtd: run scripts/setup --e2e"
   [ "$(id -u)" = 0 ] || die "libvirt mode needs root"
   mkdir -p "$s"/{etc,lib,run,log,cache}; rm -f "$s"/run/libvirt-*
   [ -e "$s/etc/qemu" ] || cp -r /etc/libvirt/. "$s/etc/"
@@ -449,7 +439,6 @@ usage() { sed -n '2,/^set -e/{/^#/s/^# \{0,1\}//p}' "$SELF" >&2; exit 2; }
 n() { if [ "$1" -lt "$2" ] || [ "$1" -gt "$3" ]; then usage; fi; }
 c=${1:-}; shift || true
 case $c in
-  install) cmd_install ;;
   start) n $# 2 2; cmd_start "$@" ;;
   run) n $# 2 2; cmd_run "$@" ;;
   ticker) n $# 2 2; cmd_ticker "$@" ;;
