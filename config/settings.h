@@ -17,6 +17,7 @@
 #include "config/base/result.h"
 #include "config/base/units.h"
 #include "config/disk_source.h"
+#include "config/guest_settings.h"
 #include "config/retention.h"
 #include "config/schedule.h"
 
@@ -71,6 +72,10 @@ struct KeyVaultSettings {
 enum class OnMissingKeys { fail, warn };
 enum class OnCostlierKeys { warn, fail };
 
+// What a backup of a running guest is to be: see Consistency in fs/store/point/point_labels.h. It has to be had from the
+// guest; less is warned about.
+enum class WantedConsistency { crash, filesystem, application };
+
 // When machines are backed up, and how long their recovery points are kept.
 struct Policy {
   std::string name;
@@ -79,6 +84,8 @@ struct Policy {
   RetentionRule retention;
   OnMissingKeys on_missing_keys = OnMissingKeys::fail;
   OnCostlierKeys on_costlier_keys = OnCostlierKeys::warn;  // key derivation of a disk that jumped
+  WantedConsistency consistency = WantedConsistency::filesystem;  // of machines whose guest the settings name
+  std::chrono::seconds longest_hold{10};  // a guest is frozen or paused for no longer
   // How long a deleted point can be brought back. Nothing: off, it is removed at once.
   std::optional<std::chrono::seconds> soft_delete = std::chrono::days{14};
   // How long after its time nothing removes a point. Nothing: off.
@@ -113,6 +120,7 @@ struct MachineSettings {
   std::string name;
   std::string policy = "default";
   std::optional<std::filesystem::path> definition;  // libvirt XML, kept with each point
+  GuestSettings guest = {};                         // none: only its disks are known
   std::vector<DiskSettings> disks;                  // in the file's order
   // What is not backed up on purpose: disks of earlier points by name, disks of the definition by target or path.
   std::vector<std::string> left_out = {};
@@ -137,6 +145,9 @@ struct MaintenanceSettings {
   std::uint64_t rate = 100 * kMiB;                                           // bytes a second; 0: no limit
 };
 
+// What is said of guests of libvirt that no machine of the settings backs up.
+enum class Unprotected { warn, ignore };
+
 // All of cairn.yaml.
 struct Settings {
   std::filesystem::path file;  // where they were read from
@@ -146,6 +157,7 @@ struct Settings {
   MountSettings mount;
   DaemonSettings daemon;
   MaintenanceSettings maintenance;
+  Unprotected unprotected = Unprotected::warn;
   ChangeTrackingSettings change_tracking;
   std::map<std::string, KeyVaultSettings> key_vaults;
   std::map<std::string, Policy> policies;  // "default" is always there

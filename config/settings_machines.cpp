@@ -55,6 +55,7 @@ void SettingsReader::read_machines(MapReader& top) {
                     fmt::format("a policy that is declared under policies{}", suggestion(*policy, policy_names_)));
     }
     machine.definition = named_path(map, "definition");
+    read_guest(map, machine);
     read_disks(map, machine);
     machine.left_out = left_out_of(map);
     map.finish();
@@ -62,10 +63,40 @@ void SettingsReader::read_machines(MapReader& top) {
   }
 }
 
+// libvirt: NAME with uri:, or qmp: with agent:.
+void SettingsReader::read_guest(MapReader& map, MachineSettings& machine) {
+  const YamlEntry* const libvirt = map.take("libvirt");
+  const YamlEntry* const monitor = map.take("qmp");
+  if (const auto domain = map.text("libvirt", "the name of a libvirt domain")) {
+    machine.guest.kind = GuestSettings::Kind::libvirt;
+    machine.guest.domain = *domain;
+  }
+  if (const auto uri = map.text("uri", "a libvirt URI, such as qemu:///system")) {
+    machine.guest.uri = *uri;
+    if (libvirt == nullptr)
+      map.key_problem(*map.take("uri"), "a uri without libvirt", "the domain too, as libvirt: NAME");
+  }
+  if (const auto path = named_path(map, "qmp")) {
+    machine.guest.kind = GuestSettings::Kind::qmp;
+    machine.guest.monitor = *path;
+  }
+  if (const auto path = named_path(map, "agent")) {
+    machine.guest.agent = *path;
+    if (monitor == nullptr)
+      map.key_problem(*map.take("agent"), "an agent without qmp",
+                      "the socket of QEMU's monitor too, as qmp: PATH (libvirt finds the agent itself)");
+  }
+  if (libvirt != nullptr && monitor != nullptr)
+    map.key_problem(*monitor, "qmp beside libvirt",
+                    "one of them: libvirt for a domain of libvirt's, qmp for another QEMU");
+}
+
 void SettingsReader::read_disks(MapReader& machine_map, MachineSettings& machine) {
   MapReader disks = machine_map.map("disks");
   const auto& entries = disks.named_entries("disk");
-  if (entries.empty() && disks.is_readable()) machine_map.missing("disks", "at least one disk");
+  const bool found_by_libvirt = machine.guest.kind == GuestSettings::Kind::libvirt;
+  if (entries.empty() && disks.is_readable() && !found_by_libvirt)
+    machine_map.missing("disks", "at least one disk (or libvirt: NAME, whose disks are found)");
   for (const YamlEntry& entry : entries) {
     MapReader map = disks.map(entry);
     DiskSettings disk;
@@ -76,7 +107,7 @@ void SettingsReader::read_disks(MapReader& machine_map, MachineSettings& machine
       const auto same = std::ranges::find(machine.disks, disk.image, &DiskSettings::image);
       if (same != machine.disks.end())
         map.problem(*image, fmt::format("the image of disk {} again", in_quotes(same->name)), "an image for each disk");
-    } else if (image == nullptr) {
+    } else if (image == nullptr && !found_by_libvirt) {
       map.missing("image", "the image file or block device of the disk");
     }
     if (const auto format = map.text("format", kOnlyRaw)) {

@@ -17,6 +17,7 @@ constexpr unsigned kMostKept = 100'000;
 constexpr DurationLimits kJitter = {seconds{0}, days{1} - seconds{1}, "a duration below 1d, such as 10m"};
 constexpr DurationLimits kSoftDelete = {days{14}, days{180}, "a duration from 14d to 180d"};
 constexpr DurationLimits kImmutable = {minutes{1}, days{36500}, "a duration from 1m to 36500d, such as 30d"};
+constexpr DurationLimits kLongestHold = {seconds{1}, minutes{1}, "a duration from 1s to 1m, such as 10s"};
 constexpr DurationLimits kFullRead = {minutes{1}, days{3650}, "a duration from 1m to 3650d, such as 30d"};
 
 void read_schedule(MapReader& map, Policy& policy) {
@@ -94,6 +95,10 @@ Policy SettingsReader::read_policy(MapReader& map) {
   static const std::vector<std::string> kOnCostlierKeys = {"warn", "fail"};
   if (const auto choice = map.choice("on_costlier_keys", kOnCostlierKeys))
     policy.on_costlier_keys = static_cast<OnCostlierKeys>(*choice);
+  static const std::vector<std::string> kConsistency = {"crash", "filesystem", "application"};
+  if (const auto choice = map.choice("consistency", kConsistency))
+    policy.consistency = static_cast<WantedConsistency>(*choice);
+  if (const auto longest = map.duration("longest_hold", kLongestHold)) policy.longest_hold = *longest;
   if (const auto kept = map.duration_or_off("soft_delete", kSoftDelete)) policy.soft_delete = *kept;
   if (const auto kept = map.duration_or_off("immutable", kImmutable)) policy.immutable = *kept;
   if (const auto every = map.duration("full_read", kFullRead)) policy.full_read = *every;

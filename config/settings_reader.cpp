@@ -102,6 +102,9 @@ void SettingsReader::read_places(MapReader& top) {
       top.problem(*top.take("socket"), fmt::format("a path of {} bytes", path->native().size()),
                   fmt::format("at most {} bytes, the limit for Unix sockets", kLongestSocketPath));
   }
+  static const std::vector<std::string> kUnprotected = {"warn", "ignore"};
+  if (const auto choice = top.choice("unprotected", kUnprotected))
+    settings_.unprotected = static_cast<Unprotected>(*choice);
   MapReader mount = top.map("mount");
   if (const auto path = named_path(mount, "path", settings_.mount.path)) settings_.mount.path = *path;
   if (const auto allow = mount.boolean("allow_other")) settings_.mount.allow_other = *allow;

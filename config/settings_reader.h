@@ -50,6 +50,7 @@ class SettingsReader {
 
   // After vaults and policies, whose names they may use.
   void read_machines(MapReader& top);
+  void read_guest(MapReader& map, MachineSettings& machine);
   void read_disks(MapReader& machine_map, MachineSettings& machine);
   // VAULT/NAME; for a bek also a list of them. False when the key is not there or wrong.
   bool read_references(MapReader& map, std::string_view key, std::vector<VaultReference>& to);

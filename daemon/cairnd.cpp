@@ -15,6 +15,7 @@
 #include "config/settings.h"
 #include "crypto/secret_bytes.h"
 #include "daemon/daemon.h"
+#include "fs/guest/helper.h"
 
 namespace cairn {
 namespace {
@@ -100,6 +101,7 @@ int run(int argc, char** argv) {
 }  // namespace cairn
 
 int main(int argc, char** argv) {
+  if (cairn::is_guest_helper(argc, argv)) return cairn::run_guest_helper();
   cairn::settle_standard_streams();
   cairn::let_large_files_fail();
   cairn::raise_open_files();

@@ -28,6 +28,7 @@
 #include "config/base/unique_fd.h"
 #include "config/settings.h"
 #include "daemon/api/control_api.h"
+#include "daemon/backup/guest_session.h"
 #include "daemon/engine/engine.h"
 #include "daemon/engine/store_key.h"
 #include "daemon/process/service_manager.h"
@@ -150,6 +151,8 @@ class Daemon {
     const MountSettings mount = settings.mount;
     CAIRN_TRY(StateLock lock, StateLock::take(settings.state_dir));
     lock_.emplace(std::move(lock));
+    // First of all: opening the store may take long.
+    release_left_guests(settings);
     EngineOptions options;
     options.role = EngineRole::daemon;
     options.stop_fd = end_signals_.get();

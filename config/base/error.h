@@ -165,6 +165,18 @@ enum class ErrorCode : std::uint16_t {
   point_in_future,
   disk_not_backed_up,
   disk_left_out,
+  // guests
+  guest_unreachable,
+  guest_not_found,
+  guest_busy,
+  guest_silent,
+  guest_bad_answer,
+  guest_refused,
+  guest_agent_missing,
+  guest_library_missing,
+  guest_helper_failed,
+  guest_not_thawed,
+  less_consistent,
 };
 
 // One failure. `doing` and `object` make the first half of the message, `because` and `resolution` the second; no

@@ -16,6 +16,7 @@ std::span<const CatalogueEntry> vault_errors();        // key vaults and what is
 std::span<const CatalogueEntry> disk_keys_errors();    // the keys of encrypted disks
 std::span<const CatalogueEntry>
 points_errors();                                 // recovery points over time; verifying, repairing and reclaiming space
+std::span<const CatalogueEntry> guest_errors();  // virtual machines that run
 std::span<const CatalogueEntry> label_errors();  // what a recovery point says of its making
 
 }  // namespace cairn

@@ -15,9 +15,10 @@
 #include "config/base/log.h"
 #include "config/base/ranges.h"
 #include "config/base/units.h"
-#include "daemon/backup/definition_disks.h"
 #include "daemon/backup/disk_labels.h"
+#include "daemon/backup/guest_session.h"
 #include "daemon/backup/pack_warning.h"
+#include "daemon/backup/take_definition.h"
 #include "daemon/keys/disk_look.h"
 #include "daemon/keys/header_image.h"
 #include "daemon/keys/proof_run.h"
@@ -100,24 +101,6 @@ void warn_of_the_future(Store& store, const std::string& machine, UtcTime now, J
                             {}}));
 }
 
-// Into the point; and what it says of disks that are not backed up becomes warnings.
-void take_definition(const MachineSettings& machine, RecoveryPoint& point, JobContext& job) {
-  if (!machine.definition) return;
-  auto text = read_definition(*machine.definition);
-  if (!text) {
-    job.warn(text.error().message());
-    return;
-  }
-  point.definition = *std::move(text);
-  if (!looks_like_xml(*point.definition)) return;
-  const auto disks = disks_of_definition(*point.definition, machine.definition->string());
-  if (!disks) {
-    job.warn(disks.error().message() + "; whether it has disks that are not backed up is not known");
-    return;
-  }
-  for (const Error& missing : disks_not_backed_up(machine, *disks)) job.warn(as_warning(missing));
-}
-
 // Where the payload of encrypted volumes lies: it cannot be compressed, so nobody should try.
 // Partitions of a damaged table may overlap; the store wants ranges that do not.
 std::vector<ByteRange> ciphertext_of(const DiskFacts& facts, std::uint64_t disk_size) {
@@ -166,8 +149,8 @@ std::unexpected<Error> cannot_probe(const std::string& disk, Error error) {
 
 class Backup {
  public:
-  Backup(const MachineSettings& machine, const BackupInputs& inputs, JobContext& job)
-      : machine_(machine), inputs_(inputs), job_(job) {}
+  Backup(const MachineSettings& machine, const BackupInputs& inputs, GuestSession& guest, JobContext& job)
+      : machine_(machine), inputs_(inputs), guest_(guest), job_(job) {}
 
   Result<json> run() {
     const auto began = std::chrono::steady_clock::now();
@@ -179,7 +162,12 @@ class Backup {
     Tracking tracking(inputs_.tracking, inputs_.store, *writer_, machine_.name, now, job_);
     const std::optional<RecoveryPoint> previous = last_point(inputs_.store, machine_.name);
     DiskLabels labels(machine_, previous, job_, inputs_.accept_change);
-    CAIRN_TRY(std::vector<OpenDisk> disks, open_disks(machine_, inputs_, tracking, labels));
+    guest_.hold();
+    auto opened = open_disks(machine_, inputs_, tracking, labels);
+    guest_.release();
+    if (!opened) return pass_on(std::move(opened).error());
+    std::vector<OpenDisk>& disks = *opened;
+    if (const auto& still = guest_.instant()) labels.held(still->from, still->until, still->consistency);
     CAIRN_TRY(const std::set<UtcTime> taken, inputs_.store.points().used_times(machine_.name));
     warn_of_the_future(inputs_.store, machine_.name, now, job_);
     const UtcTime time = free_time(taken, now);
@@ -197,13 +185,14 @@ class Backup {
     PointKeys keys(machine_.name, inputs_.keys, inputs_.store, job_, previous_);
     CAIRN_CHECK(take_headers(disks, keys));
     ProofRun proof(keys, records_of(disks), job_.stop());
-    take_definition(machine_, point_, job_);
+    take_definition(machine_, guest_.definition(), point_, job_);
     auto rows = take_disks(disks, tracking, labels, proof.stop_reading());
     // When the proof has failed the backup, that is why the reading ended: its error is the one to return.
     CAIRN_CHECK(proof.finish());
     if (!rows) return pass_on(std::move(rows).error());
     keys.finish(point_, inputs_.clock.now());
     labels.finish(point_);
+    point_.guest = guest_.finish(point_.consistency);
     CAIRN_TRY(json result, commit(*std::move(rows), began));
     // The point is there. Nothing from here on can fail the job.
     for (OpenDisk& disk : disks) tracking.keep(*disk.settings, *disk.image, disk.plan, point_.name);
@@ -411,6 +400,7 @@ class Backup {
                 {"duration_ms", point_.duration_ms},
                 {"consistency", to_string(point_.consistency)},
                 {"apart_ms", point_.apart_ms ? json(*point_.apart_ms) : json(nullptr)},
+                {"guest", point_.guest ? to_json(*point_.guest) : json(nullptr)},
                 {"proof", to_string(point_.proof.state)},
                 {"disks", std::move(rows)}};
   }
@@ -433,6 +423,7 @@ class Backup {
 
   const MachineSettings& machine_;
   const BackupInputs& inputs_;
+  GuestSession& guest_;
   JobContext& job_;
   std::shared_ptr<StoreWriter> writer_;
   RecoveryPoint point_;
@@ -443,7 +434,15 @@ class Backup {
 }  // namespace
 
 Result<json> run_backup(const MachineSettings& machine, const BackupInputs& inputs, JobContext& job) {
-  return Backup(machine, inputs, job).run();
+  GuestSession guest(machine, inputs.guest, job);
+  CAIRN_TRY(const MachineSettings whole, guest.find_disks());
+  BackupInputs of_whole = inputs;
+  if (machine.guest.kind == GuestSettings::Kind::libvirt && inputs.tracking.is_known)
+    of_whole.tracking.is_known = [&](const std::string& name, const std::string& disk) {
+      if (name != whole.name) return inputs.tracking.is_known(name, disk);
+      return std::ranges::find(whole.disks, disk, &DiskSettings::name) != whole.disks.end();
+    };
+  return Backup(whole, of_whole, guest, job).run();
 }
 
 }  // namespace cairn

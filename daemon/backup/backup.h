@@ -13,6 +13,7 @@
 #include "config/base/clock.h"
 #include "config/base/result.h"
 #include "config/settings.h"
+#include "daemon/backup/guest_session.h"
 #include "daemon/backup/tracking.h"
 #include "daemon/keys/point_keys.h"
 #include "fs/store/point/trusted_clock.h"
@@ -34,7 +35,8 @@ struct BackupInputs {
   std::optional<std::chrono::seconds> immutable = {};  // of the policy: from the point's time on
   bool accept_change = false;                     // a disk that is smaller or empty is a new state, and not suspect
   std::function<ClockReading()> read_clock = {};  // empty: read_clock() of `clock`
-  std::chrono::seconds wait{0};                   // for another process that writes to the store
+  GuestInputs guest = {};
+  std::chrono::seconds wait{0};  // for another process that writes to the store
 };
 
 // The job's result (daemon/API.md). Warnings go to `job`.

@@ -83,6 +83,7 @@ class DomainReader {
     if (std::ranges::find(path_.begin() + static_cast<std::ptrdiff_t>(depth_), path_.end(), "mirror") != path_.end())
       return;
     if (path_.back() == "target" && path_.size() == depth_ + 1) disk_.target = attribute(attributes, "dev");
+    if (path_.back() == "driver" && path_.size() == depth_ + 1) disk_.format = attribute(attributes, "type");
     if (path_.back() != "source") return;
     std::string source = source_text(attributes);
     if (!of_backing && path_.size() == depth_ + 1)
@@ -122,6 +123,10 @@ std::string real_path(const std::string& path) {
 }
 
 }  // namespace
+
+bool same_file(const std::filesystem::path& one, const std::filesystem::path& other) {
+  return real_path(one.string()) == real_path(other.string());
+}
 
 Result<std::string> read_definition(const std::filesystem::path& path) {
   constexpr const char* kDoing = "read definition";

@@ -16,9 +16,12 @@ namespace cairn {
 struct DefinedDisk {
   std::string target;                // "vda"; empty: it has none
   std::string source;                // a path, or words for what is none: "rbd:pool/image"; empty: it has none
+  std::string format;                // its driver's type: "qcow2", "raw"; empty: not said
   std::vector<std::string> backing;  // what its source is an overlay of, nearest first
 };
 
+// Whether two paths lead to the same file: through links, relative parts and double slashes.
+bool same_file(const std::filesystem::path& one, const std::filesystem::path& other);
 // At most 1 MiB. Errors: io_error, permission_denied, used_wrongly (no regular file, or too large).
 Result<std::string> read_definition(const std::filesystem::path& path);
 // Whether it is XML at all: else nothing is known of its disks, and nothing is said of them.

@@ -86,7 +86,13 @@ Result<void> DiskLabels::read(ImageReader& image, std::string how, DiskRecord& r
   reading.how = std::move(how);
   reading.consistency = Consistency::crash;
   StateTime time{StateTime::Kind::throughout, ms(open.until), ms(looked)};
-  if (image.is_snapshot()) time = {StateTime::Kind::once, ms(open.from), ms(open.until)};
+  if (image.is_snapshot() && held_) {
+    // Whichever instant of the hold the clone is of, the disk was like that in all of it.
+    reading.consistency = held_->consistency;
+    time = {StateTime::Kind::throughout, ms(held_->during.from), ms(held_->during.until)};
+  } else if (image.is_snapshot()) {
+    time = {StateTime::Kind::once, ms(open.from), ms(open.until)};
+  }
   if (change && change->kind != Kind::untouched) {
     reading.consistency = change->kind == Kind::torn ? Consistency::torn : Consistency::unknown;
     reading.reason = change->words;

@@ -34,6 +34,8 @@ class DiskLabels {
              bool accept_change)
       : machine_(machine), previous_(previous), job_(job), accept_change_(accept_change) {}
 
+  // The machine stood still between the two instants, in which all disks were opened; clones of then are `consistency`.
+  void held(Instant from, Instant until, Consistency consistency) { held_ = Held{{from, until}, consistency}; }
   // The disk was opened between the two instants.
   void opened(const std::string& disk, Instant from, Instant until);
   // A volume that takes the whole disk, and the disk is smaller than it was: a part of it is missing, whatever its
@@ -50,6 +52,10 @@ class DiskLabels {
     Instant from;
     Instant until;
   };
+  struct Held {
+    Opened during;
+    Consistency consistency;
+  };
   void suspect(DiskRecord& record);
   [[nodiscard]] double ms(Instant at) const { return std::chrono::duration<double, std::milli>(at - began_).count(); }
 
@@ -59,6 +65,7 @@ class DiskLabels {
   const bool accept_change_;
   const Instant began_ = std::chrono::steady_clock::now();
   std::map<std::string, Opened> opened_;
+  std::optional<Held> held_;
   std::vector<StateTime> times_;
 };
 

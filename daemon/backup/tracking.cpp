@@ -77,6 +77,8 @@ std::function<bool(const std::string&, const std::string&)> disks_of(const Setti
   return [machines = settings.machines](const std::string& name, const std::string& disk) {
     const auto found = machines.find(name);
     if (found == machines.end()) return false;
+    // Which disks a domain has, its backup knows.
+    if (found->second.guest.kind == GuestSettings::Kind::libvirt) return true;
     return std::any_of(found->second.disks.begin(), found->second.disks.end(),
                        [&](const DiskSettings& known) { return known.name == disk; });
   };

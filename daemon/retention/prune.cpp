@@ -161,7 +161,14 @@ class Prune {
       CAIRN_TRY(rules.latest, store.points().latest(name));
       if (known != inputs_.settings->machines.end()) {
         const MachineSettings& machine = known->second;
-        rules.must_stay = [&machine](const std::string& disk) {
+        // Which disks a domain of libvirt has is known when it is backed up.
+        std::optional<RecoveryPoint> last;
+        if (machine.guest.kind == GuestSettings::Kind::libvirt && rules.latest)
+          if (auto loaded = store.points().load(*rules.latest)) last = *std::move(loaded);
+        rules.must_stay = [&machine, last](const std::string& disk) {
+          if (last)
+            return !machine.leaves_out(disk) &&
+                   std::ranges::find(last->left_out, disk, &LeftOutDisk::disk) != last->left_out.end();
           return std::ranges::find(machine.disks, disk, &DiskSettings::name) == machine.disks.end() &&
                  !machine.leaves_out(disk);
         };

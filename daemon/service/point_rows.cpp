@@ -40,6 +40,7 @@ json make_row(const RecoveryPoint& point) {
   }
   row["suspect"] = point.suspect();
   row["apart_ms"] = point.apart_ms ? json(*point.apart_ms) : json(nullptr);
+  row["guest"] = point.guest ? to_json(*point.guest) : json(nullptr);
   row["left_out"] = to_json(point.left_out);
   row["trusted_time"] = time_or_null(point.trusted_time);
   row["consistency"] = to_string(point.consistency);

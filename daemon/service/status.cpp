@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/backup/guest_session.h"
 #include "daemon/backup/tracking_place.h"
 #include "daemon/engine/engine.h"
 #include "daemon/queue/job_queue.h"
@@ -18,6 +19,7 @@
 #include "daemon/service/tracking_status.h"
 #include "daemon/service/verify_status.h"
 #include "daemon/upkeep/mount_keeper.h"
+#include "fs/guest/hold_record.h"
 #include "fs/store/collect/space.h"
 #include "fs/store/store.h"
 
@@ -117,6 +119,15 @@ json machine_row(const StatusSources& sources, const std::shared_ptr<const Setti
   return row;
 }
 
+// Guests that are held, or were not seen to run again.
+json held_guests(const Settings& settings) {
+  json rows = json::array();
+  if (const auto noted = HoldRecord::list(guest_place(settings).notes))
+    for (const HoldRecord::Noted& note : *noted)
+      rows.push_back({{"machine", note.machine}, {"since", iso_time(note.since)}});
+  return rows;
+}
+
 // What the store takes and what its file system has left; what cannot be seen is null.
 json store_document(const StatusSources& sources, std::size_t points, const json& verify) {
   Store& store = sources.engine.store();
@@ -186,6 +197,7 @@ Result<json> status_document(const StatusSources& sources) {
               {"mount", view.mount ? view.mount() : mount_seen(settings->mount.path)},
               {"space", std::move(space)},
               {"clock", clock_document(engine)},
+              {"guests_held", held_guests(*settings)},
               {"journal", {{"error", journal_error ? to_json(*journal_error) : json(nullptr)}}},
               {"jobs", jobs_document(engine)},
               {"machines_without_recent_proof", without_proof},

@@ -11,10 +11,11 @@
 #include <fstream>
 #include <sstream>
 
-#include "config/base/enum_words.h"
 #include "crypto/key_slots.h"
 #include "daemon/backup/definition_disks.h"
 #include "daemon/backup/disk_labels.h"
+#include "daemon/cli/commands/check_guest.h"
+#include "daemon/cli/commands/check_rows.h"
 #include "daemon/cli/commands/render.h"
 #include "daemon/cli/grammar/command_spec.h"
 #include "daemon/cli/text/documents.h"
@@ -33,39 +34,6 @@ namespace cairn::cli {
 namespace {
 
 struct ConfigCheckCommand {};
-
-// What a check has found.
-enum class Verdict { ok, note, warning, error };
-constexpr EnumWords<Verdict, 4> kVerdicts{
-    {{Verdict::ok, "ok"}, {Verdict::note, "note"}, {Verdict::warning, "warning"}, {Verdict::error, "error"}}};
-
-nlohmann::json check_row(const char* check, const std::string& object, Verdict verdict, const std::string& detail,
-                         nlohmann::json error) {
-  return {{"check", check},
-          {"object", object},
-          {"state", word_of(kVerdicts, verdict)},
-          {"detail", detail},
-          {"error", std::move(error)}};
-}
-nlohmann::json good(const char* check, const std::string& object, const std::string& detail) {
-  return check_row(check, object, Verdict::ok, detail, nullptr);
-}
-// Worth knowing, and nothing to repair: the exit code does not change.
-nlohmann::json remark(const char* check, const std::string& object, const std::string& detail) {
-  return check_row(check, object, Verdict::note, detail, nullptr);
-}
-nlohmann::json doubtful(const char* check, const std::string& object, const std::string& detail) {
-  return check_row(check, object, Verdict::warning, detail, nullptr);
-}
-nlohmann::json doubtful(const char* check, const std::string& object, const Error& error) {
-  return check_row(check, object, Verdict::warning, error.message(), error_document(error));
-}
-nlohmann::json bad(const char* check, const std::string& object, const Error& error) {
-  return check_row(check, object, Verdict::error, error.message(), error_document(error));
-}
-bool found_in(const nlohmann::json& check, Verdict verdict) {
-  return value_of_word(kVerdicts, text_of(check, "state")) == verdict;
-}
 
 nlohmann::json check_store(const Result<std::unique_ptr<Store>>& store, const Settings& settings) {
   const std::string object = settings.store.path.string();
@@ -261,6 +229,7 @@ void check_keys(const MachineSettings& machine, OnMissingKeys on_missing_keys, V
   }
 }
 
+// `machine` with all disks that it has.
 void check_machine(const MachineSettings& machine, const ChangeTrackingSettings& tracking, Store* store,
                    const std::optional<RecoveryPoint>& previous, nlohmann::json& checks) {
   if (machine.disks.empty()) checks.push_back(doubtful("machine", machine.name, "it has no disks"));
@@ -348,7 +317,11 @@ Result<ExitCode> run(Context& context, const ConfigCheckCommand&) {
   VaultSet vaults(vaults_of(std::make_shared<const Settings>(**settings)));
   check_vaults(**settings, vaults, checks);
   if ((*settings)->machines.empty()) checks.push_back(doubtful("machines", "settings", "no machine is named"));
-  for (const auto& [name, machine] : (*settings)->machines) {
+  check_unprotected(**settings, checks);
+  for (const auto& [name, in_settings] : (*settings)->machines) {
+    const auto whole = check_guest(in_settings, **settings, checks);
+    if (!whole) continue;
+    const MachineSettings& machine = *whole;
     check_machine(machine, (*settings)->change_tracking, store ? store->get() : nullptr, newest_point(store, name),
                   checks);
     if (store) check_keys(machine, (*settings)->policy_of(machine).on_missing_keys, vaults, **store, checks);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // cairn points: the recovery points, or all about one. Documents: daemon/API.md "Point row", fs/store/FORMAT.md.
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "crypto/volume/volume_facts.h"
@@ -66,6 +68,21 @@ std::string apart_text(const nlohmann::json& document) {
   if (!apart.is_number()) return {};
   const std::uint64_t ms = number_of(document, "apart_ms");
   return ms == 0 ? "one instant" : std::to_string(ms) + " ms apart";
+}
+
+// "frozen for 431 ms (2 file systems)", "paused for 9 ms: the guest agent does not answer", "off"; empty: not recorded.
+std::string guest_text(const nlohmann::json& document) {
+  const nlohmann::json& guest = member(document, "guest");
+  if (!guest.is_object()) return {};
+  std::string text = text_of(guest, "state");
+  const std::string held = text_of(guest, "held");
+  if (held == "freeze")
+    text = fmt::format("frozen for {} ms ({})", number_of(guest, "held_ms"),
+                       count_of(number_of(guest, "file_systems"), "file system"));
+  else if (held == "pause")
+    text = fmt::format("paused for {} ms", number_of(guest, "held_ms"));
+  const std::string because = text_of(guest, "because");
+  return because.empty() ? text : text + ": " + because;
 }
 
 // What is to be looked at before the point is used: "suspect", "in the future".
@@ -217,6 +234,7 @@ std::string render_point(const nlohmann::json& document) {
                                  {"time", time_of(document, "time")},
                                  {"consistency", text_of(document, "consistency")},
                                  {"disks", apart_text(document)},
+                                 {"guest", guest_text(document)},
                                  {"proof", proof_text},
                                  {"immutable until", time_of(document, "immutable_until")},
                                  {"previous", text_of(document, "previous_name")},

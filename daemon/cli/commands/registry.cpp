@@ -15,6 +15,7 @@ CommandSpec store_keys_list_command();
 CommandSpec store_keys_add_command();
 CommandSpec store_keys_remove_command();
 CommandSpec config_check_command();
+CommandSpec machine_list_command();
 CommandSpec backup_command();
 CommandSpec points_command();
 CommandSpec mount_command();
@@ -75,6 +76,8 @@ const Commands& all_commands() {
       store_keys_remove_command(),
       group("config", "The settings"),
       config_check_command(),
+      group("machine", "The machines of this host"),
+      machine_list_command(),
       backup_command(),
       points_command(),
       mount_command(),

@@ -15,6 +15,7 @@ namespace cairn::cli {
 std::string render_store_info(const nlohmann::json& document);
 std::string render_rebuild(const nlohmann::json& document);
 std::string render_key_slots(const nlohmann::json& document);
+std::string render_machines(const nlohmann::json& document);
 std::string render_config_check(const nlohmann::json& document);
 std::string render_points(const nlohmann::json& rows, UtcTime now);
 std::string render_point(const nlohmann::json& document);

@@ -68,6 +68,18 @@ void add_clock_warnings(const nlohmann::json& document, std::vector<std::string>
                        time_of(jump, "to") + "; schedules go by it as it is now");
 }
 
+// A hold is a matter of milliseconds, and has an end of at most a minute.
+void add_guest_warnings(const nlohmann::json& document, UtcTime now, std::vector<std::string>& warnings) {
+  for (const auto& guest : member(document, "guests_held")) {
+    const auto held = since(guest, "since", now);
+    if (!held || *held < std::chrono::minutes(2)) continue;
+    warnings.push_back(fmt::format(
+        "the guest of {} was held for a backup at {}, and was not seen to run since: it may "
+        "hang as soon as it writes [{}]",
+        text_of(guest, "machine"), time_of(guest, "since"), catalogue_entry(ErrorCode::guest_not_thawed).name));
+  }
+}
+
 // What the machine's last point says of its making. The job that made it may be long forgotten.
 void add_label_warnings(const nlohmann::json& machine, std::vector<std::string>& warnings) {
   const nlohmann::json& labels = member(machine, "last_point_labels");
@@ -167,6 +179,7 @@ std::vector<std::string> status_warnings(const nlohmann::json& document, UtcTime
   if (journal_error.is_object())
     warnings.push_back(text_of(journal_error, "message") + " [" + text_of(journal_error, "name") + "]");
   add_clock_warnings(document, warnings);
+  add_guest_warnings(document, now, warnings);
   for (const auto& machine : member(document, "machines")) {
     const std::string name = text_of(machine, "machine");
     add_label_warnings(machine, warnings);

@@ -263,6 +263,7 @@ json to_json(const RecoveryPoint& point, KeyMaterial material) {
                    {"host", point.host}};
   document["apart_ms"] = point.apart_ms ? json(*point.apart_ms) : json(nullptr);
   document["left_out"] = to_json(point.left_out);
+  document["guest"] = point.guest ? to_json(*point.guest) : json(nullptr);
   if (point.trusted_time) document["trusted_time"] = iso_time(*point.trusted_time);
   if (point.immutable_until) document["immutable_until"] = iso_time(*point.immutable_until);
   document["keks"] = json::array();
@@ -291,6 +292,7 @@ Result<RecoveryPoint> point_from_json(const json& document, const std::string& o
     if (const auto apart = document.find("apart_ms"); apart != document.end() && !apart->is_null())
       point.apart_ms = whole_number<std::uint64_t>(*apart);
     point.left_out = left_out_from(document);
+    point.guest = guest_record_from(document);
     if (const auto trusted = document.find("trusted_time"); trusted != document.end())
       point.trusted_time = time_member(*trusted);
     point.previous_name = document.at("previous").at("name").get<std::string>();

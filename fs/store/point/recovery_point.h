@@ -17,6 +17,7 @@
 #include "crypto/chunk_name.h"
 #include "crypto/volume/volume.h"
 #include "fs/store/map/map_record.h"
+#include "fs/store/point/guest_record.h"
 #include "fs/store/point/key_records.h"
 #include "fs/store/point/point_labels.h"
 
@@ -68,6 +69,7 @@ struct RecoveryPoint {
   std::optional<std::uint64_t> apart_ms;           // between the disks' states; 0: of one instant; nothing: not known
   std::vector<DiskRecord> disks;
   std::vector<LeftOutDisk> left_out;
+  std::optional<GuestRecord> guest;       // nothing: the settings named none, or it is not recorded
   std::optional<std::string> definition;  // bytes of the definition file
   std::vector<KekRecord> keks;            // those that wrap the disks' BEKs, each version once
   std::string previous;                   // BLAKE3, hex, of the machine's previous point as stored; empty: the first

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "daemon/backup/guest_session.h"
 #include "tests/support/temporary_store.h"
 
 namespace cairn {
@@ -128,6 +129,54 @@ TEST(DefinitionDisks, ReadsOnlyRegularFilesOfABoundedSize) {
   std::ofstream(large) << "<domain/>";
   EXPECT_EQ(value_of(read_definition(large)), "<domain/>");
   EXPECT_FALSE(read_definition(place.path() / "none"));
+}
+
+// --- the disks of a guest -------------------------------------------------------------------------------------------
+
+MachineSettings guest_machine() {
+  MachineSettings machine;
+  machine.name = "web";
+  machine.guest.kind = GuestSettings::Kind::libvirt;
+  machine.guest.domain = "web";
+  return machine;
+}
+std::vector<std::string> names_and_images(const MachineSettings& machine) {
+  std::vector<std::string> texts;
+  for (const DiskSettings& disk : machine.disks) texts.push_back(disk.name + " " + disk.image.path.string());
+  return texts;
+}
+const std::vector<DefinedDisk> kDisks = {{"vda", "/vm/root.img", "raw", {}},
+                                         {"vdb", "/vm/data.img", "raw", {}},
+                                         {"vdc", "rbd:pool/image", "raw", {}},
+                                         {"vdd", "", "raw", {}}};
+
+TEST(DisksOfAGuest, AreFoundUnderTheirTargets) {
+  EXPECT_THAT(names_and_images(value_of(with_disks_of(guest_machine(), kDisks))),
+              ElementsAre("vda /vm/root.img", "vdb /vm/data.img"));
+}
+
+TEST(DisksOfAGuest, KeepWhatTheSettingsSayOfThem) {
+  MachineSettings machine = guest_machine();
+  machine.disks.push_back({.name = "vdb", .image = {}, .kek = VaultReference{"main", "backup"}});
+  machine.disks.push_back({.name = "root", .image = std::filesystem::path("/vm/./root.img")});
+  const MachineSettings whole = value_of(with_disks_of(machine, kDisks));
+  EXPECT_THAT(names_and_images(whole), ElementsAre("vdb /vm/data.img", "root /vm/./root.img"));
+  EXPECT_TRUE(whole.disks.front().kek);
+}
+
+TEST(DisksOfAGuest, LeaveOutWhatIsLeftOut) {
+  MachineSettings machine = guest_machine();
+  machine.left_out = {"vdb"};
+  EXPECT_THAT(names_and_images(value_of(with_disks_of(machine, kDisks))), ElementsAre("vda /vm/root.img"));
+}
+
+TEST(DisksOfAGuest, ADiskOfTheSettingsThatTheDomainHasNotIsAnError) {
+  MachineSettings machine = guest_machine();
+  machine.disks.push_back({.name = "vdx", .image = {}});
+  const auto whole = with_disks_of(machine, kDisks);
+  ASSERT_FALSE(whole);
+  EXPECT_EQ(whole.error().code, ErrorCode::image_missing);
+  EXPECT_THAT(whole.error().message(), AllOf(HasSubstr("web/vdx"), HasSubstr("no disk with the target vdx")));
 }
 
 }  // namespace
