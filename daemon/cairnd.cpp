@@ -14,6 +14,7 @@
 #include "config/base/standard_streams.h"
 #include "config/settings.h"
 #include "crypto/secret_bytes.h"
+#include "crypto/volume/helpers.h"
 #include "daemon/daemon.h"
 
 namespace cairn {
@@ -100,6 +101,7 @@ int run(int argc, char** argv) {
 }  // namespace cairn
 
 int main(int argc, char** argv) {
+  cairn::serve_as_helper(argc, argv);
   cairn::settle_standard_streams();
   cairn::let_large_files_fail();
   cairn::raise_open_files();

@@ -5,9 +5,11 @@
 
 #include "config/base/standard_streams.h"
 #include "crypto/secret_bytes.h"
+#include "crypto/volume/helpers.h"
 #include "daemon/cli/run.h"
 
 int main(int argc, char** argv) {
+  cairn::serve_as_helper(argc, argv);
   cairn::settle_standard_streams();
   cairn::let_large_files_fail();
   cairn::raise_open_files();
