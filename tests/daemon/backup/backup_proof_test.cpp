@@ -11,6 +11,7 @@
 #include "config/base/units.h"
 #include "crypto/bek.h"
 #include "daemon/backup/backup.h"
+#include "daemon/keys/machine_keys.h"
 #include "daemon/queue/job.h"
 #include "fs/image/open_image.h"
 #include "tests/crypto/volume/probe.h"
@@ -204,11 +205,12 @@ TEST_F(BackupProof, ACostThatJumpedIsWarnedOfOrRefusedAsThePolicySays) {
   JobContext first;
   EXPECT_EQ(value_of(back_up(kFile, first)).at("proof"), "proved");
   EXPECT_THAT(first.view().warnings, ::testing::Each(::testing::Not(HasSubstr("unlock-costlier"))));
-  ASSERT_EQ(run({"cryptsetup", "luksConvertKey", "-q", "--key-file", "-", "--pbkdf", "pbkdf2",
-                 "--pbkdf-force-iterations", "6000000", image_.string()},
-                kPassphrase)
-                .status,
-            0);
+  ASSERT_EQ(
+      run({"cryptsetup", "luksConvertKey", "-q", "--key-file", "-", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations",
+           "5600000", "--keyslot-cipher", "aes-xts-plain64", "--keyslot-key-size", "256", image_.string()},
+          kPassphrase)
+          .status,
+      0);
   on_costlier_keys_ = OnCostlierKeys::fail;
   clock_.advance(std::chrono::seconds(60));
   JobContext second;
@@ -218,15 +220,23 @@ TEST_F(BackupProof, ACostThatJumpedIsWarnedOfOrRefusedAsThePolicySays) {
   EXPECT_THAT(refused.error().because, HasSubstr("is not tried: it asks for about 6 s of work, and 5 are what the "
                                                  "policy lets it take"));
   EXPECT_THAT(value_of(store_->points().list_stored()), SizeIs(1));
+  // A look at the keys says the same before.
+  VaultSet vaults([this](const std::string&) -> Result<OpenedVault> {
+    return OpenedVault{std::make_unique<FakeVault>("main", "cairn-backup", vault_.inside())};
+  });
+  Policy policy;
+  for (const OnCostlierKeys choice : {OnCostlierKeys::fail, OnCostlierKeys::warn}) {
+    policy.on_costlier_keys = choice;
+    const auto findings = check_machine_keys(machine_, policy, vaults, *store_);
+    ASSERT_FALSE(findings.empty());
+    ASSERT_TRUE(findings[0].error);
+    EXPECT_EQ(findings[0].error->code, ErrorCode::unlock_costlier);
+    EXPECT_EQ(findings[0].kind, choice == OnCostlierKeys::fail ? KeyFinding::Kind::error : KeyFinding::Kind::warning);
+  }
   on_costlier_keys_ = OnCostlierKeys::warn;
   JobContext third;
   EXPECT_EQ(value_of(back_up(kFile, third)).at("proof"), "proved");
   EXPECT_THAT(third.view().warnings, ::testing::Contains(HasSubstr("[unlock-costlier]")));
-  // From here on that cost is the usual one.
-  on_costlier_keys_ = OnCostlierKeys::fail;
-  clock_.advance(std::chrono::seconds(60));
-  JobContext fourth;
-  EXPECT_EQ(value_of(back_up(kFile, fourth)).at("proof"), "proved");
 }
 
 // A disk that cannot be looked at is not one without encryption.
