@@ -106,6 +106,16 @@ struct VaultReference {
 // then refused. raw: its bytes are the disk's, whatever they look like.
 enum class DiskFormat { not_said, raw };
 
+// A detached header that lies as a file in a file system of the disk itself.
+struct HeaderInside {
+  unsigned partition = 0;  // its number, as blkid counts, from 1
+  std::string path;        // from the top of that file system, "/luks/header"; no part of it is ".."
+  // "partition:1/luks/header", as in the settings.
+  [[nodiscard]] std::string text() const;
+};
+// `text` as HeaderInside::text() writes it. Nothing: it is no such place.
+std::optional<HeaderInside> parse_header_inside(std::string_view text);
+
 // A disk of a machine. `beks` and `kek` are both there for an encrypted disk, and neither for another.
 struct DiskSettings {
   std::string name;
@@ -113,7 +123,9 @@ struct DiskSettings {
   std::vector<VaultReference> beks = {};  // more than one: for disks with several encrypted volumes
   std::optional<VaultReference> kek = {};
   DiskFormat format = DiskFormat::not_said;
-  std::filesystem::path header = {};  // a file with the disk's detached LUKS header; empty: it has none
+  // Where the disk's detached LUKS header is, if it has one: a file of this host, or one on the disk. At most one.
+  std::filesystem::path header = {};  // empty: none
+  std::optional<HeaderInside> header_inside = {};
 };
 
 struct MachineSettings {

@@ -11,6 +11,9 @@ namespace cairn {
 namespace {
 
 constexpr const char* kOnlyRaw = "raw (or no format: then it is found out whether the image is raw)";
+constexpr const char* kHeaderInside =
+    "partition:N/PATH, such as partition:1/luks/header (N: the partition's number; PATH: from the top of its file "
+    "system, without links and ..), or the path of a file on this host";
 constexpr const char* kReference = "VAULT/NAME, such as main/web-01-root";
 
 // The nearest name, or the names when they are few.
@@ -116,15 +119,14 @@ void SettingsReader::read_disks(MapReader& machine_map, MachineSettings& machine
       else
         map.problem(*map.take("format"), in_quotes(*format), kOnlyRaw);
     }
-    // The form that other systems have for a header in a file system of the same disk must not become a path.
     if (const YamlEntry* header = map.take("header"); header != nullptr &&
                                                       header->value->kind == YamlNode::Kind::scalar &&
-                                                      header->value->text.starts_with("partition:"))
-      map.problem(
-          *header, in_quotes(header->value->text),
-          "the path of a file on this host; a header inside a file system of the disk is not read: copy it out");
-    else if (const auto path = named_path(map, "header"))
+                                                      header->value->text.starts_with("partition:")) {
+      disk.header_inside = parse_header_inside(header->value->text);
+      if (!disk.header_inside) map.problem(*header, in_quotes(header->value->text), kHeaderInside);
+    } else if (const auto path = named_path(map, "header")) {
       disk.header = *path;
+    }
     read_references(map, "bek", disk.beks);
     if (std::vector<VaultReference> keks; read_references(map, "kek", keks) && keks.size() == 1)
       disk.kek = keks.front();

@@ -14,6 +14,7 @@
 #include "config/base/standard_streams.h"
 #include "config/settings.h"
 #include "crypto/secret_bytes.h"
+#include "crypto/volume/helpers.h"
 #include "daemon/daemon.h"
 #include "fs/guest/helper.h"
 
@@ -102,6 +103,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   if (cairn::is_guest_helper(argc, argv)) return cairn::run_guest_helper();
+  cairn::serve_as_helper(argc, argv);
   cairn::settle_standard_streams();
   cairn::let_large_files_fail();
   cairn::raise_open_files();

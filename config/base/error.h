@@ -23,6 +23,7 @@ enum class ErrorCode : std::uint16_t {
   out_of_memory,
   // what surrounds the process
   memory_not_lockable,
+  helper_failed,
   no_proc,
   too_many_open_files,
   file_size_limit,
@@ -74,6 +75,9 @@ enum class ErrorCode : std::uint16_t {
   image_not_raw,
   header_damaged,
   detached_header_unusable,
+  header_partition_missing,
+  header_file_missing,
+  header_file_system,
   // mount
   no_fuse,
   mount_point_missing,

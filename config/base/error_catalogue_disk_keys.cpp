@@ -54,19 +54,50 @@ constexpr CatalogueEntry kDiskKeysErrors[] = {
      "manager or RAID whose volumes are on other disks too, a format that Cairn does not look into, a LUKS header that "
      "is "
      "kept elsewhere, or a lost partition table. `not-encrypted` is only said of what was seen.",
-     "Read what was seen on it (`cairn config check`). If its LUKS header is a file elsewhere, name it: header: FILE "
-     "in "
-     "the disk's settings. Keys that are named for it are kept in its points, but could not be tried: keep them, and "
-     "try "
-     "a restore.",
+     "Read what was seen on it (`cairn config check`). If its LUKS header is a file elsewhere, name it in the disk's "
+     "settings: header: FILE, or, when it lies on a plain partition of the same disk (a /boot with ext4), header: "
+     "partition:N/PATH. Keys that are named for it are kept in its points, but could not be tried: keep them, and try "
+     "a "
+     "restore.",
      "leave its keys in the settings; see \"cairn config check\" for what was seen", EINVAL},
     {detached_header_unusable, "detached-header-unusable", "the file named as the disk's header is not usable as one",
-     "The settings name a file (header: FILE) that should hold the LUKS header of the disk. It is not there, cannot be "
-     "read, is larger than 64 MiB, or holds no LUKS header. Without it nobody can unlock the disk, so the backup is "
+     "The settings name a file (header: FILE, or header: partition:N/PATH) that should hold the LUKS header of the "
+     "disk. It is not there, cannot be "
+     "read, is larger than 256 MiB, or holds no LUKS header. Without it nobody can unlock the disk, so the backup is "
      "refused.",
      "Put the header file in its place (`cryptsetup luksHeaderBackup` makes one, an earlier recovery point has one: "
      "`cairn restore POINT --header-only`), or correct `header` in the settings.",
      "put the header file in its place, or correct \"header\" in the settings", ENOENT},
+    {header_partition_missing, "header-partition-missing",
+     "the disk has no partition of the number that its header is to be read from",
+     "The settings say that the LUKS header of the disk lies as a file on a partition of the same disk (header: "
+     "partition:N/PATH), and the disk has no partition N: its table was changed, cannot be read, or the number is "
+     "wrong. "
+     "Without the header nobody can unlock the disk, so the backup is refused.",
+     "`cairn config check --json` or `blkid -p` and `fdisk -l IMAGE` show the partitions with their numbers. Correct "
+     "`header` in the settings.",
+     "correct the partition's number in \"header\"", ENOENT},
+    {header_file_missing, "header-file-missing", "the header's file is not on the partition",
+     "The settings say that the LUKS header of the disk lies as a file on a partition of the same disk (header: "
+     "partition:N/PATH), and there is no such file in its file system, or what is there is no ordinary file: links are "
+     "not followed. The path counts from the top of that file system: what a guest has mounted on /boot as "
+     "/boot/luks/header is partition:N/luks/header. A file system that was in use when the snapshot was made has a "
+     "journal that is not replayed: what was written to it in the last seconds may not be seen yet.",
+     "Correct `header` in the settings, or put the file back in the guest. If it was written just now: run `sync` in "
+     "the "
+     "guest, and try again. An earlier recovery point has the header: `cairn restore POINT --header-only`.",
+     "correct the path in \"header\": it counts from the top of that partition's file system", ENOENT},
+    {header_file_system, "header-file-system", "the file system that holds the disk's header cannot be read",
+     "The settings say that the LUKS header of the disk lies as a file on a partition of the same disk (header: "
+     "partition:N/PATH). That partition's file system is none that Cairn reads (ext2, ext3, ext4 and XFS are), is "
+     "damaged, "
+     "or "
+     "asks for more work than is allowed: it is read by a confined process with limits, since whoever rules the guest "
+     "writes it.",
+     "Copy the header out of the guest to this host, and name the copy: `header: FILE`. Copy it again whenever a key "
+     "of "
+     "the disk is added or changed. A damaged file system: check it in the guest (`fsck`).",
+     "copy the header's file to this host, and name the copy in \"header\"", EIO},
     {volume_key_changed, "volume-key-changed", "the volume key of the disk has changed",
      "The disk was encrypted anew since the last recovery point. All of its ciphertext is different and is stored "
      "anew.",

@@ -17,6 +17,13 @@ constexpr CatalogueEntry kEnvironmentErrors[] = {
      "Allow 4 MiB at least: `ulimit -l 4096` in the shell, LimitMEMLOCK=infinity in a unit (cairnd's own has it), "
      "--ulimit memlock=-1 for a container.",
      "allow more with \"ulimit -l\" or LimitMEMLOCK=", ENOMEM},
+    {helper_failed, "helper-failed", "a helper process ended before its work was done",
+     "Key derivation, and reading a file system that a guest has written, are done by a process of their own: the same "
+     "program, run once more, that can be ended at any time and takes nothing with it. It could not be started, was "
+     "ended by somebody else, or by the system for want of memory. Nothing is damaged.",
+     "Look into the system's log (`journalctl -k`) for processes that were ended for want of memory, and try again. A "
+     "key slot of LUKS2 may ask for 1 GiB and more (`cryptsetup luksDump`).",
+     "look for \"out of memory\" in the system's log, and try again", EIO},
     {no_proc, "no-proc", "/proc is not mounted",
      "What was asked for needs /proc, and this system has none: a rescue system or a chroot, perhaps.",
      "mount -t proc proc /proc. Listing points and restoring to a directory work without it.",

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "config/base/byte_source.h"
 #include "config/base/result.h"
@@ -24,5 +25,11 @@ inline constexpr const char* kDetached = "detached";
 // Errors: those of `file`, io_error.
 Result<std::optional<VolumeFacts>> probe_detached_header(ByteSource& file, const std::string& path,
                                                          std::uint64_t disk_size, std::vector<std::string>& remarks);
+
+// Of a disk with a partition table, on which lie the data of `volume`, as probe_detached_header() gave it: the header
+// does not say on which partition. The one whose bytes look random, or else the one on which nothing is recognised,
+// gets it: its number and place go into `volume`, and what `facts` has of it as not known is taken out. Where there is
+// none or several, a remark says so. Errors: those of `disk`.
+Result<void> place_detached_volume(ByteSource& disk, VolumeFacts& volume, DiskFacts& facts, const std::string& object);
 
 }  // namespace cairn

@@ -18,11 +18,13 @@
 #include "config/base/json.h"
 #include "config/base/ranges.h"
 #include "config/base/units.h"
+#include "crypto/helper_process.h"
 #include "crypto/volume/crypt_device.h"
 #include "crypto/volume/detached_header.h"
 #include "crypto/volume/fd_source.h"
 #include "crypto/volume/fve_volume.h"
 #include "crypto/volume/luks_json.h"
+#include "crypto/volume/unlock_copy.h"
 #include "crypto/volume/volume_source.h"
 
 namespace cairn {
@@ -206,6 +208,7 @@ Result<UnlockedVolume> unlock_luks(const VolumeFacts& facts, const HeaderCopy& c
   const std::uint64_t memory = limits.memory_bytes != 0 ? limits.memory_bytes : available_memory() / 4 * 3;
   Attempts attempts;
   for (const int slot : slots_in_use(device.get(), type, limits.first_slot)) {
+    if (limits.stop.stop_requested()) return refuse(ErrorCode::cancelled, facts, object, "it was asked to stop");
     crypt_pbkdf_type kdf{};
     const bool known = crypt_keyslot_get_pbkdf(device.get(), slot, &kdf) == 0;
     const double seconds = digest + (known ? seconds_of(kdf) : 0);
@@ -341,8 +344,14 @@ Result<UnlockedVolume> unlock_volume(const VolumeFacts& facts, const ReadHeader&
                   fmt::format("name the BEK of this {} volume", to_string(facts.type)));
   if (bek.empty()) return refuse(ErrorCode::bek_does_not_open, facts, object, "the BEK is empty");
   CAIRN_TRY(HeaderCopy copy, private_copy(facts, read, object));
+  return helpers_can_run() ? unlock_in_helper(facts, copy, type, bek, object, limits)
+                           : unlock_copy(facts, copy, type, bek, object, limits);
+}
+
+Result<UnlockedVolume> unlock_copy(const VolumeFacts& facts, HeaderCopy& copy, BekType type, const SecretBytes& bek,
+                                   const std::string& object, const UnlockLimits& limits) {
   if (facts.type == VolumeType::luks2) CAIRN_CHECK(check_json(facts, copy, object));
-  if (bitlocker) return unlock_bitlocker(facts, copy, type, bek, object, limits);
+  if (facts.type == VolumeType::bitlocker) return unlock_bitlocker(facts, copy, type, bek, object, limits);
   return unlock_luks(facts, copy, bek.reveal(), object, limits);
 }
 

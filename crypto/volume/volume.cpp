@@ -76,6 +76,7 @@ class Looker {
     CAIRN_CHECK(look_at_groups());
     for (const VolumeSource& source : plain_) CAIRN_CHECK(name_contents(source));
     if (!table.type.empty()) CAIRN_CHECK(look_between(table));
+    hint_at_headers();
     return {};
   }
 
@@ -221,6 +222,20 @@ class Looker {
     else
       not_known(std::string(kNothingRecognised) + at(source));
     return {};
+  }
+
+  // Where a header that is kept elsewhere may be: on a partition whose file system can be read.
+  void hint_at_headers() {
+    constexpr std::string_view kOnPartition = " on partition ";
+    const auto plain = std::ranges::find_if(facts_.seen, [&](const std::string& seen) {
+      return (seen.starts_with("ext") || seen.starts_with("xfs ")) && seen.find(kOnPartition) != std::string::npos;
+    });
+    if (plain == facts_.seen.end()) return;
+    const std::string number = plain->substr(plain->find(kOnPartition) + kOnPartition.size());
+    for (std::string& words : facts_.not_known)
+      if (words.starts_with(kNothingRecognised) && words.find("header is kept elsewhere") != std::string::npos)
+        words +=
+            fmt::format("; a header that lies as a file on partition {0} is named header: partition:{0}/PATH", number);
   }
 
   // What lies beside the partitions may be those of a lost table.

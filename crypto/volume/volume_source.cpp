@@ -64,6 +64,13 @@ Result<HeaderCopy> HeaderCopy::make(std::uint64_t size, const std::string& objec
   return copy;
 }
 
+HeaderCopy HeaderCopy::adopt(UniqueFd fd, const std::string& object) {
+  HeaderCopy copy;
+  copy.object_ = object;
+  copy.fd_ = std::move(fd);
+  return copy;
+}
+
 Result<void> HeaderCopy::fill(std::uint64_t offset, ByteView bytes) {
   std::size_t done = 0;
   while (done < bytes.size()) {

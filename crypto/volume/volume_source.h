@@ -35,6 +35,8 @@ class HeaderCopy {
  public:
   // A memfd of `size` bytes, all holes. `object` names the disk in errors. Errors: io_error.
   static Result<HeaderCopy> make(std::uint64_t size, const std::string& object);
+  // One that another process has made.
+  static HeaderCopy adopt(UniqueFd fd, const std::string& object);
   // Writes `bytes` at `offset`.
   Result<void> fill(std::uint64_t offset, ByteView bytes);
   // The same, and remembers them for unchanged().

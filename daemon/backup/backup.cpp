@@ -19,6 +19,7 @@
 #include "daemon/backup/guest_session.h"
 #include "daemon/backup/pack_warning.h"
 #include "daemon/backup/take_definition.h"
+#include "daemon/keys/detached_file.h"
 #include "daemon/keys/disk_look.h"
 #include "daemon/keys/header_image.h"
 #include "daemon/keys/proof_run.h"
@@ -360,7 +361,7 @@ class Backup {
   Result<void> take_header(ImageReader& image, const VolumeFacts& volume, DiskRecord& record) {
     std::unique_ptr<ImageReader> file;
     if (!volume.detached.empty()) {
-      CAIRN_TRY(file, open_header_file(volume.detached));
+      CAIRN_TRY(file, open_detached_header(volume.detached, image, disk_object(machine_.name, record.name)));
     }
     HeaderImage header(file ? *file : image, volume);
     if (header.size() == 0) return {};

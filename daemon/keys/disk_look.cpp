@@ -7,9 +7,8 @@
 
 #include <algorithm>
 
-#include "config/base/units.h"
 #include "crypto/volume/detached_header.h"
-#include "fs/image/open_image.h"
+#include "daemon/keys/detached_file.h"
 
 namespace cairn {
 namespace {
@@ -23,20 +22,6 @@ std::string format_in_words(const ImageFormat& format) {
 
 }  // namespace
 
-Result<std::unique_ptr<ImageReader>> open_header_file(const std::string& path) {
-  auto file = open_image(DiskSource(path), CloneMode::never);
-  if (!file) {
-    Error error = std::move(file).error();
-    const std::string why = error.because.empty() ? std::string(catalogue_entry(error.code).title) : error.because;
-    return fail(ErrorCode::detached_header_unusable, kUsingHeader, path, why);
-  }
-  if ((*file)->size() > kMaxHeaderFile)
-    return fail(ErrorCode::detached_header_unusable, kUsingHeader, path,
-                fmt::format("it has {}, and no header has more than {}", format_size((*file)->size()),
-                            format_size(kMaxHeaderFile)));
-  return file;
-}
-
 namespace {
 // An image that is one hole has nothing on it, without a look at any byte.
 bool is_one_hole(ImageReader& image) {
@@ -48,17 +33,21 @@ bool is_one_hole(ImageReader& image) {
 
 Result<DiskFacts> look_at_disk(const DiskSettings& disk, ImageReader& image, const std::string& object) {
   CAIRN_TRY(DiskFacts facts, probe_disk(image, object));
-  if (disk.header.empty()) {
+  const std::string where = detached_header_of(disk);
+  if (where.empty()) {
     if (is_one_hole(image)) take_for_empty(facts);
     return facts;
   }
-  const std::string path = disk.header.string();
-  CAIRN_TRY(const auto file, open_header_file(path));
-  CAIRN_TRY(auto volume, probe_detached_header(*file, path, image.size(), facts.remarks));
-  if (!volume) return fail(ErrorCode::detached_header_unusable, kUsingHeader, path, "it holds no LUKS header");
+  CAIRN_TRY(const auto file, open_detached_header(where, image, object));
+  CAIRN_TRY(auto volume, probe_detached_header(*file, where, image.size(), facts.remarks));
+  if (!volume) return fail(ErrorCode::detached_header_unusable, kUsingHeader, where, "it holds no LUKS header");
+  if (facts.partition_table.empty()) {
+    // What looked like nothing known is its ciphertext.
+    if (!facts.format) facts.not_known.clear();
+  } else {
+    CAIRN_CHECK(place_detached_volume(image, *volume, facts, object));
+  }
   facts.volumes.push_back(*std::move(volume));
-  // What looked like nothing known is its ciphertext.
-  if (facts.partition_table.empty() && !facts.format) facts.not_known.clear();
   facts.all_known = facts.not_known.empty();
   return facts;
 }
@@ -107,7 +96,9 @@ std::optional<Error> encryption_unknown(const DiskSettings& disk, const DiskFact
   if (previous != nullptr && previous->facts.encrypted())
     because += "; at the previous recovery point it was encrypted: is its header destroyed?";
   return fail(ErrorCode::encryption_unknown, "tell whether it is encrypted of", object, std::move(because),
-              named ? std::string() : "if it is, name its keys, or its header's file; if not, nothing is to be done")
+              named ? std::string()
+                    : "if it is, name its keys, and its header where that is a file elsewhere (header: FILE) or on a "
+                      "plain partition of the disk (header: partition:N/PATH); if not, nothing is to be done")
       .error();
 }
 

@@ -6,7 +6,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 
@@ -18,11 +17,9 @@
 
 namespace cairn {
 
-// As probe_disk(), with the volume of a detached header. Errors: detached_header_unusable, those of probe_disk().
+// As probe_disk(), with the volume of a detached header. Errors: detached_header_unusable, those of
+// open_detached_header() (detached_file.h) and probe_disk().
 Result<DiskFacts> look_at_disk(const DiskSettings& disk, ImageReader& image, const std::string& object);
-
-// The file of a detached header, open. Errors: detached_header_unusable.
-Result<std::unique_ptr<ImageReader>> open_header_file(const std::string& path);
 
 // Which file an image is: told by nothing that a guest can write.
 struct ImageIdentity {

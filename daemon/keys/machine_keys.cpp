@@ -3,10 +3,13 @@
 
 #include <fmt/core.h>
 
+#include <utility>
+
 #include "config/base/enum_words.h"
 #include "daemon/keys/disk_look.h"
 #include "daemon/keys/key_room.h"
 #include "daemon/keys/key_rules.h"
+#include "daemon/keys/last_proof.h"
 #include "daemon/keys/stored_headers.h"
 #include "fs/image/open_image.h"
 #include "fs/store/store.h"
@@ -21,8 +24,14 @@ constexpr EnumWords<Kind, 3> kFindingKinds{{{Kind::good, "good"}, {Kind::warning
 
 class MachineCheck {
  public:
-  MachineCheck(const MachineSettings& machine, VaultSet& vaults, Store& store)
-      : machine_(machine), vaults_(vaults), store_(store), owners_(store.keys().escrow_owners()) {
+  MachineCheck(const MachineSettings& machine, OnCostlierKeys on_costlier_keys, VaultSet& vaults, Store& store,
+               std::stop_token stop)
+      : machine_(machine),
+        on_costlier_keys_(on_costlier_keys),
+        vaults_(vaults),
+        store_(store),
+        stop_(std::move(stop)),
+        owners_(store.keys().escrow_owners()) {
     const auto newest = store.points().find(machine.name + "@latest");
     auto point = newest ? store.points().load(*newest) : Result<RecoveryPoint>(pass_on(newest.error()));
     if (point) previous_ = *std::move(point);
@@ -73,31 +82,42 @@ class MachineCheck {
                    const std::string& object) {
     const std::vector<BekToTry> beks = keys.to_try();
     for (const VolumeFacts& volume : facts.volumes) {
+      if (stop_.stop_requested()) return;
+      const std::string name = volume_object(object, volume);
       const ReadHeader read = read_live_header(image, volume);
-      TriedVolume tried = try_volume(
-          volume, read, beks, [](const SecretBytes&) { return std::string(); }, disk.name,
-          volume_object(object, volume));
+      const LastProof last = last_proof(store_, previous_ ? &*previous_ : nullptr, disk.name, volume, object);
+      UnlockLimits limits = limits_after(last, on_costlier_keys_);
+      limits.left = &left_;
+      limits.stop = stop_;
+      TriedVolume tried =
+          try_volume(volume, read, beks, [](const SecretBytes&) { return std::string(); }, disk.name, name, limits);
+      if (tried.error && tried.error->code == ErrorCode::cancelled) return;
       if (tried.error) {
         const Kind kind = tried.error->code == ErrorCode::volume_cut_off ? Kind::warning : Kind::error;
         add(disk, kind, *std::move(tried.error));
         continue;
       }
-      if (auto open = opened_without_secret(tried, volume_object(object, volume))) {
+      if (auto jump = costlier_than(last, volume, read, tried.proof.slot, name))
+        add(disk, Kind::warning, *std::move(jump));
+      if (auto open = opened_without_secret(tried, name)) {
         add(disk, Kind::warning, *std::move(open));
         continue;
       }
-      const std::string name = volume_name(volume.partition, volume.within);
+      const std::string place = volume_name(volume.partition, volume.within);
       findings_.push_back({disk.name, Kind::good,
                            fmt::format("{} opens the {} header{}; it is wrapped by {} version {}", tried.proof.secret,
-                                       to_string(volume.type), name.empty() ? name : " of " + name, tried.proof.kek,
+                                       to_string(volume.type), place.empty() ? place : " of " + place, tried.proof.kek,
                                        tried.proof.kek_version),
                            std::nullopt});
     }
   }
 
   const MachineSettings& machine_;
+  const OnCostlierKeys on_costlier_keys_;
   VaultSet& vaults_;
   Store& store_;
+  const std::stop_token stop_;
+  double left_ = kUnlockSecondsOfJob;
   const std::vector<EscrowOwner> owners_;
   KeyRoom room_;
   std::optional<RecoveryPoint> previous_;
@@ -110,15 +130,15 @@ std::string_view to_string(KeyFinding::Kind kind) {
   return word_of(kFindingKinds, kind);
 }
 
-std::vector<KeyFinding> check_machine_keys(const MachineSettings& machine, OnMissingKeys on_missing_keys,
-                                           VaultSet& vaults, Store& store, const std::stop_token& stop) {
-  MachineCheck check(machine, vaults, store);
+std::vector<KeyFinding> check_machine_keys(const MachineSettings& machine, const Policy& policy, VaultSet& vaults,
+                                           Store& store, const std::stop_token& stop) {
+  MachineCheck check(machine, policy.on_costlier_keys, vaults, store, stop);
   for (const DiskSettings& disk : machine.disks) {
     if (stop.stop_requested()) break;
     check.check(disk);
   }
   std::vector<KeyFinding> findings = std::move(check).take();
-  if (on_missing_keys == OnMissingKeys::warn)
+  if (policy.on_missing_keys == OnMissingKeys::warn)
     for (KeyFinding& finding : findings)
       if (finding.kind == Kind::error) finding.kind = Kind::warning;
   return findings;

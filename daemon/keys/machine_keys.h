@@ -28,8 +28,8 @@ std::string_view to_string(KeyFinding::Kind kind);  // "good", "warning", "error
 
 // One finding or more for each disk that is encrypted or has keys; none for other disks, and for images that cannot be
 // read (backups say that). Errors under on_missing_keys: warn are warnings. Vaults with an audit log note the
-// questions.
-std::vector<KeyFinding> check_machine_keys(const MachineSettings& machine, OnMissingKeys on_missing_keys,
-                                           VaultSet& vaults, Store& store, const std::stop_token& stop = {});
+// questions. Key derivation has one budget for all disks, as a backup has (last_proof.h); `stop` ends it at once.
+std::vector<KeyFinding> check_machine_keys(const MachineSettings& machine, const Policy& policy, VaultSet& vaults,
+                                           Store& store, const std::stop_token& stop = {});
 
 }  // namespace cairn

@@ -56,52 +56,26 @@ void PointKeys::gather(const DiskSettings& disk, const DiskFacts& facts) {
   kept.keys = *std::move(keys);
 }
 
-PointKeys::LastProof PointKeys::last_proof(const std::string& disk, const VolumeFacts& volume) const {
-  const DiskRecord* was = before(disk);
-  const VolumeProof* proof = was != nullptr ? previous_->proof.volume(disk, volume.partition, volume.within) : nullptr;
-  if (proof == nullptr || !proof->proved || proof->slot < 0) return {};
-  LastProof last{proof->slot, 0};
-  for (const VolumeFacts& facts : was->facts.volumes) {
-    if (facts.partition != volume.partition || facts.within != volume.within || facts.type != volume.type) continue;
-    const std::string name = volume_object(object(disk), facts);
-    // Without the earlier header there is nothing to compare with.
-    const auto seconds = slot_seconds(facts, read_stored_header(store_, *was, facts, name), proof->slot, name);
-    if (seconds) last.seconds = *seconds;
-  }
-  return last;
-}
-
-void PointKeys::warn_of_cost(const DiskRecord& disk, const VolumeFacts& volume, int slot, double before) {
-  const std::string name = volume_object(object(disk.name), volume);
-  const auto now = slot_seconds(volume, read_stored_header(store_, disk, volume, name), slot, name);
-  if (!now || *now <= most_expected(before)) return;
-  job_.warn(
-      as_warning(fail(ErrorCode::unlock_costlier, "find usual", name,
-                      fmt::format("key slot {} asks for about {:.0f} s of key derivation, and asked for about {:.0f} "
-                                  "at the last proof",
-                                  slot, *now, before))
-                     .error()));
-}
-
-void PointKeys::prove(const DiskRecord& disk) {
+void PointKeys::prove(const DiskRecord& disk, const std::stop_token& stop) {
   const auto found = disks_.find(disk.name);
   if (found == disks_.end()) return;
   const Disk& kept = found->second;
   const std::vector<BekToTry> beks = kept.keys.to_try();
   for (const VolumeFacts& volume : disk.facts.volumes) {
     // Each may take minutes of key derivation; a job that is stopped ends before it commits.
-    if (job_.stop().stop_requested()) return;
+    if (stop.stop_requested()) return;
     const std::string name = volume_object(object(disk.name), volume);
-    const LastProof last = last_proof(disk.name, volume);
-    UnlockLimits limits;
+    const LastProof last = last_proof(store_, previous_ ? &*previous_ : nullptr, disk.name, volume, object(disk.name));
+    UnlockLimits limits = limits_after(last, inputs_.on_costlier_keys);
     limits.left = &left_;
-    limits.first_slot = last.slot;
-    if (last.seconds > 0 && inputs_.on_costlier_keys == OnCostlierKeys::fail)
-      limits.slot_seconds = most_expected(last.seconds);
+    limits.stop = stop;
+    const ReadHeader read = read_stored_header(store_, disk, volume, name);
     TriedVolume tried = try_volume(
-        volume, read_stored_header(store_, disk, volume, name), beks,
-        [this](const SecretBytes& key) { return store_.keys().fingerprint(key); }, disk.name, name, limits);
-    if (tried.proof.proved && last.seconds > 0) warn_of_cost(disk, volume, tried.proof.slot, last.seconds);
+        volume, read, beks, [this](const SecretBytes& key) { return store_.keys().fingerprint(key); }, disk.name, name,
+        limits);
+    if (tried.error && tried.error->code == ErrorCode::cancelled) return;
+    if (tried.proof.proved)
+      if (const auto jump = costlier_than(last, volume, read, tried.proof.slot, name)) job_.warn(as_warning(*jump));
     // Why there are no keys is known better by whoever looked for them.
     if (kept.error) tried.proof.reason = kept.error->message();
     if (!kept.error && tried.error) {

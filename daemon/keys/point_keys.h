@@ -6,6 +6,7 @@
 
 #include <map>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "config/settings.h"
 #include "daemon/keys/key_room.h"
 #include "daemon/keys/key_rules.h"
+#include "daemon/keys/last_proof.h"
 #include "daemon/keys/vault_set.h"
 #include "fs/store/point/recovery_point.h"
 
@@ -28,13 +30,6 @@ struct KeyInputs {
   OnCostlierKeys on_costlier_keys = OnCostlierKeys::warn;
 };
 
-// What key derivation may take in one job, all volumes together, seconds of an ordinary core.
-inline constexpr double kUnlockSecondsOfJob = 600;
-// Of a key slot that took `before` seconds at the last proof: what is more than that is a jump (unlock_costlier).
-constexpr double most_expected(double before) {
-  return before * 4 > before + 5 ? before * 4 : before + 5;
-}
-
 class PointKeys {
  public:
   // All must outlive this. `previous`: the machine's newest recovery point, if any; copied.
@@ -44,8 +39,9 @@ class PointKeys {
   // Checks the rules for a disk and fetches its keys. What is wrong is kept for verdict().
   void gather(const DiskSettings& disk, const DiskFacts& facts);
   // Tries the keys on the disk's headers, which must be durable and found in the store, and tells the job what changed
-  // about its volumes. What is wrong is kept for verdict().
-  void prove(const DiskRecord& disk);
+  // about its volumes. What is wrong is kept for verdict(). `stop` ends it, within a key derivation too: then the disk
+  // is not proved, and nothing is said of it.
+  void prove(const DiskRecord& disk, const std::stop_token& stop);
   // Everything that is wrong so far, in one error; with on_missing_keys: warn, as warnings of the job.
   Result<void> verdict();
   // Puts proof and KEKs into the point, and into its disks their BEKs. Once, after prove() of every disk.
@@ -57,13 +53,6 @@ class PointKeys {
     std::optional<Error> error;  // why there are none
   };
   [[nodiscard]] const DiskRecord* before(const std::string& disk) const;
-  // How that volume was opened at the last proof.
-  struct LastProof {
-    int slot = -1;       // LUKS key slot; -1: not known
-    double seconds = 0;  // what its key derivation took; 0: not known
-  };
-  [[nodiscard]] LastProof last_proof(const std::string& disk, const VolumeFacts& volume) const;
-  void warn_of_cost(const DiskRecord& disk, const VolumeFacts& volume, int slot, double before);
   [[nodiscard]] std::string object(const std::string& disk) const { return disk_object(machine_, disk); }
 
   const std::string& machine_;

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "crypto/vault/kek_backup.h"
+#include "daemon/keys/last_proof.h"
 #include "daemon/keys/stored_headers.h"
 #include "daemon/queue/job_record.h"
 #include "fs/store/store.h"
@@ -62,6 +63,7 @@ PointVerdict unlock_point(Store& store, const RecoveryPoint& point, const Escrow
   PointVerdict verdict;
   verdict.name = point.name;
   verdict.recorded = point.proof.state;
+  double left = kUnlockSecondsOfJob;
   for (const DiskRecord& disk : point.disks) {
     if (!disk.facts.encrypted()) continue;
     const OpenedBeks opened(point, disk, owner);
@@ -69,9 +71,13 @@ PointVerdict unlock_point(Store& store, const RecoveryPoint& point, const Escrow
     for (std::size_t i = 0; i < opened.beks.size(); ++i) beks.push_back({opened.records[i], &opened.beks[i]});
     for (const VolumeFacts& volume : disk.facts.volumes) {
       const std::string object = volume_object(point.name.text() + "/" + disk.name, volume);
+      UnlockLimits limits;
+      limits.left = &left;
+      if (const VolumeProof* proof = point.proof.volume(disk.name, volume.partition, volume.within))
+        limits.first_slot = proof->slot;
       TriedVolume tried = try_volume(
           volume, read_stored_header(store, disk, volume, object), beks,
-          [&](const SecretBytes& key) { return store.keys().fingerprint(key); }, disk.name, object);
+          [&](const SecretBytes& key) { return store.keys().fingerprint(key); }, disk.name, object, limits);
       if (tried.error && disk.beks.empty())
         tried.error = fail(ErrorCode::no_escrowed_keys, "unlock", object, "the point was taken without keys").error();
       else if (tried.error && opened.error)

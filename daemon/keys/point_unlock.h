@@ -38,7 +38,8 @@ struct PointVerdict {
   std::vector<VolumeVerdict> volumes;
   [[nodiscard]] ProofState state() const;
 };
-// Tries every encrypted volume of the point. What goes wrong is in the verdict.
+// Tries every encrypted volume of the point, the slot of its proof first, with one budget of key derivation
+// (last_proof.h). What goes wrong is in the verdict.
 PointVerdict unlock_point(Store& store, const RecoveryPoint& point, const EscrowKeys& owner);
 
 // {"point","state","recorded","volumes":[{"disk","partition","within","type","uuid","unlocked","secret","secret_version","kek",

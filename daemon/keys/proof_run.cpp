@@ -10,8 +10,11 @@ namespace cairn {
 
 ProofRun::ProofRun(PointKeys& keys, std::vector<DiskRecord> disks, std::stop_token stop)
     : keys_(keys),
-      stop_(std::move(stop)),
-      forward_(stop_, [this] { reading_.request_stop(); }),
+      forward_(std::move(stop),
+               [this] {
+                 reading_.request_stop();
+                 proving_.request_stop();
+               }),
       // The door where this thread's exceptions end.
       thread_([this, disks = std::move(disks)] {
         auto outcome = without_exceptions("prove", "the keys", [&] { return prove(disks); });
@@ -20,11 +23,14 @@ ProofRun::ProofRun(PointKeys& keys, std::vector<DiskRecord> disks, std::stop_tok
         reading_.request_stop();
       }) {}
 
+ProofRun::~ProofRun() {
+  proving_.request_stop();
+}
+
 Result<void> ProofRun::prove(const std::vector<DiskRecord>& disks) {
-  for (const DiskRecord& disk : disks) {
-    if (stop_.stop_requested()) return {};  // the job ends before it commits
-    keys_.prove(disk);
-  }
+  const std::stop_token stop = proving_.get_token();
+  for (const DiskRecord& disk : disks) keys_.prove(disk, stop);
+  if (stop.stop_requested()) return {};  // the job ends before it commits
   return keys_.verdict();
 }
 

@@ -23,8 +23,8 @@ class ProofRun {
   ProofRun(PointKeys& keys, std::vector<DiskRecord> disks, std::stop_token stop);
   ProofRun(const ProofRun&) = delete;
   ProofRun& operator=(const ProofRun&) = delete;
-  // Waits for the disk that is being tried: that cannot be cut short.
-  ~ProofRun() = default;
+  // Stops the proof, within a key derivation too: whoever has not finished it does not want it any more.
+  ~ProofRun();
 
   // What the reading of the disks must stop for: the job's stop, and a proof that fails the backup.
   [[nodiscard]] std::stop_token stop_reading() const { return reading_.get_token(); }
@@ -35,7 +35,7 @@ class ProofRun {
   Result<void> prove(const std::vector<DiskRecord>& disks);
 
   PointKeys& keys_;
-  const std::stop_token stop_;
+  std::stop_source proving_;
   std::stop_source reading_;
   std::stop_callback<std::function<void()>> forward_;
   std::optional<Error> failure_;  // written by the thread, read when it has ended

@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "crypto/volume/segments.h"
-#include "daemon/keys/disk_look.h"
+#include "daemon/keys/detached_file.h"
 #include "daemon/keys/header_image.h"
 #include "fs/image/image_reader.h"
 #include "fs/store/map/disk_reader.h"
@@ -58,8 +58,12 @@ ReadHeader read_stored_header(Store& store, const DiskRecord& disk, const Volume
 ReadHeader read_live_header(ImageReader& image, const VolumeFacts& volume) {
   if (volume.detached.empty())
     return [&image, volume](std::uint64_t offset, MutableBytes to) { return read_volume(image, volume, offset, to); };
-  return [volume](std::uint64_t offset, MutableBytes to) -> Result<void> {
-    CAIRN_TRY(const auto file, open_header_file(volume.detached));
+  // Opened when it is first asked for, and once: one on the disk itself is looked for in a file system.
+  return [&image, volume, file = std::shared_ptr<ImageReader>()](std::uint64_t offset,
+                                                                 MutableBytes to) mutable -> Result<void> {
+    if (!file) {
+      CAIRN_TRY(file, open_detached_header(volume.detached, image, volume.detached));
+    }
     return read_header_bytes(*file, volume, offset, to);
   };
 }

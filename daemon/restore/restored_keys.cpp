@@ -112,6 +112,9 @@ class KeysAtHand {
       return Error{ErrorCode::cancelled, "try the keys of", object, "it was asked to stop", 0, {}};
     UnlockLimits limits;
     limits.left = &left_;
+    limits.stop = job_.stop();
+    if (const VolumeProof* proof = point_.proof.volume(disk.name, volume.partition, volume.within))
+      limits.first_slot = proof->slot;
     std::vector<BekToTry> beks;
     for (const FromVault& one : found) beks.push_back({&one.record, &one.bek});
     return try_volume(

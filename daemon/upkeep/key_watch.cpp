@@ -59,7 +59,7 @@ void KeyWatch::look(const std::stop_token& stop) {
   std::erase_if(*results_.lock(), [&](const auto& result) { return !settings->machines.contains(result.first); });
   for (const auto& [name, machine] : settings->machines) {
     const std::vector<KeyFinding> findings =
-        check_machine_keys(machine, settings->policy_of(machine).on_missing_keys, vaults, store_, stop);
+        check_machine_keys(machine, settings->policy_of(machine), vaults, store_, stop);
     if (stop.stop_requested()) return;
     for (const KeyFinding& finding : findings) {
       if (finding.kind == Kind::error)

@@ -323,7 +323,13 @@ TEST(SettingsProblems, KeysOfDisks) {
                                                "bek that it wraps too (or neither, for a disk "
                                                "that is not encrypted)"));
   EXPECT_THAT(disk("format: raw, header: /etc/cairn/root.header"), IsEmpty());
-  EXPECT_THAT(disk("header: 'partition:1/luks/header'"), ElementsAre(HasSubstr("is not read: copy it out")));
+  EXPECT_THAT(disk("header: 'partition:1/luks/header'"), IsEmpty());
+  for (const char* wrong :
+       {"partition:", "partition:1", "partition:0/h", "partition:01/h", "partition:x/h", "partition:1/",
+        "partition:-1/h", "partition:1/a//h", "partition:1/../h", "partition:1/a/./h", "partition:99999999999/h"})
+    EXPECT_THAT(disk(fmt::format("header: '{}'", wrong).c_str()),
+                ElementsAre(HasSubstr("expected partition:N/PATH, such as partition:1/luks/header")))
+        << wrong;
   EXPECT_THAT(disk("format: qcow2"), ElementsAre(HasSubstr("format: found \"qcow2\", expected raw (or no format")));
   EXPECT_THAT(disk("bek: mian/b, kek: main/k"),
               ElementsAre("6:27: machines.m.disks.d.bek: found the vault \"mian\", expected a vault that is declared "

@@ -116,6 +116,16 @@ TEST(Settings, ReadsEveryKeyOfTheDesign) {
   EXPECT_FALSE((*machine)->disks[1].kek);
 }
 
+TEST(Settings, AHeaderInsideOfTheDiskIsReadAsItIsWritten) {
+  const auto place = parse_header_inside("partition:12/luks/os header");
+  ASSERT_TRUE(place);
+  EXPECT_EQ(place->partition, 12U);
+  EXPECT_EQ(place->path, "/luks/os header");
+  EXPECT_EQ(place->text(), "partition:12/luks/os header");
+  EXPECT_FALSE(parse_header_inside("/etc/cairn/partition:1/luks/header"));
+  EXPECT_FALSE(parse_header_inside(std::string_view("partition:1/a\0b", 15)));
+}
+
 TEST(Settings, NeedOnlyTheStore) {
   const Settings settings = parsed("store: { path: s, key_file: k }");
   EXPECT_EQ(settings.store.path, "/etc/cairn/s");

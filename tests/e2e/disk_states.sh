@@ -95,6 +95,62 @@ refuses "it is not written onto the disk" no-such-header \
 exits "a drill opens it from the store alone" 0 cairn key drill detached@latest
 refuses "a header that is not there" detached-header-unusable cairn backup gone
 
+# --- a detached header on a plain partition of the same disk -----------------------------------------------------------
+# As a big cloud has it: /boot is plain, and has the header of the other partition as a file.
+if have sfdisk && have mke2fs; then
+  truncate -s 64M "$work/cloud.img"
+  printf 'label: gpt\nstart=2048, size=40MiB\nsize=16MiB\n' | sfdisk -q "$work/cloud.img"
+  truncate -s 16M "$work/cloud.data"
+  mkdir -p "$work/boot/luks"
+  cryptsetup luksFormat -q --type luks2 "${cheap_kdf[@]}" --key-file "$work/passphrase" --header "$work/boot/luks/osluksheader" "$work/cloud.data"
+  fill "$work/cloud.data" 0 $((16 * MiB)) cloud
+  put_boot() {
+    rm -f "$work/boot.part"
+    truncate -s 40M "$work/boot.part"
+    mke2fs -q -F -t ext4 -d "$work/boot" "$work/boot.part" && dd if="$work/boot.part" of="$work/cloud.img" bs=1M seek=1 conv=notrunc status=none
+  }
+  put_boot
+  dd if="$work/cloud.data" of="$work/cloud.img" bs=1M seek=41 conv=notrunc status=none
+  cloud() { echo "$1: { disks: { root: { image: cloud.img, header: \"$2\", $keys } } }"; }
+  with "$(one_disk plain cloud.img)" "$(cloud cloud partition:1/luks/osluksheader)" "$(cloud third partition:3/luks/osluksheader)" \
+    "$(cloud other partition:1/boot/luks/osluksheader)" "$(cloud data partition:2/luks/osluksheader)" \
+    "$(cloud wrong partition:1/luks/none)"
+  exits "plain boot: without its header" 0 cairn backup plain
+  equal "plain boot: nobody knows" "$(state plain)" unknown
+  contains "plain boot: the form is named" "$(cairn points plain@latest)" "header: partition:1/PATH"
+  sum=$(sha "$work/cloud.img")
+  exits "plain boot: its key is imported, and tried" 0 cairn key import cloud/root --from "$work/passphrase"
+  exits "plain boot: with it" 0 cairn backup cloud
+  equal "plain boot: encrypted and proved" "$(state cloud) $(point_fact cloud proof)" "encrypted proved"
+  contains "plain boot: which partition it is" "$(cairn points cloud@latest)" "detached on partition 2, its header in the file partition:1/luks/osluksheader"
+  equal "plain boot: the image was only read" "$(sha "$work/cloud.img")" "$sum"
+  run cairn config check --json
+  contains "plain boot: config check tries it" "$(jq -r '.checks[] | select(.check == "keys" and .object == "cloud/root") | .detail' "$stdout")" \
+    "opens the LUKS2 header of detached on partition 2"
+  contains "plain boot: and says what is wrong with the others" "$(cat "$stdout")" header-file-missing
+  rm -r "$work/out" && mkdir "$work/out"
+  exits "plain boot: the header is restored as a file" 0 cairn restore cloud@latest --header-only --to "$work/out"
+  exits "plain boot: and the disk" 0 cairn restore cloud@latest --to "$work/out"
+  dd if="$work/out/root.img" of="$work/out/data" bs=1M skip=41 count=16 status=none
+  check "plain boot: together they open" cryptsetup open --test-passphrase --key-file "$work/passphrase" \
+    --header "$work/out/root-part2-detached.luks2" "$work/out/data"
+  exits "plain boot: a drill opens it from the store alone" 0 cairn key drill cloud@latest
+  refuses "plain boot: no such partition" header-partition-missing cairn backup third
+  refuses "plain boot: no such file" header-file-missing cairn backup other
+  contains "plain boot: with what to do" "$(cat "$stderr")" "counts from the top of that partition's file system"
+  refuses "plain boot: no file system" header-file-system cairn backup data
+  printf 'no header' >"$work/boot/luks/none"
+  put_boot
+  refuses "plain boot: no LUKS header" detached-header-unusable cairn backup wrong
+  cryptsetup luksAddKey -q "${cheap_kdf[@]}" --key-file "$work/passphrase" "$work/boot/luks/osluksheader" - <<<second
+  put_boot
+  run cairn backup cloud
+  contains "plain boot: a header that changed is seen" "$(said)" "[key-slots-changed]"
+  equal "plain boot: and proved" "$(point_fact cloud proof)" proved
+else
+  skip "a detached header on a plain partition of the same disk" "no sfdisk or mke2fs"
+fi
+
 # --- images of other formats --------------------------------------------------------------------------------------------
 fill "$work/ext4.img" $((8 * MiB)) $MiB contents
 for format in qcow2 vmdk vdi vpc qed; do qemu-img convert -f raw -O $format "$work/ext4.img" "$work/image.$format"; done

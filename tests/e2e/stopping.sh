@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # What hangs or is in the way: an image whose file system does not answer, a mount that others use, a control API with
-# slow clients, a socket that was removed, a store that another process writes to, a disk that a machine writes to.
+# slow clients, a socket that was removed, a store that another process writes to, a disk that a machine writes to, headers
+# that ask for minutes of key derivation.
 . "$(dirname "$0")/lib.sh"
 needs root fuse curl jq python3
 
@@ -180,6 +181,90 @@ if have qemu-nbd; then
   kill "$(cat "$work/nbd.pid")"
 else
   skip "restore --force over what QEMU only reads, and locks" "no qemu-nbd"
+fi
+
+# --- minutes of key derivation ----------------------------------------------------------------------------------------
+# 128 volumes, each of whose headers asks for 250 s: whoever rules the guest can write them.
+if have cryptsetup && have sfdisk; then
+  stop_daemon
+  { echo "label: gpt"; for _ in $(seq 128); do echo "size=2MiB"; done; } >"$work/table"
+  truncate -s 258M "$work/many.img"
+  check "a disk of 128 partitions" sfdisk -q "$work/many.img" <"$work/table"
+  printf 'correct horse' >"$work/passphrase"
+  chmod 600 "$work/passphrase"
+  truncate -s 2M "$work/volume"
+  cryptsetup luksFormat -q --type luks2 "${cheap_kdf[@]}" --luks2-metadata-size 16k --luks2-keyslots-size 256k --offset 2048 \
+    --key-file "$work/passphrase" "$work/volume" >/dev/null 2>&1
+  put() { dd if="$work/volume" of="$work/many.img" bs=1M seek="$1" count=1 conv=notrunc status=none; }
+  for number in $(seq 128); do put $((2 * number - 1)); done
+  EXTRA="key_vaults: { main: { provider: local, path: vault, key_file: vault.key } }
+policies: { default: { schedule: \"0 0 1 1 *\" } }" \
+    settings "many: { disks: { root: { image: many.img, bek: main/disk, kek: main/backup } } }" "$(one_disk good good.img)"
+  (umask 077; head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$work/vault.key")
+  check "vault init" cairn vault init
+  check "key create" cairn key create backup
+  exits "key import, as long as it is cheap" 0 cairn key import many/root --from "$work/passphrase" --json
+  equal "it opens all volumes" "$(jq '.opened | length' "$stdout")" 128
+  python3 - "$work/volume" <<'PYTHON'
+import hashlib, json, sys
+with open(sys.argv[1], "r+b") as file:
+    for at in (0, 0x4000):
+        file.seek(at)
+        header = bytearray(file.read(0x4000))
+        document = json.loads(header[4096:].split(b"\0")[0])
+        for slot in document["keyslots"].values():
+            slot["kdf"]["iterations"] = 250_000_000
+        header[4096:] = json.dumps(document).encode().ljust(0x4000 - 4096, b"\0")
+        header[448:512] = bytes(64)
+        header[448:480] = hashlib.sha256(header).digest()
+        file.seek(at)
+        file.write(header)
+PYTHON
+  for number in $(seq 128); do put $((2 * number - 1)); done
+  # A helper of that process has computed for half a second.
+  derives() {
+    local stat
+    for stat in $(grep -lsF '(cairn-helper)' /proc/[0-9]*/stat); do
+      awk -v parent="$1" '{ sub(/.*\) /, ""); exit !($2 == parent && $12 > 50) }' "$stat" 2>/dev/null && return 0
+    done
+    return 1
+  }
+  helper_of() {
+    local stat
+    for stat in $(grep -lsF '(cairn-helper)' /proc/[0-9]*/stat); do
+      awk -v parent="$1" '{ pid = $1; sub(/.*\) /, ""); if ($2 == parent) print pid }' "$stat" 2>/dev/null
+    done
+  }
+  "$CAIRN" --config "$config" --no-daemon backup many >"$stdout" 2>"$stderr" &
+  command=$!
+  children+=("$command")
+  check "a backup derives keys" wait_until 60 derives "$command"
+  helper=$(helper_of "$command")
+  kill -INT "$command"
+  check "Ctrl-C ends it in the middle of that" wait_until 10 ended "$command"
+  contains "it was cancelled" "$(cat "$stdout" "$stderr")" Cancelled
+  check "its helper has ended too" wait_until 5 ended "$helper"
+  start_daemon
+  job=$(post backups '{"machines":["many"]}' | jq -r '.jobs[0].id')
+  wait_until 60 job_is "$job" InProgress
+  check "the daemon derives keys" wait_until 60 derives "$daemon"
+  post "jobs/$job/cancel" '' >/dev/null
+  check "cancelled, the job ends within seconds" wait_until 10 job_is "$job" Cancelled
+  check_fails "and was not left behind" grep -qF "left behind" <<<"$(get "jobs/$job" | jq -r .error.message)"
+  job=$(post backups '{"machines":["many"]}' | jq -r '.jobs[0].id')
+  wait_until 60 job_is "$job" InProgress
+  check "the daemon derives keys again" wait_until 60 derives "$daemon"
+  helper=$(helper_of "$daemon")
+  kill -TERM "$daemon"
+  check "SIGTERM ends the daemon within seconds" wait_until 10 ended "$daemon"
+  check "and its helper" wait_until 5 ended "$helper"
+  start_daemon
+  check "the daemon derives keys once more" wait_until 60 derives "$daemon"
+  helper=$(helper_of "$daemon")
+  kill -KILL "$daemon"
+  check "a helper ends with whoever started it" wait_until 10 ended "$helper"
+else
+  skip "minutes of key derivation" "no cryptsetup or sfdisk"
 fi
 
 end

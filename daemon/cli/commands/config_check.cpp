@@ -211,9 +211,9 @@ void check_vaults(const Settings& settings, VaultSet& vaults, nlohmann::json& ch
   }
 }
 
-void check_keys(const MachineSettings& machine, OnMissingKeys on_missing_keys, VaultSet& vaults, Store& store,
+void check_keys(const MachineSettings& machine, const Policy& policy, VaultSet& vaults, Store& store,
                 nlohmann::json& checks) {
-  for (const KeyFinding& finding : check_machine_keys(machine, on_missing_keys, vaults, store)) {
+  for (const KeyFinding& finding : check_machine_keys(machine, policy, vaults, store)) {
     const std::string object = machine.name + "/" + finding.disk;
     switch (finding.kind) {
       case KeyFinding::Kind::good:
@@ -324,7 +324,7 @@ Result<ExitCode> run(Context& context, const ConfigCheckCommand&) {
     const MachineSettings& machine = *whole;
     check_machine(machine, (*settings)->change_tracking, store ? store->get() : nullptr, newest_point(store, name),
                   checks);
-    if (store) check_keys(machine, (*settings)->policy_of(machine).on_missing_keys, vaults, **store, checks);
+    if (store) check_keys(machine, (*settings)->policy_of(machine), vaults, **store, checks);
   }
 
   checks = each_cause_once(checks);

@@ -19,6 +19,7 @@
 #include "daemon/cli/work/vault_choice.h"
 #include "daemon/keys/disk_look.h"
 #include "daemon/keys/key_rules.h"
+#include "daemon/keys/last_proof.h"
 #include "daemon/keys/stored_headers.h"
 #include "fs/image/open_image.h"
 
@@ -125,8 +126,10 @@ class DiskTrial {
     for (const VolumeFacts& volume : facts_.volumes) {
       if (is_bitlocker(opened.reading.type) != (volume.type == VolumeType::bitlocker)) continue;
       const ReadHeader read = read_live_header(image_, volume);
+      UnlockLimits limits;
+      limits.left = &left_;
       const auto unlocked =
-          unlock_volume(volume, read, opened.reading.type, opened.reading.bek, volume_object(object_, volume));
+          unlock_volume(volume, read, opened.reading.type, opened.reading.bek, volume_object(object_, volume), limits);
       if (unlocked)
         opened.volumes.push_back({{"partition", volume.partition},
                                   {"within", volume.within},
@@ -142,6 +145,7 @@ class DiskTrial {
   ImageReader& image_;
   const DiskFacts& facts_;
   const std::string& object_;
+  double left_ = kUnlockSecondsOfJob;
 };
 
 Result<ExitCode> run(Context& context, const KeyImportCommand& command) {

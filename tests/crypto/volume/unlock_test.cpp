@@ -198,6 +198,24 @@ TEST_F(UnlockLuks, TheWorkOfSeveralVolumesIsCountedTogetherAndWhatCostsMoreThanA
   limits.first_slot = 0;
   EXPECT_EQ(with(limits).value().slot, 0);
   EXPECT_NEAR(left, 10 - cost, 0.01);
+  // What a key that another slot opens costs: that slot alone, when it is known which it was.
+  std::vector<std::string> cheap = kCheap;
+  cheap.insert(cheap.end(), {"--key-slot", "5"});
+  luks_add_key(image, cheap);
+  const Buffer two_slots = read_all(image);
+  const ReadHeader read_two = [&](std::uint64_t offset, MutableBytes to) -> Result<void> {
+    std::copy_n(two_slots.begin() + static_cast<std::ptrdiff_t>(offset), to.size(), to.begin());
+    return {};
+  };
+  left = 10;
+  limits.first_slot = 5;
+  EXPECT_EQ(unlock_volume(probe(image).volumes.at(0), read_two, BekType::luks_passphrase, secret("second"),
+                          "web-01/root", limits)
+                .value()
+                .slot,
+            5);
+  EXPECT_GT(left, 9);
+  limits.first_slot = 0;
   left = 1;
   const auto spent = with(limits);
   ASSERT_FALSE(spent);

@@ -11,6 +11,7 @@
 #include "config/base/units.h"
 #include "crypto/bek.h"
 #include "daemon/backup/backup.h"
+#include "daemon/keys/machine_keys.h"
 #include "daemon/queue/job.h"
 #include "fs/image/open_image.h"
 #include "tests/crypto/volume/probe.h"
@@ -76,6 +77,7 @@ class BackupProof : public ::testing::Test {
     inputs.keys.open_vault = [this](const std::string&) -> Result<OpenedVault> {
       return OpenedVault{std::make_unique<FakeVault>("main", "cairn-backup", vault_.inside())};
     };
+    inputs.keys.on_costlier_keys = on_costlier_keys_;
     inputs.open_image = std::move(open);
     return run_backup(machine_, inputs, job);
   }
@@ -106,6 +108,7 @@ class BackupProof : public ::testing::Test {
   std::unique_ptr<Store> store_ = place_.open();
   ManualClock clock_;
   FakeVault vault_;
+  OnCostlierKeys on_costlier_keys_ = OnCostlierKeys::warn;
   MachineSettings machine_;
   std::filesystem::path image_ = box_.sparse_file("web.img", kFile);
   std::atomic<std::uint64_t> read_bytes_ = 0;
@@ -194,6 +197,46 @@ TEST_F(BackupProof, OfBitlockerWithAClearKeyNeedsNoSecretAndIsWarnedOf) {
   open.recovery = true;
   JobContext later;
   EXPECT_FALSE(back_up_memory(make_bitlocker_volume(open).bytes, later));
+}
+
+// Whoever rules the guest writes the header, and with it what each unlocking costs.
+TEST_F(BackupProof, ACostThatJumpedIsWarnedOfOrRefusedAsThePolicySays) {
+  keep_passphrase(kPassphrase);
+  JobContext first;
+  EXPECT_EQ(value_of(back_up(kFile, first)).at("proof"), "proved");
+  EXPECT_THAT(first.view().warnings, ::testing::Each(::testing::Not(HasSubstr("unlock-costlier"))));
+  ASSERT_EQ(
+      run({"cryptsetup", "luksConvertKey", "-q", "--key-file", "-", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations",
+           "5600000", "--keyslot-cipher", "aes-xts-plain64", "--keyslot-key-size", "256", image_.string()},
+          kPassphrase)
+          .status,
+      0);
+  on_costlier_keys_ = OnCostlierKeys::fail;
+  clock_.advance(std::chrono::seconds(60));
+  JobContext second;
+  const auto refused = back_up(kFile, second);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::unlock_costlier) << refused.error().message();
+  EXPECT_THAT(refused.error().because, HasSubstr("is not tried: it asks for about 6 s of work, and 5 are what the "
+                                                 "policy lets it take"));
+  EXPECT_THAT(value_of(store_->points().list_stored()), SizeIs(1));
+  // A look at the keys says the same before.
+  VaultSet vaults([this](const std::string&) -> Result<OpenedVault> {
+    return OpenedVault{std::make_unique<FakeVault>("main", "cairn-backup", vault_.inside())};
+  });
+  Policy policy;
+  for (const OnCostlierKeys choice : {OnCostlierKeys::fail, OnCostlierKeys::warn}) {
+    policy.on_costlier_keys = choice;
+    const auto findings = check_machine_keys(machine_, policy, vaults, *store_);
+    ASSERT_FALSE(findings.empty());
+    ASSERT_TRUE(findings[0].error);
+    EXPECT_EQ(findings[0].error->code, ErrorCode::unlock_costlier);
+    EXPECT_EQ(findings[0].kind, choice == OnCostlierKeys::fail ? KeyFinding::Kind::error : KeyFinding::Kind::warning);
+  }
+  on_costlier_keys_ = OnCostlierKeys::warn;
+  JobContext third;
+  EXPECT_EQ(value_of(back_up(kFile, third)).at("proof"), "proved");
+  EXPECT_THAT(third.view().warnings, ::testing::Contains(HasSubstr("[unlock-costlier]")));
 }
 
 // A disk that cannot be looked at is not one without encryption.
