@@ -63,7 +63,8 @@ Result<StoredChunks::OpenRecord> StoredChunks::open_record(RecordKind kind, cons
       continue;
     }
     // An index of before a collection: what was needed of the pack is in one that it does not know.
-    const auto moved = unlisted_.locate(name);
+    const auto moved = unlisted_.locate_anew(name);
+    if (!moved && moved.error().code == ErrorCode::cancelled) return pass_on(moved.error());
     if (!moved || !*moved || (*moved)->pack_name == last_pack || (*moved)->place.kind != kind)
       return pass_on(std::move(pack).error());
     CAIRN_TRY(auto other, packs_.open((*moved)->pack_name));
