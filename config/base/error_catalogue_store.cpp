@@ -87,9 +87,9 @@ constexpr CatalogueEntry kStoreErrors[] = {
      "writes the disk without it.",
      "see \"cairn verify --repair\"", EIO, 500, Tells::damage},
     {index_damaged, "index-damaged", "the index is damaged",
-     "The index (index/data.mdb) cannot be read. It is only a cache of what "
-     "the "
-     "packs say: whoever reads goes by the packs themselves, which is slower at first.",
+     "The index (index/data.mdb) cannot be read: it was cut off or overwritten, perhaps while it was open, or its disk "
+     "fails. It is only a cache of what the packs say: whoever reads goes by the packs themselves, which is slower at "
+     "first. Backups and prunes need it.",
      "Run `cairn store rebuild-index`. Where the store cannot be written, reading works without it.",
      "run \"cairn store rebuild-index\"", EIO},
     {index_missing, "index-missing", "the index is missing",

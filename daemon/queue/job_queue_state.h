@@ -16,6 +16,7 @@
 #include "config/base/guarded.h"
 #include "config/base/json.h"
 #include "config/base/log.h"
+#include "config/base/stop_scope.h"
 #include "daemon/queue/job_log.h"
 #include "daemon/queue/job_queue.h"
 #include "daemon/queue/journal.h"
@@ -102,7 +103,10 @@ struct JobQueue::State : std::enable_shared_from_this<State> {
 
   static Result<nlohmann::json> run_guarded(const QueuedJob& job) {
     const std::string doing = fmt::format("run {}", to_string(job.spec().kind));
-    return without_exceptions(doing.c_str(), job.spec().object, [&] { return job.spec().run(job.context()); });
+    return without_exceptions(doing.c_str(), job.spec().object, [&] {
+      const StopScope scope(job.context().stop());
+      return job.spec().run(job.context());
+    });
   }
 
   // A door: what goes before and after a job (log, journal) may throw too; that must not end the process, nor leave a

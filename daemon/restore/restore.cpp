@@ -21,6 +21,7 @@
 #include "config/base/guarded.h"
 #include "config/base/json.h"
 #include "config/base/ranges.h"
+#include "config/base/stop_scope.h"
 #include "config/base/units.h"
 #include "daemon/queue/job.h"
 #include "daemon/restore/image_in_use.h"
@@ -148,6 +149,7 @@ class DiskWriter {
 
   // The door: an exception (out of memory) must not leave a thread.
   void work() {
+    const StopScope scope(job_.stop());  // it may run in a thread of its own
     auto done = without_exceptions("restore to", target_.path(), [&]() -> Result<void> {
       BulkBuffer buffer;
       for (;;) {

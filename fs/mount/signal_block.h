@@ -13,6 +13,9 @@ class SignalBlock {
   SignalBlock() {
     sigset_t all;
     sigfillset(&all);
+    // These come from what the thread itself does, and somebody may be ready for them (fs/store/index/map_guard.h);
+    // when they are blocked they end the process.
+    for (const int own : {SIGBUS, SIGSEGV, SIGFPE, SIGILL}) sigdelset(&all, own);
     pthread_sigmask(SIG_SETMASK, &all, &before_);
   }
   ~SignalBlock() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }

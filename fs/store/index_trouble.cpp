@@ -30,11 +30,11 @@ bool somebody_writes(const StorePlaces& places) {
 
 Result<std::optional<Error>> index_trouble(Store& store) {
   UnlistedPacks& unlisted = store.unlisted();
-  CAIRN_TRY(auto trouble, unlisted.trouble());
+  CAIRN_TRY(auto trouble, unlisted.trouble_now());
   if (!trouble || trouble->code != ErrorCode::index_outdated) return trouble;
   if (somebody_writes(store.state().places)) return std::optional<Error>();
   // A writer may have ended in between, and told the index before.
-  return unlisted.trouble();
+  return unlisted.trouble_now();
 }
 
 }  // namespace cairn

@@ -14,8 +14,15 @@ OpenIndex::FileFacts OpenIndex::file_facts() const {
 
 Result<std::shared_ptr<Index>> OpenIndex::get() {
   const auto opened = opened_.lock();
-  if (opened->index) return opened->index;
+  const auto damaged = opened->index ? opened->index->damaged() : std::nullopt;
+  if (opened->index && !damaged) return opened->index;
   const FileFacts now = file_facts();
+  if (damaged) {
+    // Not tried again as long as the file is the same.
+    opened->failure = damaged;
+    opened->file = now;
+    opened->index.reset();
+  }
   if (opened->failure && opened->file == now) return pass_on(*opened->failure);
   opened->failure.reset();
   auto index = Index::open(folder_, store_);

@@ -59,6 +59,7 @@ class Store {
 };
 
 // What people are to be told of the index: index_missing, index_damaged, index_outdated, or why it cannot be opened.
+// Does not wait for others that read footers of packs: see UnlistedPacks::trouble_now().
 // Nothing: it knows every pack, or a writer is at work, who tells it of new packs a while after they are there. Reading
 // works all the same (unlisted_packs.h). Lists packs, later what has changed. Errors: those of listing.
 Result<std::optional<Error>> index_trouble(Store& store);

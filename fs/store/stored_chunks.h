@@ -4,9 +4,11 @@
 // the writer. Any thread.
 #pragma once
 
+#include <chrono>
 #include <span>
 #include <string>
 
+#include "config/base/guarded.h"
 #include "config/base/result.h"
 #include "fs/store/index/index.h"
 #include "fs/store/open_index.h"
@@ -47,10 +49,13 @@ class StoredChunks final : public ChunkSource {
   Result<Index::Located> locate(RecordKind kind, const ChunkName& name);
   Result<std::optional<Index::Located>> locate_listed(const ChunkName& name);
 
+  bool index_lost_it(const ChunkName& name);
+
   OpenIndex& index_;
   OpenPacks& packs_;
   UnlistedPacks& unlisted_;
   const std::string store_;
+  Guarded<std::chrono::steady_clock::time_point> next_check_;  // of the index, when it misses a name
 };
 
 }  // namespace cairn

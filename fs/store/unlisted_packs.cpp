@@ -4,9 +4,12 @@
 #include <stdlib.h>
 
 #include <algorithm>
+#include <chrono>
+#include <utility>
 
 #include "config/base/error.h"
 #include "config/base/log.h"
+#include "config/base/stop_scope.h"
 #include "fs/store/pack/pack.h"
 
 namespace cairn {
@@ -24,6 +27,13 @@ struct RemoveFolder {
     std::filesystem::remove_all(path, ignored);
   }
 };
+
+struct EndOfReading {
+  Guarded<std::optional<Error>>& reading;
+  ~EndOfReading() { reading.lock()->reset(); }
+};
+
+constexpr std::chrono::milliseconds kLookForStop{100};
 
 // An index whose files have no names any more: it goes with the process, however that ends.
 Result<std::shared_ptr<Index>> make_nameless_index(const std::filesystem::path& folder, const StoreId& store) {
@@ -44,33 +54,74 @@ Result<IndexedPack> read_pack_footer(Backend& backend, const KeyRing& keys, cons
 }
 
 Result<std::optional<Index::Located>> UnlistedPacks::locate(const ChunkName& name) {
-  const auto note = [this](const State& state) { *met_.lock() = trouble_of(state); };
   if (const auto known = known_index()) {
-    CAIRN_TRY(auto found, known->locate(name));
-    if (found) {
-      if (!met()) note(*state_.lock());
+    auto found = known->locate(name);
+    // A private index can become unreadable like any other: it is made anew then.
+    if (!found && found.error().code != ErrorCode::index_damaged) return found;
+    if (found && *found) {
+      if (!met()) {
+        CAIRN_TRY(const auto state, enter());
+        *met_.lock() = trouble_of(*state);
+      }
       return found;
     }
   }
-  const auto state = state_.lock();
-  CAIRN_CHECK(compare(*state));
-  CAIRN_TRY(const auto index, take_footers(*state));
-  if (!index) return std::optional<Index::Located>();
-  CAIRN_TRY(auto found, index->locate(name));
-  if (found) note(*state);
+  return locate_anew(name);
+}
+
+Result<std::optional<Index::Located>> UnlistedPacks::locate_anew(const ChunkName& name) {
+  CAIRN_TRY(const auto state, enter());
+  CAIRN_TRY(auto found, locate_in(*state, name));
+  if (!found && state->lost_some) {
+    forget_private(*state);
+    CAIRN_TRY(found, locate_in(*state, name));
+  }
+  if (found) *met_.lock() = trouble_of(*state);
   return found;
 }
 
+Result<std::optional<Index::Located>> UnlistedPacks::locate_in(State& state, const ChunkName& name) {
+  CAIRN_CHECK(compare(state));
+  CAIRN_TRY(const auto index, take_footers(state));
+  if (!index) return std::optional<Index::Located>();
+  return index->locate(name);
+}
+
 Result<std::shared_ptr<Index>> UnlistedPacks::index_of_all() {
-  const auto state = state_.lock();
+  CAIRN_TRY(const auto state, enter());
   CAIRN_CHECK(compare_with(*state, nullptr));
   return take_footers(*state);
 }
 
+Result<UnlistedPacks::LockedState> UnlistedPacks::enter() {
+  while (!StopScope::stop_asked())
+    if (auto state = state_.lock_within(kLookForStop)) return *std::move(state);
+  return stopped();
+}
+
+std::unexpected<Error> UnlistedPacks::stopped() const {
+  return fail(ErrorCode::cancelled, "read footers of packs in", name_, "it was asked to stop");
+}
+
 Result<std::optional<Error>> UnlistedPacks::trouble() {
-  const auto state = state_.lock();
-  CAIRN_CHECK(compare(*state));
-  return trouble_of(*state);
+  CAIRN_TRY(const auto state, enter());
+  return trouble_in(*state);
+}
+
+Result<std::optional<Error>> UnlistedPacks::trouble_now() {
+  if (const auto state = state_.lock_within(kLookForStop)) return trouble_in(**state);
+  if (auto reading = *reading_.lock()) {
+    reading->because +=
+        "; the footers of those packs are being read now, so what else there is to say of them is unknown";
+    return reading;
+  }
+  return fail(ErrorCode::io_error, "look at index", index_.folder().string(),
+              "whether it knows all packs is unknown: they are being listed now", "ask again in a while");
+}
+
+Result<std::optional<Error>> UnlistedPacks::trouble_in(State& state) {
+  CAIRN_CHECK(compare(state));
+  return trouble_of(state);
 }
 
 std::optional<Error> UnlistedPacks::met() {
@@ -139,8 +190,7 @@ Result<void> UnlistedPacks::compare_with(State& state, const std::shared_ptr<Ind
   state.compared_with = index;
   if (index && unlisted_in(state) == 0) {
     // The index was rebuilt: what the private one takes on the disk comes back.
-    private_.lock()->reset();
-    state.taken.clear();
+    forget_private(state);
     state.no_use.clear();
   }
   return {};
@@ -159,9 +209,41 @@ Result<void> UnlistedPacks::list_folder(Folder& folder, const std::string& prefi
   return {};
 }
 
+void UnlistedPacks::forget_private(State& state) {
+  private_.lock()->reset();
+  state.taken.clear();
+  state.lost_some = false;
+}
+
+Result<void> UnlistedPacks::forget_gone(State& state) {
+  const auto index = known_index();
+  if (!index) return {};
+  if (const auto damaged = index->damaged()) {
+    log_error("private-index-damaged", name_, *damaged);
+    forget_private(state);
+    return {};
+  }
+  std::size_t there = 0;
+  for (const Folder& folder : state.folders)
+    there += static_cast<std::size_t>(
+        std::ranges::count_if(folder.unlisted, [&](const std::string& pack) { return state.taken.contains(pack); }));
+  if (there == state.taken.size()) return {};
+  std::unordered_set<std::string> gone = state.taken;
+  for (const Folder& folder : state.folders)
+    for (const std::string& pack : folder.unlisted) gone.erase(pack);
+  const std::vector<std::string> names(gone.begin(), gone.end());
+  CAIRN_CHECK(index->forget(names));
+  for (const std::string& name : names) state.taken.erase(name);
+  state.lost_some = true;
+  return {};
+}
+
 // What has not been taken yet. Null: there is nothing to take.
 Result<std::shared_ptr<Index>> UnlistedPacks::take_footers(State& state) {
+  CAIRN_CHECK(forget_gone(state));
   std::shared_ptr<Index> index = known_index();
+  bool is_said = false;
+  const EndOfReading end{reading_};
   std::vector<IndexedPack> batch;
   std::size_t records = 0;
   std::uint64_t packs = 0;
@@ -182,6 +264,11 @@ Result<std::shared_ptr<Index>> UnlistedPacks::take_footers(State& state) {
         *private_.lock() = index;
         if (const auto trouble = trouble_of(state)) log_error("reading-footers-of-unlisted-packs", name_, *trouble);
       }
+      if (StopScope::stop_asked()) {
+        CAIRN_CHECK(add_batch());
+        return stopped();
+      }
+      if (!std::exchange(is_said, true)) *reading_.lock() = trouble_of(state);
       CAIRN_TRY(const bool taken, take_footer(state, pack, batch));
       if (taken) records += batch.back().records.size();
       if (records >= kIndexBatchRecords) CAIRN_CHECK(add_batch());

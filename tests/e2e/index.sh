@@ -55,6 +55,56 @@ said "an older index" index-outdated
 check "an older index: a backup adds what it does not know" cairn backup web
 exits "and nothing is said any more" 0 cairn config check
 
+# While it is open: whatever becomes of the file, nobody's process ends, and all is read.
+index=$work/store/index/data.mdb
+failing=$(find "$CAIRN_BUILD/tests/e2e" -name hanging_file -type f -perm -u+x -print -quit 2>/dev/null)
+cut() { truncate -s 8192 "$index"; }
+overwritten() { random_bytes garbage "$(stat -c %s "$index")" | dd of="$index" bs=64K conv=notrunc status=none; }
+punched() { fallocate -p -o 8192 -l "$(stat -c %s "$index")" "$index"; }
+unreadable() { kill -USR1 "$server" && wait_until 20 grep -q failing "$work/failing.out"; }
+for how in cut overwritten punched unreadable; do
+  if ! can_mount; then skip "$how while a mount has it open" "no /dev/fuse"; continue; fi
+  whole
+  if [ $how = unreadable ]; then
+    if [ -z "$failing" ] || [ "$(id -u)" != 0 ]; then skip "unreadable while a mount has it open" "needs root and hanging_file"; continue; fi
+    "$failing" "$index" failing >"$work/failing.out" 2>&1 &
+    server=$!
+    disown "$server" 2>/dev/null
+    children+=("$server")
+    wait_until 20 grep -q mounted "$work/failing.out" || not_ok "an index on a disk of its own" "$(cat "$work/failing.out")"
+  fi
+  mount_points
+  check "$how while a mount has it open: the first bytes" cmp -n $MiB "$work/web.img" "$(disk web)"
+  $how
+  check "$how while a mount has it open: all is read" cmp "$work/web.img" "$(disk web)"
+  exits "$how: status" 0 cairn status
+  contains "$how: status tells" "$(cat "$stdout")" "[index-damaged]"
+  refuses "$how: a backup says what to do" index-damaged cairn backup web
+  contains "$how: by name" "$(cat "$stderr" "$stdout")" "rebuild-index"
+  umount_points
+  equal "$how: nothing is left of the private index" "$(find "$work/tmp" "$work/state" -name 'cairn-index-*')" ""
+  if [ $how = unreadable ]; then umount -l "$index"; wait_until 20 ended "$server"; fi
+done
+if can_mount && have curl; then
+  whole
+  start_daemon
+  wait_until 60 test -e "$work/points/web/latest/disks/root.img"
+  check "a daemon: the first bytes" cmp -n $MiB "$work/web.img" "$work/points/web/latest/disks/root.img"
+  cut
+  check "cut while a daemon has it open: all is read" cmp "$work/web.img" "$work/points/web/latest/disks/root.img"
+  exits "the daemon lives: status" 0 cairn status
+  contains "and tells" "$(cat "$stdout")" "[index-damaged]"
+  refuses "its backup says what to do" index-damaged cairn backup web
+  check "rebuild-index" cairn store rebuild-index
+  check "the daemon goes on with the new one" backup web
+  exits "status" 0 cairn status
+  check_fails "and nothing is said any more" grep -q index-damaged "$stdout"
+  check_fails "it is the same process all the time" ended "$daemon"
+  stop_daemon
+else
+  skip "while a daemon has it open" "no /dev/fuse or no curl"
+fi
+
 # Without a key the index says which packs there must be.
 whole
 exits "keyless: sound" 0 cairn verify --keyless

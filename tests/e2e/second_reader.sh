@@ -111,6 +111,22 @@ will_not "a point that is not there" "$web-" "$work/store" "${key[@]}" write "$w
 will_not "a disk that is not there" "no disk nothing" "$work/store" "${key[@]}" write "$web" nothing "$out"
 
 whole() { rm -rf "$work/store"; cp -a "$work/good" "$work/store"; chmod -R u+w "$work/store"; }
+# --- links inside of the store: nothing is read that they lead to -------------------------------------------------------
+for place in store.json points packs newest "points/$web" "packs/$(basename "$(find "$work/good/packs" -mindepth 1 -maxdepth 1 -type d | head -n 1)")"; do
+  whole
+  rm -rf "$work/elsewhere"
+  mv "$work/store/$place" "$work/elsewhere"
+  ln -s "$work/elsewhere" "$work/store/$place"
+  case $place in
+    store.json)  # its copy is used
+      check "a link at $place: is not followed" read_store "$work/store" "${key[@]}" list
+      run read_store "$work/store" "${key[@]}" list
+      contains "a link at $place: is named" "$(cat "$stderr")" "store.json: a symbolic link" ;;
+    newest) will_not "a link at $place: is not followed" "a symbolic link" "$work/store" "${key[@]}" labels ;;
+    *) will_not "a link at $place: is not followed" "a symbolic link" "$work/store" "${key[@]}" "${write[@]}" ;;
+  esac
+done
+
 whole
 pack=$(find "$work/store/packs" -type f -printf '%s %p\n' | sort -n | tail -n 1 | cut -d ' ' -f 2)
 size=$(stat -c %s "$pack")

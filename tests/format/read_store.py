@@ -21,6 +21,7 @@ called in libsodium, and zstd, which Python 3.11 has not, in libzstd, through ct
 import argparse
 import base64
 import ctypes
+import errno
 import hashlib
 import json
 import os
@@ -64,8 +65,53 @@ def warn(text):
 
 
 # --- Files, and JSON in them ------------------------------------------------------------------------------------------
-def open_file(path):
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+# Names are opened below the store's folder, part by part: whoever can write to it may have put a link anywhere.
+READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def open_below(root, name, flags):
+    """A descriptor; `root` is one of a folder, `name` is relative. No part of it may be a symbolic link."""
+    *folders, last = name.split("/")
+    at = os.dup(root)
+    try:
+        for folder in folders:
+            above, at = at, os.open(folder, READ | os.O_DIRECTORY, dir_fd=at)
+            os.close(above)
+        return os.open(last, READ | flags, dir_fd=at)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise Damaged(f"{name}: a symbolic link, or not a folder, is in its path") from None
+        raise
+    finally:
+        os.close(at)
+
+
+def is_there(root, name):
+    """Whatever it is."""
+    folder, last = name.split("/")
+    try:
+        at = open_below(root, folder, os.O_DIRECTORY)
+    except FileNotFoundError:
+        return False
+    try:
+        os.stat(last, dir_fd=at, follow_symlinks=False)
+        return True
+    except FileNotFoundError:
+        return False
+    finally:
+        os.close(at)
+
+
+def names_in(root, folder):
+    at = open_below(root, folder, os.O_DIRECTORY)
+    try:
+        return sorted(os.listdir(at))
+    finally:
+        os.close(at)
+
+
+def open_file(root, name):
+    fd = open_below(root, name, 0)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise Damaged("not a regular file")
@@ -79,8 +125,8 @@ def exactly(file, offset, length):
     return data
 
 
-def read_file(path, most):
-    with open_file(path) as file:
+def read_file(root, name, most):
+    with open_file(root, name) as file:
         size = os.fstat(file.fileno()).st_size
         if size > most:
             raise Damaged(f"larger than {most:,} bytes")
@@ -194,10 +240,10 @@ def open_slot(slot, wrapping_key):
 
 
 # --- store.json: the document -----------------------------------------------------------------------------------------
-def read_store_json(path, name):
+def read_store_json(root, name):
     """The document; None when it cannot be read or is none."""
     try:
-        document = parse_json(read_file(os.path.join(path, name), 16 * MiB), "cairn-store")
+        document = parse_json(read_file(root, name, 16 * MiB), "cairn-store")
         hex_member(document, "id", 16), hex_member(document, "mac", 32)
         for slot in member(document, "slots", list):
             member(slot, "type", str)
@@ -228,14 +274,14 @@ def master_keys(document, name, key):
             yield master
 
 
-def unlock(path, key):
+def unlock(root, key):
     """The document and the master key; from the copy only when store.json is not authentic."""
-    first = read_store_json(path, "store.json")
+    first = read_store_json(root, "store.json")
     for master in master_keys(first, "store.json", key) if first else []:
         if is_authentic(first, master):
             return first, master
         warn("store.json: its mac is wrong")
-    copy = read_store_json(path, "store.json.copy")
+    copy = read_store_json(root, "store.json.copy")
     for master in master_keys(copy, "store.json.copy", key) if copy else []:
         if is_authentic(copy, master) and not (first and is_authentic(first, master)):
             return copy, master
@@ -244,10 +290,10 @@ def unlock(path, key):
 
 # --- Pack -------------------------------------------------------------------------------------------------------------
 class Pack:
-    def __init__(self, path, store_id, packs_key):
-        """Reads header, trailer and footer."""
-        self.path = path
-        with open_file(path) as file:
+    def __init__(self, root, name, path, store_id, packs_key):
+        """Reads header, trailer and footer. `path` is for messages."""
+        self.root, self.name, self.path = root, name, path
+        with open_file(root, name) as file:
             size = os.fstat(file.fileno()).st_size
             if not 64 + TAG + 32 <= size < 256 * MiB:
                 raise Damaged(f"{size:,} bytes are no size of a pack")
@@ -276,7 +322,7 @@ class Pack:
             raise Damaged(f"{where} has encoding {encoding} and {length} bytes, which cannot be")
         if offset < 64 or offset + length > self.footer_at or raw_length > 4 * MiB:
             raise Damaged(f"{where} lies outside of the pack's records, or is too large")
-        with open_file(self.path) as file:
+        with open_file(self.root, self.name) as file:
             sealed = exactly(file, offset, length)
         step = SECTION + TAG if encoding == SECTIONS else length
         parts = [self.seal.open(number, i, sealed[i * step:(i + 1) * step], entry) for i in range(pieces)]
@@ -293,20 +339,28 @@ class Pack:
 class Store:
     def __init__(self, path, key):
         self.path = path
-        document, self.master = unlock(path, key)
+        self.root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)  # the caller's name may be a link
+        document, self.master = unlock(self.root, key)
         self.id, self.chunk_size = hex_member(document, "id", 16), document["chunk_size"]
         self.places = {}  # name of a record -> [(pack, record number)]
 
     def find_records(self):
         """Files, Pack: the footers list all records. A damaged pack is passed over: others may have what it had."""
         packs_key = derived_key(self.master, 3)
-        for folder, _, names in os.walk(os.path.join(self.path, "packs"), onerror=warn):
-            for name in sorted(names):
-                path = os.path.join(folder, name)
-                if not re.fullmatch("[0-9a-f]{64}", name) or name[:2] != os.path.basename(folder):
+        for folder in names_in(self.root, "packs"):
+            if not re.fullmatch("[0-9a-f]{2}", folder):
+                continue
+            try:
+                names = names_in(self.root, f"packs/{folder}")
+            except (Damaged, OSError) as error:
+                warn(f"{self.path}/packs/{folder}: {error}")
+                continue
+            for name in names:
+                path = os.path.join(self.path, "packs", folder, name)
+                if not re.fullmatch("[0-9a-f]{64}", name) or name[:2] != folder:
                     continue
                 try:
-                    pack = Pack(path, self.id, packs_key)
+                    pack = Pack(self.root, f"packs/{folder}/{name}", path, self.id, packs_key)
                 except (Damaged, OSError) as error:
                     warn(f"{path}: {error}")
                     continue
@@ -353,7 +407,7 @@ class Store:
         match = POINT_NAME.fullmatch(name)
         if not match:
             raise Damaged("a point is named MACHINE@YYYYMMDDTHHMMSSZ")
-        data = read_file(os.path.join(self.path, "points", name), 64 + 64 * MiB + TAG)
+        data = read_file(self.root, f"points/{name}", 64 + 64 * MiB + TAG)
         magic, version, algorithm, store, salt = struct.unpack("<8sII16s32s", data[:64].ljust(64, b"\0"))
         if magic != b"CAIRNPT\n" or version != 1 or store != self.id:
             raise Damaged("its header is damaged, or of another store")
@@ -372,7 +426,7 @@ class Store:
 
     def document(self, name, magic, magic_in_record, most):
         """A sealed document that is no point."""
-        data = read_file(os.path.join(self.path, name), 64 + most + TAG)
+        data = read_file(self.root, name, 64 + most + TAG)
         found, version, algorithm, store, salt = struct.unpack("<8sII16s32s", data[:64].ljust(64, b"\0"))
         if found != magic or version != 1 or store != self.id:
             raise Damaged("its header is damaged, or of another store")
@@ -384,7 +438,7 @@ class Store:
     def overtaken(self, machine):
         """Stamp of each point that a clock dated too late: the stamp before which it was written, and its place."""
         name = f"newest/{machine}"
-        if not os.path.lexists(os.path.join(self.path, name)):
+        if not is_there(self.root, name):
             return {}
         document = self.document(name, b"CAIRNDC\n", "cairn-newest-points", 64 << 10)
         return {point: (by, i) for i, (point, by) in enumerate(document.get("overtaken", []))}
@@ -393,7 +447,7 @@ class Store:
         """One line for each disk; False when something cannot be read."""
         all_good = True
         machines = {}
-        for name in filter(POINT_NAME.fullmatch, os.listdir(os.path.join(self.path, "points"))):
+        for name in filter(POINT_NAME.fullmatch, names_in(self.root, "points")):
             machine, stamp = name.split("@")
             machines.setdefault(machine, []).append(stamp)
         for machine, stamps in sorted(machines.items()):
@@ -412,8 +466,8 @@ class Store:
     def list(self):
         """One line for each disk; False when a point cannot be read."""
         all_good = True
-        for name in sorted(filter(POINT_NAME.fullmatch, os.listdir(os.path.join(self.path, "points")))):
-            hidden = " deleted" if os.path.lexists(os.path.join(self.path, "deleted", name)) else ""
+        for name in filter(POINT_NAME.fullmatch, names_in(self.root, "points")):
+            hidden = " deleted" if is_there(self.root, f"deleted/{name}") else ""
             try:
                 disks = self.point(name)["disks"]
             except (Damaged, OSError) as error:

@@ -47,7 +47,7 @@ std::optional<IndexEntry> decode_entry(ByteView bytes) {
 Result<std::optional<PackNumber>> Index::State::number_of(MDB_txn* txn, const std::string& pack_name) const {
   MDB_val key = value_of(as_bytes(pack_name));
   MDB_val value{};
-  const int code = mdb_get(txn, pack_numbers, &key, &value);
+  const int code = guarded_get(txn, pack_numbers, &key, &value);
   if (code == MDB_NOTFOUND) return std::optional<PackNumber>();
   if (code != 0) return lmdb_error(code, "read index", folder);
   if (value.mv_size != sizeof(PackNumber)) return damaged("a pack's number has a wrong length");
@@ -59,58 +59,66 @@ int Index::State::put_new_epoch(MDB_txn* txn) const {
   randombytes_buf(epoch.data(), epoch.size());
   MDB_val key = value_of(as_bytes(kEpochKey));
   MDB_val value = value_of(epoch);
-  return mdb_put(txn, about, &key, &value, 0);
+  return guarded_put(txn, about, &key, &value, 0);
 }
 
 Result<std::optional<IndexEntry>> Index::find(const ChunkName& name) {
-  CAIRN_TRY(MDB_txn * txn, state_->begin_read());
-  const ReadScope scope(*state_, txn);
-  CAIRN_TRY(const auto runs, state_->runs(txn));
-  CAIRN_TRY(const auto bytes, state_->entry_of(txn, *runs, name, Who::writer));
-  if (!bytes) return std::optional<IndexEntry>();
-  const auto entry = decode_entry(*bytes);
-  if (!entry) return state_->damaged("an entry does not have the form it must have");
-  return entry;
+  return state_->safely([&]() -> Result<std::optional<IndexEntry>> {
+    CAIRN_TRY(MDB_txn * txn, state_->begin_read());
+    const ReadScope scope(*state_, txn);
+    CAIRN_TRY(const auto runs, state_->runs(txn));
+    CAIRN_TRY(const auto bytes, state_->entry_of(txn, *runs, name, Who::writer));
+    if (!bytes) return std::optional<IndexEntry>();
+    const auto entry = decode_entry(*bytes);
+    if (!entry) return state_->damaged("an entry does not have the form it must have");
+    return entry;
+  });
 }
 
 Result<void> Index::contains(std::span<const ChunkName> names, std::span<bool> found) {
-  CAIRN_ASSERT(names.size() == found.size());
-  CAIRN_TRY(MDB_txn * txn, state_->begin_read());
-  const ReadScope scope(*state_, txn);
-  CAIRN_TRY(const auto runs, state_->runs(txn));
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    found[i] = true;
-    if (names[i].is_zero()) continue;
-    CAIRN_TRY(const auto entry, state_->entry_of(txn, *runs, names[i], Who::writer));
-    found[i] = entry.has_value();
-  }
-  return {};
+  return state_->safely([&]() -> Result<void> {
+    CAIRN_ASSERT(names.size() == found.size());
+    CAIRN_TRY(MDB_txn * txn, state_->begin_read());
+    const ReadScope scope(*state_, txn);
+    CAIRN_TRY(const auto runs, state_->runs(txn));
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      found[i] = true;
+      if (names[i].is_zero()) continue;
+      CAIRN_TRY(const auto entry, state_->entry_of(txn, *runs, names[i], Who::writer));
+      found[i] = entry.has_value();
+    }
+    return {};
+  });
 }
 
 Result<std::optional<Index::Located>> Index::locate(const ChunkName& name) {
-  CAIRN_TRY(MDB_txn * txn, state_->begin_read());
-  const ReadScope scope(*state_, txn);
-  CAIRN_TRY(const auto runs, state_->runs(txn));
-  CAIRN_TRY(const auto entry_bytes, state_->entry_of(txn, *runs, name, Who::reader));
-  if (!entry_bytes) return std::optional<Located>();
-  const auto entry = decode_entry(*entry_bytes);
-  if (!entry) return state_->damaged("an entry does not have the form it must have");
-  CAIRN_TRY(PackRow pack, state_->pack_row(txn, entry->pack));
-  return std::optional(Located{std::move(pack.name), entry->place});
+  return state_->safely([&]() -> Result<std::optional<Index::Located>> {
+    CAIRN_TRY(MDB_txn * txn, state_->begin_read());
+    const ReadScope scope(*state_, txn);
+    CAIRN_TRY(const auto runs, state_->runs(txn));
+    CAIRN_TRY(const auto entry_bytes, state_->entry_of(txn, *runs, name, Who::reader));
+    if (!entry_bytes) return std::optional<Located>();
+    const auto entry = decode_entry(*entry_bytes);
+    if (!entry) return state_->damaged("an entry does not have the form it must have");
+    CAIRN_TRY(PackRow pack, state_->pack_row(txn, entry->pack));
+    return std::optional(Located{std::move(pack.name), entry->place});
+  });
 }
 
 Result<std::uint64_t> Index::record_count() {
-  CAIRN_TRY(MDB_txn * txn, state_->begin_read());
-  const ReadScope scope(*state_, txn);
-  CAIRN_TRY(const auto runs, state_->runs(txn));
-  std::uint64_t count = 0;
-  for (const OpenRun& run : runs->runs) {
-    MDB_stat stat{};
-    if (const int code = mdb_stat(txn, run.table, &stat); code != 0)
-      return lmdb_error(code, "read index", state_->folder);
-    count += stat.ms_entries;
-  }
-  return count;
+  return state_->safely([&]() -> Result<std::uint64_t> {
+    CAIRN_TRY(MDB_txn * txn, state_->begin_read());
+    const ReadScope scope(*state_, txn);
+    CAIRN_TRY(const auto runs, state_->runs(txn));
+    std::uint64_t count = 0;
+    for (const OpenRun& run : runs->runs) {
+      MDB_stat stat{};
+      if (const int code = guarded_stat(txn, run.table, &stat); code != 0)
+        return lmdb_error(code, "read index", state_->folder);
+      count += stat.ms_entries;
+    }
+    return count;
+  });
 }
 
 // Writes a run of those entries that no other run has.
@@ -142,30 +150,32 @@ Result<void> Index::State::add_run(MDB_txn* txn, const RunSet& runs, std::vector
 }
 
 Result<std::string> Index::epoch() {
-  CAIRN_TRY(MDB_txn * txn, state_->begin_read());
-  const ReadScope scope(*state_, txn);
-  MDB_val key = value_of(as_bytes(kEpochKey));
-  MDB_val value{};
-  const int code = mdb_get(txn, state_->about, &key, &value);
-  if (code == MDB_NOTFOUND) return std::string();
-  if (code != 0) return lmdb_error(code, "read index", state_->folder);
-  if (value.mv_size != kEpochBytes) return state_->damaged("its epoch has a wrong length");
-  return to_hex(view_of(value));
+  return state_->safely([&]() -> Result<std::string> {
+    CAIRN_TRY(MDB_txn * txn, state_->begin_read());
+    const ReadScope scope(*state_, txn);
+    MDB_val key = value_of(as_bytes(kEpochKey));
+    MDB_val value{};
+    const int code = guarded_get(txn, state_->about, &key, &value);
+    if (code == MDB_NOTFOUND) return std::string();
+    if (code != 0) return lmdb_error(code, "read index", state_->folder);
+    if (value.mv_size != kEpochBytes) return state_->damaged("its epoch has a wrong length");
+    return to_hex(view_of(value));
+  });
 }
 
 Result<void> Index::renew_epoch() {
-  Transaction txn;
-  int code = txn.begin(state_->env, 0);
-  if (code == 0) code = state_->put_new_epoch(txn.get());
-  if (code == 0) code = txn.commit();
-  if (code != 0) return lmdb_error(code, "write index", state_->folder);
-  return {};
+  return state_->safely([&]() -> Result<void> {
+    Transaction txn;
+    CAIRN_CHECK(state_->begin_write(txn));
+    CAIRN_CHECK(state_->written(state_->put_new_epoch(txn.get())));
+    return state_->commit(txn);
+  });
 }
 
 Result<PackNumber> Index::State::next_pack(MDB_txn* txn) const {
   MDB_val key = value_of(as_bytes(kNextPackKey));
   MDB_val value{};
-  const int code = mdb_get(txn, about, &key, &value);
+  const int code = guarded_get(txn, about, &key, &value);
   if (code == MDB_NOTFOUND) return PackNumber{0};
   if (code != 0) return lmdb_error(code, "read index", folder);
   if (value.mv_size != sizeof(PackNumber)) return damaged("its pack counter has a wrong length");
@@ -173,9 +183,11 @@ Result<PackNumber> Index::State::next_pack(MDB_txn* txn) const {
 }
 
 Result<PackNumber> Index::next_pack() {
-  CAIRN_TRY(MDB_txn * txn, state_->begin_read());
-  const ReadScope scope(*state_, txn);
-  return state_->next_pack(txn);
+  return state_->safely([&]() -> Result<PackNumber> {
+    CAIRN_TRY(MDB_txn * txn, state_->begin_read());
+    const ReadScope scope(*state_, txn);
+    return state_->next_pack(txn);
+  });
 }
 
 Result<void> Index::State::add_packs(MDB_txn* txn, const RunSet& runs, std::span<const IndexedPack> new_packs) {
@@ -191,31 +203,33 @@ Result<void> Index::State::add_packs(MDB_txn* txn, const RunSet& runs, std::span
     append(facts, as_bytes(pack.name));
     MDB_val key{sizeof(number), const_cast<PackNumber*>(&number)};
     MDB_val value = value_of(facts);
-    CAIRN_CHECK(written(mdb_put(txn, packs, &key, &value, MDB_APPEND)));
+    CAIRN_CHECK(written(guarded_put(txn, packs, &key, &value, MDB_APPEND)));
     Buffer number_bytes;
     append_le(number_bytes, number);
     key = value_of(as_bytes(pack.name));
     value = value_of(number_bytes);
-    CAIRN_CHECK(written(mdb_put(txn, pack_numbers, &key, &value, 0)));
+    CAIRN_CHECK(written(guarded_put(txn, pack_numbers, &key, &value, 0)));
     for (const PackRecord& record : pack.records) entries.emplace_back(&record.name, IndexEntry{number, record.place});
   }
   Buffer next_bytes;
   append_le(next_bytes, next);
   MDB_val next_key = value_of(as_bytes(kNextPackKey));
   MDB_val next_value = value_of(next_bytes);
-  CAIRN_CHECK(written(mdb_put(txn, about, &next_key, &next_value, 0)));
+  CAIRN_CHECK(written(guarded_put(txn, about, &next_key, &next_value, 0)));
   return add_run(txn, runs, entries);
 }
 
 Result<void> Index::add(std::span<const IndexedPack> packs) {
-  const std::lock_guard one_change(state_->change_mutex);
-  CAIRN_CHECK(state_->drop_unfinished());
-  Transaction txn;
-  CAIRN_CHECK(state_->written(txn.begin(state_->env, 0)));
-  CAIRN_TRY(const auto runs, state_->runs(txn.get()));
-  CAIRN_CHECK(state_->add_packs(txn.get(), *runs, packs));
-  CAIRN_CHECK(state_->written(txn.commit()));
-  return state_->merge_runs();
+  return state_->safely([&]() -> Result<void> {
+    const std::lock_guard one_change(state_->change_mutex);
+    CAIRN_CHECK(state_->drop_unfinished());
+    Transaction txn;
+    CAIRN_CHECK(state_->begin_write(txn));
+    CAIRN_TRY(const auto runs, state_->runs(txn.get()));
+    CAIRN_CHECK(state_->add_packs(txn.get(), *runs, packs));
+    CAIRN_CHECK(state_->commit(txn));
+    return state_->merge_runs();
+  });
 }
 
 }  // namespace cairn

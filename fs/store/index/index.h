@@ -2,7 +2,9 @@
 // Index: finds the pack, offset and length of a chunk by its name. It is only a cache of the packs' footers and can be
 // rebuilt from them. LMDB, memory-mapped, shared by all readers. New names are written in sorted runs, which are merged
 // when there are many (index_runs.h), so that adding does not slow down as the index grows. Bytes: fs/store/FORMAT.md
-// "Index". One process writes at a time (the writer lock); any thread reads.
+// "Index". One process writes at a time (the writer lock); any thread reads. A file that is cut off, overwritten or
+// cannot be read while it is open does not end the process (map_guard.h): what was read in the call in which that shows
+// is thrown away, and every call is index_damaged from then on.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +16,7 @@
 #include <vector>
 
 #include "config/base/clock.h"
+#include "config/base/error.h"
 #include "config/base/result.h"
 #include "fs/store/pack/pack.h"
 
@@ -84,6 +87,11 @@ class Index {
   // zero name.
   Result<void> places(std::span<const ChunkName> names, std::span<std::optional<IndexEntry>> places);
 
+  // Whether these names, which the index does not find, are really not in it: somebody may have overwritten its pages
+  // or its filters without a sign. For whoever is about to call data missing, or to remove what nothing needs. Reads
+  // the whole file unless only this process has written to it since it was read last. Errors: index_damaged, io_error.
+  Result<void> check_absent(std::span<const ChunkName> names);
+
   // Retires packs: find() and contains() no longer find their records, so that no new point relies on them; readers
   // (locate(), places()) find them as long as no other pack has them. `added`: packs with the records that are still
   // needed, added in the same transaction. Durable on return.
@@ -110,6 +118,8 @@ class Index {
   Result<void> renew_epoch();  // durable on return
   // Forgets these packs, which are gone, and all records in them: reads the whole index. A new epoch begins.
   Result<void> forget(std::span<const std::string> pack_names);
+  // Why every call is index_damaged from now on; nothing: all is well, as far as it was read. Open it again.
+  [[nodiscard]] std::optional<Error> damaged() const;
   // True when the folder now holds another index than the one that is open (it was rebuilt): open it again.
   [[nodiscard]] bool replaced() const;
 

@@ -128,7 +128,8 @@ Result<void> IndexFile::read(std::uint64_t offset, MutableBytes to) const {
   while (!to.empty()) {
     const ssize_t got = ::pread(file_, to.data(), to.size(), static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail_errno(errno, "read", path_);
+    // The disk's fault, and this is only a cache.
+    if (got < 0) return fail_errno(errno, "read", path_, errno == EIO ? ErrorCode::index_damaged : ErrorCode::io_error);
     if (got == 0) return damaged("the file is shorter than it was written");
     offset += static_cast<std::uint64_t>(got);
     to = to.subspan(static_cast<std::size_t>(got));

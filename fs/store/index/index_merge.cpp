@@ -42,11 +42,11 @@ struct Source {
   MDB_val value{};
   int code = 0;  // MDB_NOTFOUND: at its end
 
-  void next() { code = mdb_cursor_get(cursor.get(), &key, &value, MDB_NEXT); }
+  void next() { code = guarded_cursor_get(cursor.get(), &key, &value, MDB_NEXT); }
   // To the first name behind `last`, or the very first.
   void start(const std::optional<ChunkName>& last) {
     if (last) key = value_of(last->view());
-    code = mdb_cursor_get(cursor.get(), &key, &value, last ? MDB_SET_RANGE : MDB_FIRST);
+    code = guarded_cursor_get(cursor.get(), &key, &value, last ? MDB_SET_RANGE : MDB_FIRST);
     if (last && code == 0 && std::ranges::equal(view_of(key), last->view())) next();
     // The pages behind it follow, mostly, and LMDB is opened not to read ahead.
     const auto address = reinterpret_cast<std::uintptr_t>(value.mv_data);
@@ -76,13 +76,13 @@ Result<std::shared_ptr<const RunSet>> Index::State::runs(MDB_txn* txn) {
   MDB_val value{};
   if (version == 1) {
     MDB_stat stat{};
-    if (const int code = mdb_stat(txn, tables[0], &stat); code != 0) return lmdb_error(code, "read index", folder);
+    if (const int code = guarded_stat(txn, tables[0], &stat); code != 0) return lmdb_error(code, "read index", folder);
     const RunFacts all{0, 0, stat.ms_entries, 0};
     first_list = encode_runs({&all, 1});
     value = value_of(first_list);
   } else {
     MDB_val key = value_of(as_bytes(kRunsKey));
-    const int code = mdb_get(txn, about, &key, &value);
+    const int code = guarded_get(txn, about, &key, &value);
     if (code == MDB_NOTFOUND) return damaged("it does not say which runs it has");
     if (code != 0) return lmdb_error(code, "read index", folder);
   }
@@ -104,7 +104,7 @@ Result<std::shared_ptr<const RunSet>> Index::State::runs(MDB_txn* txn) {
     for (std::uint64_t piece = 0; piece < pieces; ++piece) {
       const auto key_bytes = filter_key(facts.id, piece);
       MDB_val key = value_of(key_bytes);
-      const int code = mdb_get(txn, filters, &key, &value);
+      const int code = guarded_get(txn, filters, &key, &value);
       if (code != 0 && code != MDB_NOTFOUND) return lmdb_error(code, "read index", folder);
       if (code != 0 || value.mv_size != piece_bytes(facts.blocks, piece)) return damaged("a run's filter is not whole");
       // A large piece has pages of its own, which stay as they are as long as the run is listed. A small one lies on
@@ -127,14 +127,14 @@ Retired RunSet::retired_of(PackNumber pack) const {
 }
 
 // A name may be in a retired pack and, stored anew, in another: that one counts.
-Result<std::optional<ByteView>> Index::State::entry_of(MDB_txn* txn, const RunSet& runs, const ChunkName& name,
-                                                       Who who) const {
+Result<std::optional<ByteView>> Index::State::entry_of(MDB_txn* txn, const RunSet& runs, const ChunkName& name, Who who,
+                                                       Filters asking) const {
   std::optional<ByteView> retired_entry;
   for (const OpenRun& run : runs.runs) {
-    if (!run.may_hold(name)) continue;
+    if (asking == Filters::asked && !run.may_hold(name)) continue;
     MDB_val key = value_of(name.view());
     MDB_val value{};
-    const int code = mdb_get(txn, run.table, &key, &value);
+    const int code = guarded_get(txn, run.table, &key, &value);
     if (code == MDB_NOTFOUND) continue;
     if (code != 0) return lmdb_error(code, "read index", folder);
     if (value.mv_size < sizeof(PackNumber)) return damaged("an entry does not have the form it must have");
@@ -149,21 +149,21 @@ Result<void> Index::State::list_runs(MDB_txn* txn, std::span<const RunFacts> run
   const Buffer bytes = encode_runs(runs);
   MDB_val key = value_of(as_bytes(kRunsKey));
   MDB_val value = value_of(bytes);
-  return written(mdb_put(txn, about, &key, &value, 0));
+  return written(guarded_put(txn, about, &key, &value, 0));
 }
 
 Result<std::uint32_t> Index::State::take_run_id(MDB_txn* txn) const {
   MDB_val key = value_of(as_bytes(kNextRunKey));
   MDB_val value{};
   std::uint32_t id = 1;
-  const int code = mdb_get(txn, about, &key, &value);
+  const int code = guarded_get(txn, about, &key, &value);
   if (code != MDB_NOTFOUND) CAIRN_CHECK(written(code));
   if (code == 0 && value.mv_size != sizeof(id)) return damaged("its run counter has a wrong length");
   if (code == 0) id = get_le<std::uint32_t>(view_of(value));
   Buffer next;
   append_le(next, id + 1);
   value = value_of(next);
-  CAIRN_CHECK(written(mdb_put(txn, about, &key, &value, 0)));
+  CAIRN_CHECK(written(guarded_put(txn, about, &key, &value, 0)));
   return id;
 }
 
@@ -176,7 +176,7 @@ RunWriter::RunWriter(const Index::State& state, RunFacts facts) : state_(state),
 Result<void> RunWriter::begin(MDB_txn* txn) {
   txn_ = txn;
   MDB_cursor* cursor = nullptr;
-  CAIRN_CHECK(state_.written(mdb_cursor_open(txn, state_.tables[facts_.slot], &cursor)));
+  CAIRN_CHECK(state_.written(guarded_cursor_open(txn, state_.tables[facts_.slot], &cursor)));
   cursor_.reset(cursor);
   return {};
 }
@@ -184,7 +184,7 @@ Result<void> RunWriter::begin(MDB_txn* txn) {
 Result<void> RunWriter::put(const ChunkName& name, ByteView entry) {
   MDB_val key = value_of(name.view());
   MDB_val value = value_of(entry);
-  CAIRN_CHECK(state_.written(mdb_cursor_put(cursor_.get(), &key, &value, MDB_APPEND)));
+  CAIRN_CHECK(state_.written(guarded_cursor_put(cursor_.get(), &key, &value, MDB_APPEND)));
   ++names_;
   const std::uint64_t block = filter_block_of(name, facts_.blocks);
   while (block / kFilterPieceBlocks > piece_) CAIRN_CHECK(store_piece());
@@ -198,7 +198,7 @@ Result<void> RunWriter::store_piece() {
   const auto key_bytes = filter_key(facts_.id, piece_);
   MDB_val key = value_of(key_bytes);
   MDB_val value = value_of(filter_);
-  CAIRN_CHECK(state_.written(mdb_put(txn_, state_.filters, &key, &value, 0)));
+  CAIRN_CHECK(state_.written(guarded_put(txn_, state_.filters, &key, &value, 0)));
   ++piece_;
   filter_.clear();
   if (piece_ * kFilterPieceBlocks < facts_.blocks) filter_.resize(piece_bytes(facts_.blocks, piece_));
@@ -215,28 +215,28 @@ Result<RunFacts> RunWriter::finish() {
 // --- merging
 // ----------------------------------------------------------------------------------------------------------
 Result<void> Index::State::drop_run(MDB_txn* txn, std::uint32_t slot, std::uint32_t id) const {
-  CAIRN_CHECK(written(mdb_drop(txn, tables[slot], 0)));
+  CAIRN_CHECK(written(guarded_drop(txn, tables[slot])));
   MDB_cursor* opened = nullptr;
-  CAIRN_CHECK(written(mdb_cursor_open(txn, filters, &opened)));
+  CAIRN_CHECK(written(guarded_cursor_open(txn, filters, &opened)));
   const Cursor cursor(opened, &mdb_cursor_close);
   const auto first = filter_key(id, 0);
   for (;;) {
     MDB_val key = value_of(first);
     MDB_val value{};
-    const int code = mdb_cursor_get(cursor.get(), &key, &value, MDB_SET_RANGE);
+    const int code = guarded_cursor_get(cursor.get(), &key, &value, MDB_SET_RANGE);
     if (code == MDB_NOTFOUND || (code == 0 && !std::ranges::equal(view_of(key).first(4), ByteView(first).first(4))))
       return {};
     CAIRN_CHECK(written(code));
-    CAIRN_CHECK(written(mdb_cursor_del(cursor.get(), 0)));
+    CAIRN_CHECK(written(guarded_cursor_del(cursor.get())));
   }
 }
 
 Result<void> Index::State::drop_unfinished() {
   Transaction txn;
-  CAIRN_CHECK(written(txn.begin(env, 0)));
+  CAIRN_CHECK(begin_write(txn));
   MDB_val key = value_of(as_bytes(kUnfinishedKey));
   MDB_val value{};
-  const int code = mdb_get(txn.get(), about, &key, &value);
+  const int code = guarded_get(txn.get(), about, &key, &value);
   if (code == MDB_NOTFOUND) return {};
   CAIRN_CHECK(written(code));
   if (value.mv_size != 8) return damaged("its unfinished run has a wrong length");
@@ -244,8 +244,8 @@ Result<void> Index::State::drop_unfinished() {
   const auto id = get_le<std::uint32_t>(view_of(value).subspan(4));
   if (slot >= kRunSlots) return damaged("its unfinished run is out of range");
   CAIRN_CHECK(drop_run(txn.get(), slot, id));
-  CAIRN_CHECK(written(mdb_del(txn.get(), about, &key, nullptr)));
-  return written(txn.commit());
+  CAIRN_CHECK(written(guarded_del(txn.get(), about, &key)));
+  return commit(txn);
 }
 
 Result<void> Index::State::merge_runs() {
@@ -282,18 +282,18 @@ Result<void> Index::State::merge(std::span<const RunFacts> sources, std::span<co
   std::optional<ChunkName> last;
   for (bool at_end = false; !at_end;) {
     Transaction txn;
-    CAIRN_CHECK(written(txn.begin(env, 0)));
+    CAIRN_CHECK(begin_write(txn));
     // Aborting the transaction would close the cursor as well.
     const std::unique_ptr<std::optional<RunWriter>, decltype(pause)> pauser(&writer, pause);
     std::vector<Source> open(sources.size());
     std::uint64_t names = 0;
     for (std::size_t i = 0; i < sources.size(); ++i) {
       MDB_cursor* cursor = nullptr;
-      CAIRN_CHECK(written(mdb_cursor_open(txn.get(), tables[sources[i].slot], &cursor)));
+      CAIRN_CHECK(written(guarded_cursor_open(txn.get(), tables[sources[i].slot], &cursor)));
       open[i].cursor.reset(cursor);
       open[i].start(last);
       MDB_stat stat{};
-      CAIRN_CHECK(written(mdb_stat(txn.get(), tables[sources[i].slot], &stat)));
+      CAIRN_CHECK(written(guarded_stat(txn.get(), tables[sources[i].slot], &stat)));
       names += stat.ms_entries;
     }
     if (!writer) {
@@ -305,7 +305,7 @@ Result<void> Index::State::merge(std::span<const RunFacts> sources, std::span<co
       append_le(unfinished, facts.id);
       MDB_val key = value_of(as_bytes(kUnfinishedKey));
       MDB_val value = value_of(unfinished);
-      CAIRN_CHECK(written(mdb_put(txn.get(), about, &key, &value, 0)));
+      CAIRN_CHECK(written(guarded_put(txn.get(), about, &key, &value, 0)));
       writer.emplace(*this, facts);
     }
     CAIRN_CHECK(writer->begin(txn.get()));
@@ -348,9 +348,9 @@ Result<void> Index::State::merge(std::span<const RunFacts> sources, std::span<co
       CAIRN_CHECK(list_runs(txn.get(), now));
       if (others.empty()) CAIRN_CHECK(forget_gone(txn.get(), *before));
       MDB_val key = value_of(as_bytes(kUnfinishedKey));
-      CAIRN_CHECK(written(mdb_del(txn.get(), about, &key, nullptr)));
+      CAIRN_CHECK(written(guarded_del(txn.get(), about, &key)));
     }
-    CAIRN_CHECK(written(txn.commit()));
+    CAIRN_CHECK(commit(txn));
   }
   return {};
 }

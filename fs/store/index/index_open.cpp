@@ -54,8 +54,9 @@ std::unexpected<Error> lmdb_error(int code, const char* doing, const std::string
 }
 
 Index::State::~State() {
-  for (MDB_txn* txn : *idle.lock()) mdb_txn_abort(txn);
-  if (env != nullptr) mdb_env_close(env);
+  for (MDB_txn* txn : *idle.lock()) guarded_abort(txn);
+  // What LMDB cannot close any more is left to the end of the process.
+  if (env != nullptr) guarded_close(env);
 }
 
 std::unexpected<Error> Index::State::damaged(const std::string& because) const {
@@ -67,47 +68,58 @@ Result<void> Index::State::written(int code) const {
   return {};
 }
 
-int Index::State::open_env(IndexPlace& place, bool create) {
+int Index::State::make_env() {
   if (const int code = mdb_env_create(&env); code != 0) return code;
+  guard.attach(env);
   mdb_env_set_mapsize(env, kMapBytes);
-  mdb_env_set_maxreaders(env, kMaxReaders);
   mdb_env_set_maxdbs(env, kMaxTables);
+  return 0;
+}
+
+// A jump out of LMDB while it opens leaves files and maps open: it is rare, and the process goes on.
+int Index::State::open_files(IndexPlace& place, unsigned flags) {
+  const std::string& path = place.for_lmdb();
+  const int code = guarded(guard, [&] { return mdb_env_open(env, path.c_str(), flags, 0600); });
+  if (guard.broken()) guard.set_abandoned();
+  return code;
+}
+
+int Index::State::open_env(IndexPlace& place, bool create) {
+  if (const int code = make_env(); code != 0) return code;
+  mdb_env_set_maxreaders(env, kMaxReaders);
   const unsigned flags = MDB_NOTLS | MDB_NORDAHEAD;
-  int code = place.lacks_lock() ? EROFS : mdb_env_open(env, place.for_lmdb().c_str(), flags, 0600);
+  int code = place.lacks_lock() ? EROFS : open_files(place, flags);
   if (!create && (code == EROFS || code == EACCES)) {
     // Somebody who may only read, or a read-only file system: readers need no lock when there is no writer.
-    mdb_env_close(env);
-    env = nullptr;
-    mdb_env_create(&env);
-    mdb_env_set_mapsize(env, kMapBytes);
-    mdb_env_set_maxdbs(env, kMaxTables);
-    code = mdb_env_open(env, place.for_lmdb().c_str(), flags | MDB_RDONLY | MDB_NOLOCK, 0600);
+    guarded_close(std::exchange(env, nullptr));
+    if (code = make_env(); code != 0) return code;
+    code = open_files(place, flags | MDB_RDONLY | MDB_NOLOCK);
   }
   int dead_readers = 0;
-  if (code == 0) mdb_reader_check(env, &dead_readers);
+  if (code == 0) code = guarded(guard, [&] { return mdb_reader_check(env, &dead_readers), 0; });
   return code;
 }
 
 int Index::State::open_first_tables(MDB_txn* txn, unsigned flags) {
-  if (const int code = mdb_dbi_open(txn, "about", flags, &about); code != 0) return code;
-  if (const int code = mdb_dbi_open(txn, "chunks", flags, tables.data()); code != 0) return code;
-  if (const int code = mdb_dbi_open(txn, "packs", flags | MDB_INTEGERKEY, &packs); code != 0) return code;
-  return mdb_dbi_open(txn, "pack-numbers", flags, &pack_numbers);
+  if (const int code = guarded_dbi_open(txn, "about", flags, &about); code != 0) return code;
+  if (const int code = guarded_dbi_open(txn, "chunks", flags, tables.data()); code != 0) return code;
+  if (const int code = guarded_dbi_open(txn, "packs", flags | MDB_INTEGERKEY, &packs); code != 0) return code;
+  return guarded_dbi_open(txn, "pack-numbers", flags, &pack_numbers);
 }
 
 int Index::State::open_run_tables(MDB_txn* txn, unsigned flags) {
   for (std::size_t slot = 1; slot < kRunSlots; ++slot) {
     const std::string name = "run-" + std::to_string(slot);
-    if (const int code = mdb_dbi_open(txn, name.c_str(), flags, &tables[slot]); code != 0) return code;
+    if (const int code = guarded_dbi_open(txn, name.c_str(), flags, &tables[slot]); code != 0) return code;
   }
-  return mdb_dbi_open(txn, "filters", flags, &filters);
+  return guarded_dbi_open(txn, "filters", flags, &filters);
 }
 
 int Index::State::open_tables(MDB_txn* txn, unsigned flags) {
   if (const int code = open_first_tables(txn, flags); code != 0) return code;
   if (const int code = open_run_tables(txn, flags); code != 0) return code;
-  if (const int code = mdb_dbi_open(txn, "retired", flags | MDB_INTEGERKEY, &retired); code != 0) return code;
-  return mdb_dbi_open(txn, "verified", flags | MDB_INTEGERKEY, &verified);
+  if (const int code = guarded_dbi_open(txn, "retired", flags | MDB_INTEGERKEY, &retired); code != 0) return code;
+  return guarded_dbi_open(txn, "verified", flags | MDB_INTEGERKEY, &verified);
 }
 
 // Makes all tables that are missing, and says whose index it is and which runs it has. `from`: its version, 0: it is
@@ -118,13 +130,13 @@ int Index::State::make_current(MDB_txn* txn, const StoreId& store, std::uint32_t
   MDB_val value{};
   if (from < kRunsVersion) {
     MDB_stat stat{};
-    if (const int code = mdb_stat(txn, tables[0], &stat); code != 0) return code;
+    if (const int code = guarded_stat(txn, tables[0], &stat); code != 0) return code;
     std::vector<RunFacts> runs;
     if (stat.ms_entries != 0) runs.push_back({0, 0, stat.ms_entries, 0});
     const Buffer list = encode_runs(runs);
     key = value_of(as_bytes("runs"));
     value = value_of(list);
-    if (const int code = mdb_put(txn, about, &key, &value, 0); code != 0) return code;
+    if (const int code = guarded_put(txn, about, &key, &value, 0); code != 0) return code;
   }
   Buffer whose;
   append_le(whose, kIndexVersion);
@@ -132,11 +144,11 @@ int Index::State::make_current(MDB_txn* txn, const StoreId& store, std::uint32_t
   key = value_of(as_bytes(kAboutKey));
   value = value_of(whose);
   version = kIndexVersion;
-  return mdb_put(txn, about, &key, &value, 0);
+  return guarded_put(txn, about, &key, &value, 0);
 }
 
 // Opens the tables; makes an index of an earlier version a current one when it can be written.
-Result<void> Index::State::open_version(const StoreId& store) {
+Result<void> Index::State::open_version(const StoreId& store, const IndexPlace& place) {
   const auto problem = [&](int code) { return lmdb_error(code, "open index", folder); };
   {
     Transaction txn;
@@ -144,7 +156,7 @@ Result<void> Index::State::open_version(const StoreId& store) {
     if (const int code = open_first_tables(txn.get(), 0); code != 0) return damaged(mdb_strerror(code));
     MDB_val key = value_of(as_bytes(kAboutKey));
     MDB_val value{};
-    if (mdb_get(txn.get(), about, &key, &value) != 0 || value.mv_size != 4 + store.size())
+    if (guarded_get(txn.get(), about, &key, &value) != 0 || value.mv_size != 4 + store.size())
       return damaged("it does not say whose index it is");
     version = get_le<std::uint32_t>(view_of(value));
     if (version < kFirstVersion || version > kIndexVersion) return damaged("it has another version");
@@ -153,13 +165,14 @@ Result<void> Index::State::open_version(const StoreId& store) {
     // An earlier version is made a current one by whoever opens it: it must be one, and not a number that went bad.
     if (const char* const newer = version == kFirstVersion ? "run-1" : version == kRunsVersion ? "retired" : nullptr) {
       MDB_dbi unused = 0;
-      const int code = mdb_dbi_open(txn.get(), newer, 0, &unused);
+      const int code = guarded_dbi_open(txn.get(), newer, 0, &unused);
       if (code != MDB_NOTFOUND) return code == 0 ? damaged("it is of a later version than it says") : problem(code);
     }
     if (version == kRunsVersion)
       if (const int code = open_run_tables(txn.get(), 0); code != 0) return damaged(mdb_strerror(code));
     if (version == kIndexVersion)
       if (const int code = open_tables(txn.get(), 0); code != 0) return damaged(mdb_strerror(code));
+    guard.watch(value.mv_data, place.lock());
     if (const int code = txn.commit(); code != 0) return problem(code);
   }
   if (version == kIndexVersion) return {};
@@ -183,32 +196,18 @@ Result<MDB_txn*> Index::State::begin_read() {
     }
   }
   if (txn != nullptr) {
-    const int code = mdb_txn_renew(txn);
+    const int code = guarded_renew(txn);
     if (code == 0) return txn;
-    mdb_txn_abort(txn);
+    guarded_abort(txn);
     return lmdb_error(code, "read index", folder);
   }
-  if (const int code = mdb_txn_begin(env, nullptr, MDB_RDONLY, &txn); code != 0)
-    return lmdb_error(code, "read index", folder);
+  if (const int code = guarded_begin(env, MDB_RDONLY, &txn); code != 0) return lmdb_error(code, "read index", folder);
   return txn;
 }
 
 void Index::State::end_read(MDB_txn* txn) {
-  mdb_txn_reset(txn);
+  guarded_reset(txn);
   idle.lock()->push_back(txn);
-}
-
-Result<void> Index::State::check_pages(const std::string& file) const {
-  mdb_filehandle_t opened = -1;
-  if (const int code = mdb_env_get_fd(env, &opened); code != 0) return lmdb_error(code, "check index", file);
-  Result<void> checked;
-  for (int attempt = 0; attempt < 5; ++attempt) {
-    Transaction txn;  // so that no writer takes the pages meanwhile
-    if (const int code = txn.begin(env, MDB_RDONLY); code != 0) return lmdb_error(code, "check index", file);
-    checked = check_index_pages(opened, file, mdb_txn_id(txn.get()));
-    if (checked || checked.error().code != ErrorCode::cancelled) return checked;
-  }
-  return fail(ErrorCode::io_error, "check index", file, "it changed faster than it could be checked", "try again");
 }
 
 Index::Index(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -241,12 +240,18 @@ Result<void> Index::create(const std::filesystem::path& folder, const StoreId& s
 
 Result<std::shared_ptr<Index>> Index::open(const std::filesystem::path& folder, const StoreId& store) {
   const std::filesystem::path file = folder / "data.mdb";
+  std::shared_ptr<Index> open_already;  // goes after the lock does: the last one that goes takes it
   std::unique_lock lock(g_open_mutex);
   CAIRN_TRY(IndexPlace place, IndexPlace::open(folder));
   const FileIdentity identity{place.data().st_dev, place.data().st_ino};
   for (auto entry = open_indexes().find(identity); entry != open_indexes().end();
        entry = open_indexes().find(identity)) {
-    if (auto open_already = entry->second.lock()) return open_already;
+    open_already = entry->second.lock();
+    if (open_already) {
+      // LMDB cannot have it open twice, and whoever has it has not let go of it yet.
+      if (auto damaged = open_already->damaged()) return pass_on(*std::move(damaged));
+      return open_already;
+    }
     g_closed.wait(lock);  // it is just being closed
   }
 
@@ -275,13 +280,13 @@ Result<std::shared_ptr<Index>> Index::open(const std::filesystem::path& folder, 
   // Pages past the file's end would end the process with SIGBUS.
   MDB_envinfo info{};
   MDB_stat stat{};
-  mdb_env_info(state->env, &info);
-  mdb_env_stat(state->env, &stat);
+  if (guarded(state->guard, [&] { return mdb_env_info(state->env, &info), mdb_env_stat(state->env, &stat); }) != 0)
+    return damaged("it cannot be read");
   const auto file_bytes = static_cast<std::uint64_t>(facts.st_size);
   if (file_bytes < (std::uint64_t{info.me_last_pgno} + 1) * stat.ms_psize)
     return damaged("the file is shorter than it was written");
-  if (file_bytes <= kMaxCheckedIndexBytes) CAIRN_CHECK(state->check_pages(file.string()));
-  CAIRN_CHECK(state->open_version(store));
+  if (file_bytes <= kMaxCheckedIndexBytes) CAIRN_CHECK(state->check_file());
+  CAIRN_CHECK(state->open_version(store, place));
   std::shared_ptr<Index> index(new Index(std::move(state)));
   open_indexes()[identity] = index;
   return index;

@@ -45,6 +45,7 @@ IndexPlace::IndexPlace(IndexPlace&& other) noexcept
       data_(std::move(other.data_)),
       lock_(std::move(other.lock_)),
       data_facts_(other.data_facts_),
+      lock_facts_(other.lock_facts_),
       for_lmdb_(std::move(other.for_lmdb_)),
       links_(std::exchange(other.links_, {})) {}
 
@@ -82,14 +83,13 @@ Result<IndexPlace> IndexPlace::create(const std::filesystem::path& folder) {
 
 Result<void> IndexPlace::open_files() {
   CAIRN_TRY(data_, find_file(folder_, kIndexDataName, data_facts_));
-  struct stat facts{};
-  auto lock = find_file(folder_, kIndexLockName, facts);
+  auto lock = find_file(folder_, kIndexLockName, lock_facts_);
   if (!lock && lock.error().code == ErrorCode::object_missing) {
     // A copy of a store often comes without it. On read-only media there is none, and none is needed.
     const auto made = folder_.open_file(kIndexLockName, O_RDWR | O_CREAT);
     if (!made && made.error().sys_errno != EROFS && made.error().code != ErrorCode::permission_denied)
       return pass_on(made.error());
-    if (made) lock = find_file(folder_, kIndexLockName, facts);
+    if (made) lock = find_file(folder_, kIndexLockName, lock_facts_);
   }
   if (!lock && lock.error().code != ErrorCode::object_missing) return pass_on(std::move(lock).error());
   if (lock) lock_ = *std::move(lock);

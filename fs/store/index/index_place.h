@@ -37,6 +37,8 @@ class IndexPlace {
   [[nodiscard]] bool lacks_lock() const { return !lock_; }
   // Of data.mdb.
   [[nodiscard]] const struct stat& data() const { return data_facts_; }
+  // Of lock.mdb; null: lacks_lock().
+  [[nodiscard]] const struct stat* lock() const { return lock_ ? &lock_facts_ : nullptr; }
   [[nodiscard]] const Folder& folder() const { return folder_; }
 
  private:
@@ -48,6 +50,7 @@ class IndexPlace {
   UniqueFd data_;  // O_PATH: closing them drops no lock of LMDB's
   UniqueFd lock_;
   struct stat data_facts_{};
+  struct stat lock_facts_{};
   std::string for_lmdb_;  // empty: not asked for yet
   std::string links_;     // the directory of ours; empty: none
 };

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Index::State: the LMDB environment, its tables and its runs. Internal to fs/store: index_open.cpp makes
-// and opens, index.cpp reads and adds, index_merge.cpp writes and merges runs.
+// and opens, index_trust.cpp says what can be believed, index.cpp reads and adds, index_merge.cpp writes and merges
+// runs.
 #pragma once
 
 #include <lmdb.h>
 #include <sys/stat.h>
 
 #include <array>
+#include <atomic>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -15,8 +17,10 @@
 #include <vector>
 
 #include "config/base/guarded.h"
+#include "fs/store/index/guarded_lmdb.h"
 #include "fs/store/index/index.h"
 #include "fs/store/index/index_runs.h"
+#include "fs/store/index/map_guard.h"
 
 namespace cairn {
 
@@ -37,6 +41,12 @@ struct FileIdentity {
   auto operator<=>(const FileIdentity&) const = default;
 };
 
+// What changes when anybody writes to a file.
+struct FileTimes {
+  std::array<std::int64_t, 5> facts{};  // bytes, times of writing and of change in seconds and nanoseconds
+  bool operator==(const FileTimes&) const = default;
+};
+
 // A transaction that is aborted unless it was committed.
 class Transaction {
  public:
@@ -44,10 +54,10 @@ class Transaction {
   Transaction(const Transaction&) = delete;
   Transaction& operator=(const Transaction&) = delete;
   ~Transaction() {
-    if (txn_ != nullptr) mdb_txn_abort(txn_);
+    if (txn_ != nullptr) guarded_abort(txn_);
   }
-  int begin(MDB_env* env, unsigned flags) { return mdb_txn_begin(env, nullptr, flags, &txn_); }
-  int commit() { return mdb_txn_commit(std::exchange(txn_, nullptr)); }
+  int begin(MDB_env* env, unsigned flags) { return guarded_begin(env, flags, &txn_); }
+  int commit() { return guarded_commit(std::exchange(txn_, nullptr)); }
   [[nodiscard]] MDB_txn* get() const { return txn_; }
 
  private:
@@ -86,6 +96,8 @@ struct RetiredRow {
 
 // Who looks a name up. Writers do not see what is in retired packs.
 enum class Who { reader, writer };
+// Whether a run's filter is asked before the run is searched.
+enum class Filters { asked, ignored };
 
 std::optional<IndexEntry> decode_entry(ByteView bytes);
 inline PackNumber pack_of_entry(ByteView entry) {
@@ -95,6 +107,7 @@ inline PackNumber pack_of_entry(ByteView entry) {
 struct Index::State {
   std::string folder;
   FileIdentity identity;
+  MapGuard guard;  // of `env`
   MDB_env* env = nullptr;
   MDB_dbi about = 0;                           // what the index is, which runs it has
   MDB_dbi packs = 0;                           // pack number -> size u64, records u64, name
@@ -109,6 +122,11 @@ struct Index::State {
   // other's for the leftover of a crash.
   std::mutex change_mutex;
   Guarded<std::shared_ptr<const RunSet>> last_runs;
+  std::atomic<bool> is_distrusted = false;
+  Guarded<std::optional<Error>> why_distrusted;
+  // The file when its pages were last found in order, or as this process left it after that; nothing: it is not known.
+  Guarded<std::optional<FileTimes>> sound;
+  std::mutex check_mutex;  // one check of the file at a time
 
   State() = default;
   State(const State&) = delete;
@@ -118,15 +136,37 @@ struct Index::State {
   [[nodiscard]] std::unexpected<Error> damaged(const std::string& because) const;
   // Errors of writing, from LMDB's code; 0 is none.
   [[nodiscard]] Result<void> written(int code) const;
+  int make_env();
   int open_env(IndexPlace& place, bool create);
+  int open_files(IndexPlace& place, unsigned flags);
   int open_tables(MDB_txn* txn, unsigned flags);
   int open_first_tables(MDB_txn* txn, unsigned flags);  // those of version 1
-  Result<void> open_version(const StoreId& store);
-  // Whether LMDB can be trusted with the file: index_check.h. Before any table is opened.
-  Result<void> check_pages(const std::string& file) const;
+  Result<void> open_version(const StoreId& store, const IndexPlace& place);
   int open_run_tables(MDB_txn* txn, unsigned flags);  // and those of version 2
   int make_current(MDB_txn* txn, const StoreId& store, std::uint32_t from);
   int put_new_epoch(MDB_txn* txn) const;
+
+  // --- index_trust.cpp
+  // Each call of the Index: what it found counts only when all that was read could be read, and once something is
+  // damaged nothing counts any more.
+  template <class Work>
+  auto safely(const Work& work) -> decltype(work()) {
+    if (auto known = distrusted()) return pass_on(*std::move(known));
+    auto outcome = work();
+    if (guard.broken()) return pass_on(*distrusted());
+    if (!outcome && outcome.error().code == ErrorCode::index_damaged) distrust(outcome.error());
+    return outcome;
+  }
+  [[nodiscard]] std::optional<Error> distrusted();
+  void distrust(const Error& why);
+  // A writing transaction. LMDB trusts pages: when somebody else has written to the file since it was looked at, all
+  // are looked at first, up to kMaxCheckedIndexBytes.
+  Result<void> begin_write(Transaction& txn);
+  Result<void> commit(Transaction& txn);
+  // Whether LMDB can be trusted with the file, whatever its size: index_check.h. At once for a file that was looked at
+  // and that only this process has written to since.
+  Result<void> check_file();
+  [[nodiscard]] FileTimes file_times() const;
 
   Result<MDB_txn*> begin_read();
   void end_read(MDB_txn* txn);
@@ -134,7 +174,8 @@ struct Index::State {
   // The runs of the transaction's snapshot; for a writing one before it has changed any run.
   Result<std::shared_ptr<const RunSet>> runs(MDB_txn* txn);
   // The entry's bytes; nothing when no run has the name.
-  Result<std::optional<ByteView>> entry_of(MDB_txn* txn, const RunSet& runs, const ChunkName& name, Who who) const;
+  Result<std::optional<ByteView>> entry_of(MDB_txn* txn, const RunSet& runs, const ChunkName& name, Who who,
+                                           Filters asking = Filters::asked) const;
 
   // In one transaction of the caller's. `runs`: as they are before it.
   Result<PackNumber> next_pack(MDB_txn* txn) const;

@@ -27,6 +27,10 @@ Result<void> MapWalk::below(const MapGeometry& geometry, unsigned level, std::ui
   CAIRN_CHECK(visitor.enter());
   std::vector<std::optional<IndexEntry>> entries(node.names.size());
   CAIRN_CHECK(index_.places(node.names, entries));
+  std::vector<ChunkName> absent;
+  for (std::size_t i = 0; i < entries.size(); ++i)
+    if (!entries[i] && !node.names[i].is_zero()) absent.push_back(node.names[i]);
+  if (!absent.empty()) CAIRN_CHECK(index_.check_absent(absent));
   struct Child {
     MapPlace place;
     const IndexEntry* entry;

@@ -188,7 +188,15 @@ Result<std::optional<Tombstone>> MarkFiles::tombstone(const PointName& name) con
   return read(tombstone_object(name), kTombstoneFormat, tombstone_from);
 }
 Result<std::optional<NewestPoints>> MarkFiles::newest(const std::string& machine) const {
-  return read(newest_object(machine), kNewestFormat, newest_from);
+  auto newest = read(newest_object(machine), kNewestFormat, newest_from);
+  if (newest || newest.error().code != ErrorCode::store_damaged) return newest;
+  Error error = std::move(newest).error();
+  error.because +=
+      "; with it is lost which points a clock dated too late (they count in the order of their stamps now), which "
+      "point "
+      "is the newest, and which names were purged; the next backup, or \"cairn verify --repair\", makes it anew "
+      "without that";
+  return pass_on(std::move(error));
 }
 Result<std::optional<ClockRecord>> MarkFiles::clock() const {
   return read(kClockObject, kClockFormat, clock_from);

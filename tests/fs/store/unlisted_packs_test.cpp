@@ -6,10 +6,14 @@
 #include <gtest/gtest.h>
 #include <sys/file.h>
 
+#include <condition_variable>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <thread>
 
+#include "config/base/stop_scope.h"
 #include "config/base/units.h"
+#include "fs/io/local_backend.h"
 #include "fs/store/store_state.h"
 #include "fs/store/verify/rebuild_index.h"
 #include "fs/store/verify/verify.h"
@@ -201,6 +205,146 @@ TEST_F(OlderIndex, APackThatComesWhileAReaderHasTheStoreOpenIsFound) {
   EXPECT_FALSE(store->open_disk(first_.disks[0].map, "test")->read(0, bytes));
   for (std::size_t i = 0; i < packs.size(); ++i) std::filesystem::rename(away[i], packs[i]);
   expect_both_read(*store);
+}
+
+// --- a copy that is refreshed while it is open
+class RefreshedCopy : public OlderIndex {
+ protected:
+  RefreshedCopy() {
+    std::filesystem::remove_all(index());
+    store_ = place_.open();
+  }
+  // What a pack has, in another one of another name: as a collection leaves it.
+  void copy_records(const std::string& from) {
+    StoreState& state = store_->state();
+    PackBuilder moved(state.keys, state.document.algorithm, state.document.id);
+    const auto reader = value_of(PackReader::open(*state.backend, from, state.keys, state.document.id));
+    for (const PackRecord& record : value_of(reader->read_footer())) {
+      const SharedBuffer bytes = value_of(reader->read_record(record.name, record.place));
+      moved.add(record.name, record.place.kind, RecordEncoding::plain, record.place.raw_bytes, bytes->view());
+    }
+    const FinishedPack pack = moved.finish();
+    expect_ok(state.backend->put(pack.object(), ByteView(pack.bytes), IfExists::fail));
+  }
+  void remove(const std::string& pack) {
+    expect_ok(store_->state().backend->remove(pack_object(pack)));
+    store_->chunks().let_go_of_removed_packs();
+  }
+  std::vector<std::string> known() {
+    std::vector<std::string> names;
+    for (const PackRow& row : value_of(store_->unlisted().known_index()->packs())) names.push_back(row.name);
+    return names;
+  }
+  std::unique_ptr<Store> store_;
+};
+
+TEST_F(RefreshedCopy, PacksThatAreGoneAreForgottenAndTheNewOnesRead) {
+  expect_both_read(*store_);
+  for (const std::string& pack : known()) {
+    copy_records(pack);
+    remove(pack);
+    expect_both_read(*store_);
+    EXPECT_THAT(known(), testing::Not(testing::Contains(pack)));
+  }
+}
+
+TEST_F(RefreshedCopy, WhatTwoPacksHadIsFoundInTheOtherOne) {
+  std::vector<std::string> before;
+  for (const auto& pack : files_in(place_.path() / "packs")) before.push_back(pack.filename().string());
+  for (const std::string& pack : before) copy_records(pack);
+  expect_both_read(*store_);
+  for (const std::string& pack : before) {
+    remove(pack);
+    expect_both_read(*store_);
+  }
+}
+
+TEST_F(RefreshedCopy, APrivateIndexThatBecomesUnreadableIsMadeAnew) {
+  expect_both_read(*store_);
+  const auto broken = store_->unlisted().known_index();
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    const std::string path = std::filesystem::read_symlink(entry.path(), gone).string();
+    if (path.find("cairn-index-") == std::string::npos || !path.ends_with("data.mdb (deleted)")) continue;
+    ASSERT_EQ(::truncate(entry.path().c_str(), 0), 0);
+  }
+  expect_both_read(*store_);
+  EXPECT_TRUE(broken->damaged());
+  EXPECT_NE(store_->unlisted().known_index(), broken);
+}
+
+TEST_F(RefreshedCopy, ReadingFootersEndsWhenTheThreadIsAskedToStop) {
+  std::stop_source stop;
+  stop.request_stop();
+  {
+    const StopScope scope(stop.get_token());
+    Buffer bytes(10);
+    EXPECT_EQ(store_->open_disk(first_.disks[0].map, "test")->read(0, bytes).error().code, ErrorCode::cancelled);
+  }
+  expect_both_read(*store_);
+}
+
+// Opens packs only when it is let.
+class WaitingPacks final : public Backend {
+ public:
+  explicit WaitingPacks(const std::filesystem::path& directory) : inner_(directory) {}
+  void wait_until_asked() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return asked_; });
+  }
+  void let_go() {
+    const std::lock_guard lock(mutex_);
+    open_ = true;
+    changed_.notify_all();
+  }
+  [[nodiscard]] std::string location() const override { return inner_.location(); }
+  using Backend::put;
+  Result<void> put(std::string_view name, std::span<const ByteView> parts, IfExists if_exists) override {
+    return inner_.put(name, parts, if_exists);
+  }
+  Result<std::unique_ptr<ObjectReader>> open(std::string_view name) override {
+    std::unique_lock lock(mutex_);
+    asked_ = true;
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return open_; });
+    return inner_.open(name);
+  }
+  Result<std::vector<std::string>> list(std::string_view prefix) override { return inner_.list(prefix); }
+  Result<void> remove(std::string_view name) override { return inner_.remove(name); }
+  Result<bool> remove_unless_held(std::string_view name) override { return inner_.remove_unless_held(name); }
+  Result<std::optional<std::uint64_t>> change_token(std::string_view prefix) override {
+    return inner_.change_token(prefix);
+  }
+  Result<void> remove_leftovers() override { return inner_.remove_leftovers(); }
+
+ private:
+  LocalBackend inner_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool asked_ = false;
+  bool open_ = false;
+};
+
+TEST_F(RefreshedCopy, WhoeverAsksForTheTroubleDoesNotWaitForFooters) {
+  StoreState& state = store_->state();
+  WaitingPacks backend(place_.path());
+  UnlistedPacks unlisted(state.index, backend, state.keys, state.document.id, "test");
+  std::jthread reader([&] { EXPECT_FALSE(value_of(unlisted.locate(ChunkName{{1}}))); });
+  backend.wait_until_asked();
+  const auto trouble = value_of(unlisted.trouble_now());
+  ASSERT_TRUE(trouble);
+  EXPECT_EQ(trouble->code, ErrorCode::index_missing);
+  EXPECT_THAT(trouble->message(), HasSubstr("unknown"));
+  // And who is asked to stop does not wait either.
+  std::stop_source stop;
+  stop.request_stop();
+  {
+    const StopScope scope(stop.get_token());
+    EXPECT_EQ(unlisted.locate(ChunkName{{1}}).error().code, ErrorCode::cancelled);
+  }
+  backend.let_go();
+  reader.join();
+  EXPECT_THAT(value_of(unlisted.trouble_now())->message(), testing::Not(HasSubstr("unknown")));
 }
 
 }  // namespace

@@ -83,6 +83,19 @@ class RawIndex {
     MDB_val raw_value{value.size(), const_cast<std::uint8_t*>(value.data())};
     EXPECT_EQ(mdb_put(txn_, table, &raw_key, &raw_value, 0), 0);
   }
+  // Makes all values zeros, of the length that they have.
+  void blank(MDB_dbi table) {
+    MDB_cursor* cursor = nullptr;
+    EXPECT_EQ(mdb_cursor_open(txn_, table, &cursor), 0);
+    MDB_val key{};
+    MDB_val value{};
+    while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0) {
+      Buffer zeros(value.mv_size);
+      MDB_val blank{zeros.size(), zeros.data()};
+      EXPECT_EQ(mdb_cursor_put(cursor, &key, &blank, MDB_CURRENT), 0);
+    }
+    mdb_cursor_close(cursor);
+  }
   std::size_t entries(MDB_dbi table) {
     MDB_stat stat{};
     EXPECT_EQ(mdb_stat(txn_, table, &stat), 0);
