@@ -95,17 +95,12 @@ struct VaultReference {
   bool operator==(const VaultReference&) const = default;
 };
 
-// What the image file is. not_said: a raw disk, unless its bytes say that it is an image of another format, which is
-// then refused. raw: its bytes are the disk's, whatever they look like.
-enum class DiskFormat { not_said, raw };
-
 // A disk of a machine. `beks` and `kek` are both there for an encrypted disk, and neither for another.
 struct DiskSettings {
   std::string name;
   DiskSource image;
   std::vector<VaultReference> beks = {};  // more than one: for disks with several encrypted volumes
   std::optional<VaultReference> kek = {};
-  DiskFormat format = DiskFormat::not_said;
   std::filesystem::path header = {};  // a file with the disk's detached LUKS header; empty: it has none
 };
 

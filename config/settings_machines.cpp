@@ -10,7 +10,6 @@
 namespace cairn {
 namespace {
 
-constexpr const char* kOnlyRaw = "raw (or no format: then it is found out whether the image is raw)";
 constexpr const char* kReference = "VAULT/NAME, such as main/web-01-root";
 
 // The nearest name, or the names when they are few.
@@ -70,21 +69,7 @@ void SettingsReader::read_disks(MapReader& machine_map, MachineSettings& machine
     MapReader map = disks.map(entry);
     DiskSettings disk;
     disk.name = entry.key;
-    const YamlEntry* image = map.take("image");
-    if (const auto path = named_path(map, "image")) {
-      disk.image = *path;
-      const auto same = std::ranges::find(machine.disks, disk.image, &DiskSettings::image);
-      if (same != machine.disks.end())
-        map.problem(*image, fmt::format("the image of disk {} again", in_quotes(same->name)), "an image for each disk");
-    } else if (image == nullptr) {
-      map.missing("image", "the image file or block device of the disk");
-    }
-    if (const auto format = map.text("format", kOnlyRaw)) {
-      if (*format == "raw")
-        disk.format = DiskFormat::raw;
-      else
-        map.problem(*map.take("format"), in_quotes(*format), kOnlyRaw);
-    }
+    read_source(map, machine, disk.image);
     // The form that other systems have for a header in a file system of the same disk must not become a path.
     if (const YamlEntry* header = map.take("header"); header != nullptr &&
                                                       header->value->kind == YamlNode::Kind::scalar &&

@@ -7,6 +7,7 @@
 #include "daemon/keys/disk_look.h"
 #include "daemon/keys/key_rules.h"
 #include "daemon/keys/stored_headers.h"
+#include "daemon/source/disk_format.h"
 #include "fs/image/open_image.h"
 #include "fs/store/store.h"
 
@@ -21,14 +22,21 @@ constexpr EnumWords<Kind, 3> kFindingKinds{{{Kind::good, "good"}, {Kind::warning
 class MachineCheck {
  public:
   MachineCheck(const MachineSettings& machine, VaultSet& vaults, Store& store)
-      : machine_(machine), vaults_(vaults), store_(store), owners_(store.keys().escrow_owners()) {
+      : machine_(machine),
+        vaults_(vaults),
+        store_(store),
+        owners_(store.keys().escrow_owners()),
+        defined_(defined_disks(machine)) {
     const auto newest = store.points().find(machine.name + "@latest");
     auto point = newest ? store.points().load(*newest) : Result<RecoveryPoint>(pass_on(newest.error()));
     if (point) previous_ = *std::move(point);
   }
 
-  void check(const DiskSettings& disk) {
-    const std::string object = disk_object(machine_.name, disk.name);
+  void check(const DiskSettings& listed) {
+    const std::string object = disk_object(machine_.name, listed.name);
+    const auto settled = settle_disk(listed, defined_, previous_ ? previous_->disk(listed.name) : nullptr, object);
+    if (!settled) return;
+    const DiskSettings& disk = settled->disk;
     const auto image = open_image(disk.image, CloneMode::never);
     if (!image) return;
     const auto facts = look_at_disk(disk, **image, object);
@@ -97,6 +105,7 @@ class MachineCheck {
   VaultSet& vaults_;
   Store& store_;
   const std::vector<EscrowOwner> owners_;
+  const std::vector<DefinedDisk> defined_;
   std::optional<RecoveryPoint> previous_;
   std::vector<KeyFinding> findings_;
 };

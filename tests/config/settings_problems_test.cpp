@@ -282,8 +282,8 @@ TEST(SettingsProblems, MachinesWithoutDisks) {
               ElementsAre(HasSubstr("2:25: machines.m.disks: found a list")));
   EXPECT_THAT(
       problems_after_store("machines: { m: { disks: { d: } } }\n"),
-      ElementsAre(
-          "2:27: machines.m.disks.d.image: found nothing, expected the image file or block device of the disk"));
+      ElementsAre("2:27: machines.m.disks.d.image: found nothing, expected the image file or block device of the disk "
+                  "(or nbd: an export of an NBD server)"));
 }
 
 TEST(SettingsProblems, TwoDisksWithOneImage) {
@@ -324,7 +324,7 @@ TEST(SettingsProblems, KeysOfDisks) {
                                                "that is not encrypted)"));
   EXPECT_THAT(disk("format: raw, header: /etc/cairn/root.header"), IsEmpty());
   EXPECT_THAT(disk("header: 'partition:1/luks/header'"), ElementsAre(HasSubstr("is not read: copy it out")));
-  EXPECT_THAT(disk("format: qcow2"), ElementsAre(HasSubstr("format: found \"qcow2\", expected raw (or no format")));
+  EXPECT_THAT(disk("format: qed"), ElementsAre(HasSubstr("format: found \"qed\", expected raw, qcow2, ")));
   EXPECT_THAT(disk("bek: mian/b, kek: main/k"),
               ElementsAre("6:27: machines.m.disks.d.bek: found the vault \"mian\", expected a vault that is declared "
                           "under key_vaults; did you "

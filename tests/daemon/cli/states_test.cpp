@@ -17,6 +17,7 @@
 #include "daemon/keys/machine_keys.h"
 #include "daemon/queue/job_record.h"
 #include "daemon/restore/restored_keys.h"
+#include "daemon/source/disk_format.h"
 #include "fs/store/pack/pack_check.h"
 #include "fs/store/point/key_records.h"
 #include "fs/store/point/point_labels.h"
@@ -66,7 +67,16 @@ std::set<std::string> words_of(const std::vector<Value>& values) {
 // A new value is a warning of the compiler here, which is an error: then it goes into the list below, and into
 // STATES.md.
 [[maybe_unused]] void remember_new_ones(DiskEncryption encryption, Consistency consistency, ProofState proof,
-                                        KeyAtHand key, KeyFinding::Kind finding, PackState pack, JobState job) {
+                                        KeyAtHand key, KeyFinding::Kind finding, PackState pack, JobState job,
+                                        FormatFrom format) {
+  switch (format) {
+    case FormatFrom::settings:
+    case FormatFrom::definition:
+    case FormatFrom::found:
+    case FormatFrom::device:
+    case FormatFrom::server:
+      break;
+  }
   switch (encryption) {
     case DiskEncryption::encrypted:
     case DiskEncryption::not_encrypted:
@@ -127,6 +137,9 @@ const std::map<std::string, std::set<std::string>>& words_of_the_program() {
       {"Consistency of a disk, and of a point (the worst of its disks)",
        words_of<Consistency>({Consistency::crash, Consistency::filesystem, Consistency::application, Consistency::torn,
                               Consistency::unknown})},
+      {"Who said what format a disk's image has",
+       words_of<FormatFrom>(
+           {FormatFrom::settings, FormatFrom::definition, FormatFrom::found, FormatFrom::device, FormatFrom::server})},
       {"Proof of a point", words_of<ProofState>({ProofState::unproved, ProofState::proved, ProofState::not_encrypted,
                                                  ProofState::unknown})},
       {"Keys of a disk that was restored",
