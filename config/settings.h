@@ -72,8 +72,8 @@ struct KeyVaultSettings {
 enum class OnMissingKeys { fail, warn };
 enum class OnCostlierKeys { warn, fail };
 
-// What a backup of a running guest is to be: see Consistency in fs/store/point/point_labels.h. It has to be had from the
-// guest; less is warned about.
+// What a backup of a running guest is to be: see Consistency in fs/store/point/point_labels.h. It has to be had from
+// the guest; less is warned about.
 enum class WantedConsistency { crash, filesystem, application };
 
 // When machines are backed up, and how long their recovery points are kept.
@@ -83,9 +83,9 @@ struct Policy {
   std::chrono::seconds jitter{0};  // each start is put off by 0 to this
   RetentionRule retention;
   OnMissingKeys on_missing_keys = OnMissingKeys::fail;
-  OnCostlierKeys on_costlier_keys = OnCostlierKeys::warn;  // key derivation of a disk that jumped
+  OnCostlierKeys on_costlier_keys = OnCostlierKeys::warn;         // key derivation of a disk that jumped
   WantedConsistency consistency = WantedConsistency::filesystem;  // of machines whose guest the settings name
-  std::chrono::seconds longest_hold{10};  // a guest is frozen or paused for no longer
+  std::chrono::seconds longest_hold{10};                          // a guest is frozen or paused for no longer
   // How long a deleted point can be brought back. Nothing: off, it is removed at once.
   std::optional<std::chrono::seconds> soft_delete = std::chrono::days{14};
   // How long after its time nothing removes a point. Nothing: off.
@@ -101,10 +101,6 @@ struct VaultReference {
   [[nodiscard]] std::string text() const { return vault + "/" + name; }
   bool operator==(const VaultReference&) const = default;
 };
-
-// What the image file is. not_said: a raw disk, unless its bytes say that it is an image of another format, which is
-// then refused. raw: its bytes are the disk's, whatever they look like.
-enum class DiskFormat { not_said, raw };
 
 // A detached header that lies as a file in a file system of the disk itself.
 struct HeaderInside {
@@ -122,7 +118,6 @@ struct DiskSettings {
   DiskSource image;
   std::vector<VaultReference> beks = {};  // more than one: for disks with several encrypted volumes
   std::optional<VaultReference> kek = {};
-  DiskFormat format = DiskFormat::not_said;
   // Where the disk's detached LUKS header is, if it has one: a file of this host, or one on the disk. At most one.
   std::filesystem::path header = {};  // empty: none
   std::optional<HeaderInside> header_inside = {};
@@ -133,6 +128,7 @@ struct MachineSettings {
   std::string policy = "default";
   std::optional<std::filesystem::path> definition;  // libvirt XML, kept with each point
   GuestSettings guest = {};                         // none: only its disks are known
+  std::string definition_of_guest = {};             // its libvirt XML as it is now, where somebody has asked for it
   std::vector<DiskSettings> disks;                  // in the file's order
   // What is not backed up on purpose: disks of earlier points by name, disks of the definition by target or path.
   std::vector<std::string> left_out = {};

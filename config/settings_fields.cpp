@@ -170,19 +170,45 @@ const YamlNode* MapReader::scalar(const YamlEntry& entry, std::string_view expec
   return nullptr;
 }
 
+namespace {
+constexpr std::string_view kPathExpected = "a path";
+}  // namespace
+
 std::optional<std::filesystem::path> MapReader::path(std::string_view key) {
-  static constexpr std::string_view kExpected = "a path";
   const YamlEntry* entry = take(key);
-  const YamlNode* node = entry == nullptr ? nullptr : scalar(*entry, kExpected);
-  if (node == nullptr) return std::nullopt;
-  const std::string& text = node->text;
+  const YamlNode* node = entry == nullptr ? nullptr : scalar(*entry, kPathExpected);
+  return node == nullptr ? std::nullopt : path_in(*entry, *node);
+}
+
+std::vector<std::filesystem::path> MapReader::paths(std::string_view key) {
+  const YamlEntry* entry = take(key);
+  if (entry == nullptr) return {};
+  std::vector<std::filesystem::path> all;
+  if (entry->value->kind != YamlNode::Kind::sequence) {
+    if (auto one = path(key)) all.push_back(*std::move(one));
+    return all;
+  }
+  for (const auto& item : entry->value->items) {
+    if (item->kind != YamlNode::Kind::scalar) {
+      problem(*entry, cairn::describe(*item), "a path in each place of the list");
+      return {};
+    }
+    auto one = path_in(*entry, *item);
+    if (!one) return {};
+    all.push_back(*std::move(one));
+  }
+  return all;
+}
+
+std::optional<std::filesystem::path> MapReader::path_in(const YamlEntry& entry, const YamlNode& node) {
+  const std::string& text = node.text;
   std::string_view wrong;
-  if (as_boolean(*node))
+  if (as_boolean(node))
     wrong = "a path, not true or false (a file of that name: put it in quotes)";
-  else if (is_number_like(*node))
+  else if (is_number_like(node))
     wrong = "a path, not a number (a file of that name: put it in quotes)";
   else if (text.empty())
-    wrong = kExpected;
+    wrong = kPathExpected;
   else if (std::ranges::any_of(text, is_control))
     wrong = "a path without control characters";
   else if (text == "~" || text.starts_with("~/"))
@@ -190,7 +216,7 @@ std::optional<std::filesystem::path> MapReader::path(std::string_view key) {
   else if (text.size() > 4095)
     wrong = "a path of at most 4095 bytes";
   if (!wrong.empty()) {
-    problem(*entry, in_quotes(text), std::string(wrong));
+    problem(entry, in_quotes(text), std::string(wrong));
     return std::nullopt;
   }
   std::filesystem::path path = (directory_ / text).lexically_normal();

@@ -65,6 +65,8 @@ class MapReader {
 
   // Each gives nothing when the key is not there, and when the value is wrong, which is recorded.
   std::optional<std::filesystem::path> path(std::string_view key);
+  // A path, or a list of them; empty: it is not there, or wrong.
+  std::vector<std::filesystem::path> paths(std::string_view key);
   std::optional<std::string> text(std::string_view key, std::string_view expected);
   std::optional<bool> boolean(std::string_view key);
   std::optional<unsigned> number(std::string_view key, unsigned lowest, unsigned highest);
@@ -93,6 +95,8 @@ class MapReader {
   [[nodiscard]] ProblemList& problems() { return problems_; }
 
  private:
+  // What `node`, which stands in `entry`, says; nothing: it is no path, and a problem was added.
+  std::optional<std::filesystem::path> path_in(const YamlEntry& entry, const YamlNode& node);
   // The value as a scalar's text; records a problem for anything else.
   const YamlNode* scalar(const YamlEntry& entry, std::string_view expected);
   std::optional<std::chrono::seconds> checked_duration(const YamlEntry& entry, const DurationLimits& limits,

@@ -10,7 +10,6 @@
 namespace cairn {
 namespace {
 
-constexpr const char* kOnlyRaw = "raw (or no format: then it is found out whether the image is raw)";
 constexpr const char* kHeaderInside =
     "partition:N/PATH, such as partition:1/luks/header (N: the partition's number; PATH: from the top of its file "
     "system, without links and ..), or the path of a file on this host";
@@ -104,21 +103,7 @@ void SettingsReader::read_disks(MapReader& machine_map, MachineSettings& machine
     MapReader map = disks.map(entry);
     DiskSettings disk;
     disk.name = entry.key;
-    const YamlEntry* image = map.take("image");
-    if (const auto path = named_path(map, "image")) {
-      disk.image = *path;
-      const auto same = std::ranges::find(machine.disks, disk.image, &DiskSettings::image);
-      if (same != machine.disks.end())
-        map.problem(*image, fmt::format("the image of disk {} again", in_quotes(same->name)), "an image for each disk");
-    } else if (image == nullptr && !found_by_libvirt) {
-      map.missing("image", "the image file or block device of the disk");
-    }
-    if (const auto format = map.text("format", kOnlyRaw)) {
-      if (*format == "raw")
-        disk.format = DiskFormat::raw;
-      else
-        map.problem(*map.take("format"), in_quotes(*format), kOnlyRaw);
-    }
+    read_source(map, machine, disk.image);
     if (const YamlEntry* header = map.take("header"); header != nullptr &&
                                                       header->value->kind == YamlNode::Kind::scalar &&
                                                       header->value->text.starts_with("partition:")) {

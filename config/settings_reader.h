@@ -52,6 +52,9 @@ class SettingsReader {
   void read_machines(MapReader& top);
   void read_guest(MapReader& map, MachineSettings& machine);
   void read_disks(MapReader& machine_map, MachineSettings& machine);
+  // Where the disk is read from; of the other disks of the machine none may be read from the same place.
+  void read_source(MapReader& map, const MachineSettings& machine, DiskSource& source);
+  std::optional<DiskSource> read_nbd(MapReader& map, std::string_view key);
   // VAULT/NAME; for a bek also a list of them. False when the key is not there or wrong.
   bool read_references(MapReader& map, std::string_view key, std::vector<VaultReference>& to);
   std::optional<VaultReference> reference_from(MapReader& map, const YamlEntry& entry, const std::string& text);

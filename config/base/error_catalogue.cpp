@@ -20,8 +20,9 @@ constexpr FormerErrorName kFormerNames[] = {
 const std::vector<CatalogueEntry>& catalogue() {
   static const std::vector<CatalogueEntry> kAll = [] {
     std::vector<CatalogueEntry> all;
-    for (const auto part : {system_errors(), environment_errors(), store_errors(), mount_errors(), daemon_errors(),
-                            vault_errors(), disk_keys_errors(), points_errors(), label_errors(), guest_errors()})
+    for (const auto part :
+         {system_errors(), environment_errors(), store_errors(), mount_errors(), image_errors(), daemon_errors(),
+          vault_errors(), disk_keys_errors(), points_errors(), label_errors(), guest_errors()})
       std::ranges::copy(part, std::back_inserter(all));
     return all;
   }();

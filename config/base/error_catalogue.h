@@ -11,6 +11,7 @@ std::span<const CatalogueEntry> system_errors();       // the call itself and th
 std::span<const CatalogueEntry> environment_errors();  // limits of the process and what the system lacks
 std::span<const CatalogueEntry> store_errors();        // the store and what is in it
 std::span<const CatalogueEntry> mount_errors();        // disk images, mounting and restoring
+std::span<const CatalogueEntry> image_errors();        // formats of disk images and NBD servers
 std::span<const CatalogueEntry> daemon_errors();       // the daemon, its jobs and change tracking
 std::span<const CatalogueEntry> vault_errors();        // key vaults and what is in them
 std::span<const CatalogueEntry> disk_keys_errors();    // the keys of encrypted disks

@@ -16,7 +16,7 @@ constexpr CatalogueEntry kMountErrors[] = {
      "Correct the path in the settings, or mount the file system that holds the image.",
      "correct it in the settings, or mount its file system", ENOENT},
     {image_not_a_disk, "image-not-a-disk", "this is not a disk image",
-     "Disks are raw image files or block devices. The path is something else (a directory, a socket, a character "
+     "Disks are image files or block devices. The path is something else (a directory, a socket, a character "
      "device).",
      "Name the image file or the block device itself in the settings.", "name an image file or a block device", EINVAL},
     {image_unreadable, "image-unreadable", "the disk image cannot be read",
@@ -33,19 +33,6 @@ constexpr CatalogueEntry kMountErrors[] = {
      "another "
      "directory does not touch it.",
      "wait for the process that holds it", EBUSY, 409},
-    {image_not_raw, "image-not-raw", "the image is not a raw disk",
-     "The image's own bytes say that it is a file of another format (qcow2, QED, VMDK, VDI, VHD, VHDX, Parallels, "
-     "DMG). "
-     "Cairn reads raw images and block devices; backed up as it is, such a file would be stored, and perhaps none of "
-     "the "
-     "disk's data (a VMDK descriptor or an overlay names other files), and nothing could be said of encryption in it. "
-     "So "
-     "the backup is refused. Whoever rules a guest can make a raw disk look so: when the previous recovery point has "
-     "the "
-     "same file as a raw disk, the backup goes on as raw and warns.",
-     "Convert it: `qemu-img convert -O raw IMAGE NEW.img`, and name that. If the file is a raw disk, or is meant to be "
-     "stored as it is: `format: raw` in the disk's settings.",
-     "convert it (qemu-img convert -O raw), or say format: raw in the disk's settings", EINVAL},
     {header_damaged, "header-damaged", "a volume's header is damaged",
      "A LUKS or BitLocker header on the disk is damaged. The disk is backed up as it is.",
      "Restore the header from an earlier recovery point: the mount shows it under headers/.",

@@ -58,19 +58,29 @@ ImageFormat qcow2(ByteView start) {
   const auto version = big_at<std::uint32_t>(start, 4);
   if (version == 1) found = {"qcow", "qcow", {}};
   if (const std::string words = backing_file(start, big_at<std::uint64_t>(start, 8), big_at<std::uint32_t>(start, 16));
-      !words.empty())
+      !words.empty()) {
     add(found.detail, words);
+    found.elsewhere = true;
+  }
+  constexpr std::uint64_t kDataFile = 4;  // an incompatible feature
+  if (version >= 3 && (big_at<std::uint64_t>(start, 72) & kDataFile) != 0) {
+    add(found.detail, "its data lie in another file");
+    found.elsewhere = true;
+  }
   // qcow1 has its method at 36, qcow2 at 32.
   switch (big_at<std::uint32_t>(start, version == 1 ? 36 : 32)) {
     case 0:
       break;
     case 1:
+      found.encryption = ImageFormat::Encryption::other;
       add(found.detail, "encrypted by the format itself (AES-CBC)");
       break;
     case 2:
+      found.encryption = ImageFormat::Encryption::luks;
       add(found.detail, "encrypted by the format itself (LUKS)");
       break;
     default:
+      found.encryption = ImageFormat::Encryption::other;
       add(found.detail, "encrypted by a method that is not known");
   }
   return found;
@@ -86,6 +96,7 @@ ImageFormat qed(ByteView start) {
 
 ImageFormat vmdk_descriptor(ByteView start) {
   ImageFormat found{"VMDK", "vmdk", "a descriptor: the disk's data lie in other files"};
+  found.elsewhere = true;
   const std::string text = lower_ascii(as_text(start));
   if (text.find("encryption.keysafe") != std::string::npos) add(found.detail, "encrypted by the format itself");
   return found;
@@ -99,9 +110,10 @@ std::optional<ImageFormat> by_start(ByteView start) {
   }
   if (has_text(start, 0, std::string_view("QFI\xfb", 4))) return qcow2(start);
   if (has_text(start, 0, std::string_view("QED\0", 4))) return qed(start);
-  if (has_text(start, 0, "KDMV") || has_text(start, 0, "COWD")) return ImageFormat{"VMDK", "vmdk", "a sparse extent"};
+  if (has_text(start, 0, "KDMV") || has_text(start, 0, "COWD"))
+    return ImageFormat{"VMDK", "vmdk", "a sparse extent", {}, false};
   if (little_at<std::uint64_t>(start, 0) == 0xCAFEBABE)
-    return ImageFormat{"VMDK", "vmdk", "a snapshot's extent (SESparse)"};
+    return ImageFormat{.name = "VMDK", .suffix = "vmdk", .detail = "a snapshot's extent (SESparse)", .elsewhere = true};
   if (lower_ascii(as_text(start.first(32))).starts_with("# disk descriptorfile")) return vmdk_descriptor(start);
   if (little_at<std::uint32_t>(start, 64) == 0xBEDA107F) return ImageFormat{"VDI", "vdi", {}};
   if (has_text(start, 0, "vhdxfile")) return ImageFormat{"VHDX", "vhdx", {}};
@@ -121,9 +133,12 @@ std::optional<ImageFormat> vhd(ByteView footer) {
   if (~sum != big_at<std::uint32_t>(footer, kChecksumAt)) return std::nullopt;
   switch (big_at<std::uint32_t>(footer, 60)) {
     case 2:
-      return ImageFormat{"VHD", "vhd", "of fixed size: a raw disk and 512 bytes that are not the disk's"};
+      return ImageFormat{"VHD", "vhd", "of fixed size: a raw disk and 512 bytes that are not the disk's", {}, false};
     case 4:
-      return ImageFormat{"VHD", "vhd", "it is an overlay: part of the disk lies in another file"};
+      return ImageFormat{.name = "VHD",
+                         .suffix = "vhd",
+                         .detail = "it is an overlay: part of the disk lies in another file",
+                         .elsewhere = true};
     default:
       return ImageFormat{"VHD", "vhd", {}};
   }

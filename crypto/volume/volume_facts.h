@@ -65,6 +65,10 @@ struct ImageFormat {
   std::string name;    // "VMDK"
   std::string suffix;  // of such files: "vmdk"
   std::string detail;  // what its header says: "a descriptor: the disk's data lie in other files"; may be empty
+  // How the format itself encrypts the disk. other: by a method that only QEMU of old knows, or nobody.
+  enum class Encryption { none, luks, other };
+  Encryption encryption = Encryption::none;
+  bool elsewhere = false;  // a part of the disk's data lies in other files
 };
 
 // How an entry of DiskFacts::not_known begins when nothing at all was recognised there.

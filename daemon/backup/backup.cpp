@@ -17,6 +17,7 @@
 #include "config/base/units.h"
 #include "daemon/backup/disk_labels.h"
 #include "daemon/backup/guest_session.h"
+#include "daemon/backup/header_name.h"
 #include "daemon/backup/pack_warning.h"
 #include "daemon/backup/take_definition.h"
 #include "daemon/keys/detached_file.h"
@@ -25,6 +26,8 @@
 #include "daemon/keys/proof_run.h"
 #include "daemon/queue/job.h"
 #include "daemon/queue/lock_wait.h"
+#include "daemon/source/definition_disks.h"
+#include "daemon/source/disk_format.h"
 #include "fs/image/open_image.h"
 #include "fs/image/tracked_image.h"
 #include "fs/store/store.h"
@@ -38,7 +41,8 @@ namespace {
 using nlohmann::json;
 
 struct OpenDisk {
-  const DiskSettings* settings = nullptr;
+  const DiskSettings* settings = nullptr;  // of the settled disk
+  const SettledDisk* settled = nullptr;
   std::unique_ptr<ImageReader> image;
   DiskPlan plan;
   DiskRecord record;
@@ -56,16 +60,18 @@ Result<void> check_disks(const MachineSettings& machine) {
   return fail(ErrorCode::image_missing, "back up", machine.name, fmt::format("there is no image for {}", missing));
 }
 
-Result<std::vector<OpenDisk>> open_disks(const MachineSettings& machine, const BackupInputs& inputs,
+// `settled` must outlive what is returned.
+Result<std::vector<OpenDisk>> open_disks(const std::vector<SettledDisk>& settled, const BackupInputs& inputs,
                                          const Tracking& tracking, DiskLabels& labels) {
   std::vector<OpenDisk> disks;
-  for (const DiskSettings& disk : machine.disks) {
+  for (const SettledDisk& one : settled) {
+    const DiskSettings& disk = one.disk;
     const auto began = std::chrono::steady_clock::now();
     auto image = inputs.open_image ? inputs.open_image(disk.image)
                                    : open_image(disk.image, CloneMode::try_clone, tracking.clone_folder(disk));
     if (!image) return pass_on(std::move(image).error());
     labels.opened(disk.name, began, std::chrono::steady_clock::now());
-    disks.push_back({&disk, *std::move(image), {}, {}});
+    disks.push_back({&disk, &one, *std::move(image), {}, {}});
   }
   return disks;
 }
@@ -114,33 +120,6 @@ std::vector<ByteRange> ciphertext_of(const DiskFacts& facts, std::uint64_t disk_
   return tidy_ranges(std::move(ranges), disk_size);
 }
 
-std::string_view suffix_of(VolumeType type) {
-  switch (type) {
-    case VolumeType::luks1:
-      return "luks1";
-    case VolumeType::luks2:
-      return "luks2";
-    case VolumeType::bitlocker:
-      return "bitlocker";
-  }
-  return "header";
-}
-
-// "root.luks2", "root-part2.bitlocker". All headers of a point share one folder of the mount, so a name that is taken
-// (disks "a" and "a-part1") gets a number.
-std::string header_name(const std::string& disk, const VolumeFacts& volume, std::set<std::string>& taken) {
-  std::string stem = volume.partition == 0 ? disk : fmt::format("{}-part{}", disk, volume.partition);
-  if (!volume.within.empty()) stem += "-" + volume.within;
-  // "lv:vg0/root" is no file name.
-  std::ranges::replace_if(stem, [](char c) { return c == '/' || c == ':'; }, '-');
-  constexpr std::size_t kLongestStem = 200;
-  if (stem.size() > kLongestStem) stem.resize(kLongestStem);
-  std::string name = fmt::format("{}.{}", stem, suffix_of(volume.type));
-  for (int number = 2; !taken.insert(name).second; ++number)
-    name = fmt::format("{}-{}.{}", stem, number, suffix_of(volume.type));
-  return name;
-}
-
 // A disk whose encryption is not known must not be taken for one that has none: its keys would not be kept.
 std::unexpected<Error> cannot_probe(const std::string& disk, Error error) {
   const std::string why = error.because.empty() ? "" : ": " + error.because;
@@ -163,8 +142,9 @@ class Backup {
     Tracking tracking(inputs_.tracking, inputs_.store, *writer_, machine_.name, now, job_);
     const std::optional<RecoveryPoint> previous = last_point(inputs_.store, machine_.name);
     DiskLabels labels(machine_, previous, job_, inputs_.accept_change);
+    CAIRN_TRY(const std::vector<SettledDisk> settled, settle_machine(machine_, previous));
     guest_.hold();
-    auto opened = open_disks(machine_, inputs_, tracking, labels);
+    auto opened = open_disks(settled, inputs_, tracking, labels);
     guest_.release();
     if (!opened) return pass_on(std::move(opened).error());
     std::vector<OpenDisk>& disks = *opened;
@@ -253,13 +233,9 @@ class Backup {
     auto facts = look_at_disk(*disk.settings, image, disk.settings->image.text());
     if (!facts) return cannot_probe(record.name, std::move(facts).error());
     record.facts = *std::move(facts);
-    const ImageIdentity identity = identify_image(disk.settings->image, image.size());
-    record.image = identity.image;
-    record.inode = identity.inode;
-    CAIRN_TRY(StoredForm form, form_of(*disk.settings, record.facts, identity, before(record.name),
-                                       disk_object(machine_.name, record.name)));
-    record.stored_as = std::move(form.stored_as);
-    if (form.warning) job_.warn(as_warning(*form.warning));
+    const SettledDisk& settled = *disk.settled;
+    note_format(settled, record);
+    if (settled.warning) job_.warn(as_warning(*settled.warning));
     for (const std::string& remark : record.facts.remarks) job_.warn(fmt::format("disk {}: {}", record.name, remark));
     for (const VolumeFacts& volume : record.facts.volumes)
       if (!volume.damage.empty())
@@ -331,6 +307,7 @@ class Backup {
 
     std::string how = disk.plan.only_changes() ? TrackedImage(image, *disk.plan.tracker).how() : image.how();
     CAIRN_CHECK(labels.read(image, how, record));
+    for (const Error& finding : image.findings()) job_.warn(as_warning(finding));
     json row{{"name", record.name},
              {"size", record.map.size},
              {"read_bytes", report.read_bytes},
@@ -341,6 +318,8 @@ class Backup {
              {"seen", record.facts.seen},
              {"not_known", record.facts.not_known},
              {"how", std::move(how)},
+             {"format", disk.settled->format == DiskFormat::not_said ? json(nullptr) : json(record.format)},
+             {"format_from", record.format_from},
              {"consistency", to_string(record.reading.consistency)},
              {"suspect", record.suspicion ? json(record.suspicion->because) : json(nullptr)}};
     if (const std::string note = note_of(disk); !note.empty()) row["note"] = note;
@@ -351,9 +330,11 @@ class Backup {
   // Why it was not read in a better way; empty: it was read in the best.
   [[nodiscard]] std::string note_of(const OpenDisk& disk) const {
     if (!disk.plan.only_changes()) {
+      const std::string note = disk.image->note();
       // Why there is no clone is said already.
-      if (const std::string note = disk.image->note(); !note.empty()) return note;
-      return inputs_.tracking.enabled ? "read whole: " + disk.plan.why_all : std::string();
+      if (!note.empty() && !disk.image->is_snapshot()) return note;
+      if (!inputs_.tracking.enabled) return note;
+      return (note.empty() ? "" : note + "; ") + "read whole: " + disk.plan.why_all;
     }
     return TrackedImage(*disk.image, *disk.plan.tracker).note();
   }

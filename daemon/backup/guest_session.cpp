@@ -29,7 +29,9 @@ int worth(std::string_view consistency) {
 
 DiskSettings* settings_of(MachineSettings& machine, const DefinedDisk& defined) {
   for (DiskSettings& disk : machine.disks) {
-    if (disk.image.path.empty() ? disk.name == defined.target : same_file(disk.image.path, defined.source))
+    if (disk.image.path.empty()
+            ? disk.name == defined.target
+            : disk.image.kind == DiskSource::Kind::local && is_same_image(defined.source, disk.image.path))
       return &disk;
   }
   return nullptr;
@@ -59,8 +61,7 @@ Result<MachineSettings> with_disks_of(MachineSettings machine, const std::vector
     DiskSettings* disk = settings_of(machine, defined);
     if (disk == nullptr) disk = &machine.disks.emplace_back(DiskSettings{.name = defined.target, .image = {}});
     if (!disk->image.path.empty()) continue;
-    disk->image = std::filesystem::path(defined.source);
-    if (defined.format == "raw" && disk->format == DiskFormat::not_said) disk->format = DiskFormat::raw;
+    disk->image.path = defined.source;  // what the settings say of its format stays
   }
   for (const DiskSettings& disk : machine.disks)
     if (disk.image.path.empty())
@@ -76,7 +77,9 @@ namespace {
 Result<MachineSettings> with_disks_seen(const MachineSettings& machine, const GuestLook& look) {
   const std::string& now = look.definition_now.empty() ? look.definition : look.definition_now;
   CAIRN_TRY(const auto disks, disks_of_definition(now, machine.guest.text()));
-  return with_disks_of(machine, disks);
+  CAIRN_TRY(MachineSettings whole, with_disks_of(machine, disks));
+  if (!whole.definition) whole.definition_of_guest = now;
+  return whole;
 }
 
 }  // namespace

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "config/settings.h"
-#include "daemon/backup/definition_disks.h"
+#include "daemon/source/definition_disks.h"
 #include "fs/guest/guest_client.h"
 #include "fs/store/point/guest_record.h"
 #include "fs/store/point/point_labels.h"

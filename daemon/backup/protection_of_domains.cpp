@@ -13,7 +13,8 @@ bool backs_up(const MachineSettings& machine, const DomainFound& domain) {
     return machine.guest.domain == domain.name && machine.guest.uri == domain.uri;
   return std::ranges::any_of(machine.disks, [&](const DiskSettings& disk) {
     return std::ranges::any_of(domain.disks, [&](const DefinedDisk& defined) {
-      return !disk.image.path.empty() && defined.source.starts_with('/') && same_file(disk.image.path, defined.source);
+      return disk.image.kind == DiskSource::Kind::local && !disk.image.path.empty() &&
+             defined.source.starts_with('/') && is_same_image(defined.source, disk.image.path);
     });
   });
 }

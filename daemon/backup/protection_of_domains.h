@@ -8,7 +8,7 @@
 
 #include "config/base/result.h"
 #include "config/settings.h"
-#include "daemon/backup/definition_disks.h"
+#include "daemon/source/definition_disks.h"
 #include "fs/guest/guest_client.h"
 
 namespace cairn {

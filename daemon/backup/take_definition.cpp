@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/backup/take_definition.h"
 
-#include "daemon/backup/definition_disks.h"
 #include "daemon/queue/job.h"
+#include "daemon/source/definition_disks.h"
 
 namespace cairn {
 

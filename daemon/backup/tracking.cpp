@@ -11,6 +11,8 @@
 #include "config/base/ranges.h"
 #include "config/base/units.h"
 #include "daemon/queue/job.h"
+#include "fs/image/change/qcow2_extents.h"
+#include "fs/image/open_image.h"
 #include "fs/store/map/map_diff.h"
 #include "fs/store/store.h"
 #include "fs/store/write/ingest.h"
@@ -48,6 +50,22 @@ struct Differences {
                        count > first.size() ? ", ..." : "");
   }
 };
+
+// Of others it is not known where their bytes lie.
+bool can_be_tracked(const DiskSource& source) {
+  return !why_not_tracked(source);
+}
+
+// As what a clone of the image is read.
+DiskFormat clone_format(const DiskSource& source) {
+  return source.is_raw() ? DiskFormat::raw : source.format;
+}
+
+// Where the bytes of the disk in a clone lie. `size`: of a raw disk.
+Result<Qcow2Extents> extents_in(int clone, DiskFormat format, std::uint64_t size) {
+  if (format == DiskFormat::qcow2) return qcow2_extents(clone);
+  return Qcow2Extents{extents_of(clone), size};
+}
 
 // The record first: a clone without a record is removed by the next run, a record without its clone is passed over.
 void drop_clone(Backend& records, const TrackingRecord& record) {
@@ -106,7 +124,7 @@ Tracking::Tracking(const TrackingInputs& inputs, Store& store, StoreWriter& writ
 }
 
 std::filesystem::path Tracking::clone_folder(const DiskSettings& disk) const {
-  if (!inputs_.enabled || !inputs_.place.records) return {};
+  if (!inputs_.enabled || !inputs_.place.records || !can_be_tracked(disk.image)) return {};
   return clone_folder_of(disk.image.path, inputs_.clones);
 }
 
@@ -144,8 +162,18 @@ void Tracking::decide(const DiskSettings& disk, const ImageReader& image, DiskPl
     return plan.give_up(std::move(clone.why_not));
   }
   plan.before = std::move(clone.fd);
-  plan.tracker = std::make_unique<ChangeTracker>(extents_of(plan.before.get()), plan.record->clone.identity.size,
-                                                 extents_of(image.fd()), image.size());
+  const DiskFormat format = clone_format(disk.image);
+  auto before = extents_in(plan.before.get(), format, plan.record->clone.identity.size);
+  auto now = extents_in(image.fd(), format, image.size());
+  const bool same = before && now && before->disk_size == plan.base->map.size && now->disk_size == image.size();
+  if (!same) {
+    plan.base.reset();
+    return plan.give_up(!before ? "the reference snapshot: " + before.error().because
+                        : !now  ? "the new clone: " + now.error().because
+                                : "the reference snapshot has another size than the disk in " + plan.record->point);
+  }
+  plan.tracker =
+      std::make_unique<ChangeTracker>(std::move(before->read), before->disk_size, std::move(now->read), now->disk_size);
   if (inputs_.read_all) return plan.give_up("a full read was asked for");
   if (plan.record->distrusted)
     return plan.give_up("change tracking has missed a change, and no full read has agreed with it since");
@@ -184,8 +212,8 @@ std::optional<std::string> Tracking::find_base(const DiskSettings& disk, DiskPla
   if (!point) return "the newest recovery point cannot be read: " + point.error().message();
   const DiskRecord* const base = point->disk(disk.name);
   if (base == nullptr) return fmt::format("{} has no such disk", record.point);
-  if (base->map.size != record.clone.identity.size)
-    return fmt::format("the reference snapshot has another size than the disk in {}", record.point);
+  if (record.format != clone_format(disk.image))
+    return fmt::format("the image was read as {} for {}", to_string(record.format), record.point);
   plan.base = IngestBase{&store_.chunks(), base->map};
   return std::nullopt;
 }
@@ -253,6 +281,7 @@ Result<TrackingRecord> Tracking::keep_new(const DiskSettings& disk, const ImageR
   record.machine = machine_;
   record.disk = disk.name;
   record.image = disk.image.text();
+  record.format = clone_format(disk.image);
   record.point = point.text();
   record.epoch = epoch_;
   const bool went_on = plan.only_changes() && plan.record;
@@ -291,6 +320,7 @@ void Tracking::keep(const DiskSettings& disk, const ImageReader& image, DiskPlan
   }
   if (kept.empty() && plan.record) drop_clone(*inputs_.place.records, *plan.record);
   // What an earlier run left when it was broken off, and clones whose record was lost.
+  if (disk.image.kind != DiskSource::Kind::local) return;  // beside a socket nothing was ever kept
   const std::filesystem::path folder = clone_folder_of(disk.image.path, inputs_.clones);
   remove_other_clones(folder, clone_prefix(disk.name), kept);
   if (kept.empty()) remove_clone_folder(folder);

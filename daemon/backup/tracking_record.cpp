@@ -13,7 +13,9 @@ namespace {
 using nlohmann::json;
 
 constexpr std::string_view kFormat = "cairn-tracking";
+// Versions that know nothing of formats read every clone as a raw disk.
 constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersionWithFormat = 2;
 
 std::unexpected<Error> unusable(std::string because) {
   return fail(ErrorCode::clone_not_kept, "read", "the record of the reference snapshot", std::move(because));
@@ -26,28 +28,30 @@ std::string record_object(std::string_view machine, std::string_view disk) {
 }
 
 std::string write_record(const TrackingRecord& record) {
-  return json_text(json{{"format", kFormat},
-                        {"version", kVersion},
-                        {"settings", record.settings},
-                        {"store", record.store},
-                        {"chunk_size", record.chunk_size},
-                        {"machine", record.machine},
-                        {"disk", record.disk},
-                        {"image", record.image},
-                        {"point", record.point},
-                        {"point_hash", record.point_hash},
-                        {"epoch", record.epoch},
-                        {"clone",
-                         {{"path", record.clone.path.string()},
-                          {"inode", record.clone.identity.inode},
-                          {"size", record.clone.identity.size},
-                          {"modified_ns", record.clone.identity.modified_ns},
-                          {"changed_ns", record.clone.identity.changed_ns},
-                          {"born_ns", record.clone.identity.born_ns}}},
-                        {"full_read", iso_time(record.full_read)},
-                        {"full_read_point", record.full_read_point},
-                        {"distrusted", record.distrusted}},
-                   JsonForm::pretty);
+  const bool raw = record.format == DiskFormat::raw;
+  json document{{"format", kFormat},
+                {"version", raw ? kVersion : kVersionWithFormat},
+                {"settings", record.settings},
+                {"store", record.store},
+                {"chunk_size", record.chunk_size},
+                {"machine", record.machine},
+                {"disk", record.disk},
+                {"image", record.image},
+                {"point", record.point},
+                {"point_hash", record.point_hash},
+                {"epoch", record.epoch},
+                {"clone",
+                 {{"path", record.clone.path.string()},
+                  {"inode", record.clone.identity.inode},
+                  {"size", record.clone.identity.size},
+                  {"modified_ns", record.clone.identity.modified_ns},
+                  {"changed_ns", record.clone.identity.changed_ns},
+                  {"born_ns", record.clone.identity.born_ns}}},
+                {"full_read", iso_time(record.full_read)},
+                {"full_read_point", record.full_read_point},
+                {"distrusted", record.distrusted}};
+  if (!raw) document["image_format"] = to_string(record.format);
+  return json_text(document, JsonForm::pretty);
 }
 
 Result<TrackingRecord> read_record(std::string_view text) {
@@ -57,7 +61,8 @@ Result<TrackingRecord> read_record(std::string_view text) {
   const auto read = [&]() -> Result<TrackingRecord> {
     if (document.at("format").get<std::string>() != kFormat) return unusable("it is no such record");
     const auto version = whole_number<std::uint32_t>(document.at("version"));
-    if (version != kVersion) return unusable(fmt::format("it has version {}, this is {}", version, kVersion));
+    if (version < kVersion || version > kVersionWithFormat)
+      return unusable(fmt::format("it has version {}, this is {}", version, kVersionWithFormat));
     TrackingRecord record;
     record.settings = document.at("settings").get<std::string>();
     record.store = document.at("store").get<std::string>();
@@ -65,6 +70,11 @@ Result<TrackingRecord> read_record(std::string_view text) {
     record.machine = document.at("machine").get<std::string>();
     record.disk = document.at("disk").get<std::string>();
     record.image = document.at("image").get<std::string>();
+    if (version >= kVersionWithFormat) {
+      const auto format = parse_disk_format(document.at("image_format").get<std::string>());
+      if (!format) return unusable("it is of an image format that is not known");
+      record.format = *format;
+    }
     record.point = document.at("point").get<std::string>();
     record.point_hash = document.at("point_hash").get<std::string>();
     record.epoch = document.at("epoch").get<std::string>();

@@ -9,6 +9,7 @@
 
 #include "config/base/clock.h"
 #include "config/base/result.h"
+#include "config/disk_source.h"
 #include "fs/image/clone/kept_clone.h"
 
 namespace cairn {
@@ -19,10 +20,11 @@ struct TrackingRecord {
   std::uint32_t chunk_size = 0;
   std::string machine;
   std::string disk;
-  std::string image;       // as the settings named it
-  std::string point;       // "web-01@20261121T020000Z", whose disk has the clone's bytes
-  std::string point_hash;  // of its file in the store
-  std::string epoch;       // StoreWriter::epoch() when it was committed
+  std::string image;                    // as the settings named it
+  DiskFormat format = DiskFormat::raw;  // as what the clone is read: raw or qcow2
+  std::string point;                    // "web-01@20261121T020000Z", whose disk has the clone's bytes
+  std::string point_hash;               // of its file in the store
+  std::string epoch;                    // StoreWriter::epoch() when it was committed
   KeptClone clone;
   UtcTime full_read;            // when all of the disk was read last
   std::string full_read_point;  // by the backup of this point

@@ -3,22 +3,18 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 
 #include "crypto/volume/detached_header.h"
 #include "daemon/keys/detached_file.h"
+#include "crypto/volume/qcow2_luks.h"
+#include "fs/image/open_image.h"
 
 namespace cairn {
 namespace {
 
 constexpr const char* kUsingHeader = "use as the header of a disk";
-
-std::string format_in_words(const ImageFormat& format) {
-  return format.detail.empty() ? "a " + format.name + " file"
-                               : fmt::format("a {} file ({})", format.name, format.detail);
-}
 
 }  // namespace
 
@@ -31,8 +27,24 @@ bool is_one_hole(ImageReader& image) {
 }
 }  // namespace
 
+namespace {
+// What the file's first bytes look like beside that is chance.
+Result<void> look_into_qcow2(ImageReader& image, const std::string& object, DiskFacts& facts) {
+  CAIRN_TRY(auto volume, probe_qcow2_luks(image, object, facts.remarks));
+  facts.volumes.clear();
+  facts.partition_table.clear();
+  facts.seen.clear();
+  if (!volume) return {};
+  facts.volumes.push_back(*std::move(volume));
+  facts.not_known.clear();
+  facts.all_known = true;
+  return {};
+}
+}  // namespace
+
 Result<DiskFacts> look_at_disk(const DiskSettings& disk, ImageReader& image, const std::string& object) {
   CAIRN_TRY(DiskFacts facts, probe_disk(image, object));
+  if (disk.image.as_file) CAIRN_CHECK(look_into_qcow2(image, object, facts));
   const std::string where = detached_header_of(disk);
   if (where.empty()) {
     if (is_one_hole(image)) take_for_empty(facts);
@@ -50,34 +62,6 @@ Result<DiskFacts> look_at_disk(const DiskSettings& disk, ImageReader& image, con
   facts.volumes.push_back(*std::move(volume));
   facts.all_known = facts.not_known.empty();
   return facts;
-}
-
-ImageIdentity identify_image(const DiskSource& source, std::uint64_t size) {
-  ImageIdentity identity{source.text(), 0, size};
-  struct stat facts{};
-  if (::stat(source.path.c_str(), &facts) == 0 && S_ISREG(facts.st_mode)) identity.inode = facts.st_ino;
-  return identity;
-}
-
-Result<StoredForm> form_of(const DiskSettings& disk, const DiskFacts& facts, const ImageIdentity& now,
-                           const DiskRecord* previous, const std::string& object) {
-  if (!facts.format) return StoredForm{};
-  const std::string looks = format_in_words(*facts.format);
-  // A guest writes the bytes of its disk, but not the name, number and size of the file that they are in.
-  const bool was_raw = previous != nullptr && previous->stored_as.empty() && !previous->image.empty() &&
-                       previous->image == now.image && previous->inode == now.inode && previous->map.size == now.size;
-  if (was_raw) {
-    Error warning = fail(ErrorCode::image_not_raw, "take for anything but a raw disk", object,
-                         "it looks like " + looks +
-                             " now, and the same file was a raw disk at the previous recovery point; it was "
-                             "backed up as a raw disk: what runs in the guest can write such bytes",
-                         "look in the guest for who wrote them; open the restored image with format=raw only")
-                        .error();
-    return StoredForm{{}, std::move(warning)};
-  }
-  if (disk.format == DiskFormat::raw) return StoredForm{facts.format->suffix, {}};
-  return fail(ErrorCode::image_not_raw, "back up", object,
-              fmt::format("the image {} looks like {}, and not like a raw disk", now.image, looks));
 }
 
 std::optional<Error> encryption_unknown(const DiskSettings& disk, const DiskFacts& facts, const DiskRecord* previous,

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Looking at a disk of the settings: what lies on it (crypto/volume/volume.h), with its detached header when the
-// settings name one; and what may be said and done on account of it: whether its image may be backed up as it is, and
-// what is told of a disk of which it is not known whether it is encrypted. For backups, `config check` and `key import`
-// alike. Any thread.
+// settings name one; and what is told of a disk of which it is not known whether it is encrypted. For backups, `config
+// check` and `key import` alike. Any thread.
 #pragma once
 
 #include <cstdint>
@@ -17,26 +16,10 @@
 
 namespace cairn {
 
-// As probe_disk(), with the volume of a detached header. Errors: detached_header_unusable, those of
-// open_detached_header() (detached_file.h) and probe_disk().
+// As probe_disk(), with the volume of a detached header, or the one inside a qcow2 that is read as it is
+// (settle_disk()). Errors: detached_header_unusable, those of open_detached_header() (detached_file.h) and
+// probe_disk().
 Result<DiskFacts> look_at_disk(const DiskSettings& disk, ImageReader& image, const std::string& object);
-
-// Which file an image is: told by nothing that a guest can write.
-struct ImageIdentity {
-  std::string image;        // as the settings name it
-  std::uint64_t inode = 0;  // of a regular file; 0: it is none, or not known
-  std::uint64_t size = 0;   // bytes
-};
-ImageIdentity identify_image(const DiskSource& source, std::uint64_t size);
-
-// As what the bytes of an image are stored.
-struct StoredForm {
-  std::string stored_as = {};         // as DiskRecord::stored_as
-  std::optional<Error> warning = {};  // a raw disk that looks like an image of another format now
-};
-// `previous`: the disk in the machine's newest recovery point; null: there is none. Errors: image_not_raw.
-Result<StoredForm> form_of(const DiskSettings& disk, const DiskFacts& facts, const ImageIdentity& now,
-                           const DiskRecord* previous, const std::string& object);
 
 // What is to be warned of when it is not known whether the disk is encrypted: always with keys that are named for it;
 // else when something that may hold encrypted volumes is new on it since the previous recovery point. Nothing: it is

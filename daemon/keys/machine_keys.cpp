@@ -11,6 +11,7 @@
 #include "daemon/keys/key_rules.h"
 #include "daemon/keys/last_proof.h"
 #include "daemon/keys/stored_headers.h"
+#include "daemon/source/disk_format.h"
 #include "fs/image/open_image.h"
 #include "fs/store/store.h"
 
@@ -31,14 +32,18 @@ class MachineCheck {
         vaults_(vaults),
         store_(store),
         stop_(std::move(stop)),
-        owners_(store.keys().escrow_owners()) {
+        owners_(store.keys().escrow_owners()),
+        defined_(defined_disks(machine)) {
     const auto newest = store.points().find(machine.name + "@latest");
     auto point = newest ? store.points().load(*newest) : Result<RecoveryPoint>(pass_on(newest.error()));
     if (point) previous_ = *std::move(point);
   }
 
-  void check(const DiskSettings& disk) {
-    const std::string object = disk_object(machine_.name, disk.name);
+  void check(const DiskSettings& listed) {
+    const std::string object = disk_object(machine_.name, listed.name);
+    const auto settled = settle_disk(listed, defined_, previous_ ? previous_->disk(listed.name) : nullptr, object);
+    if (!settled) return;
+    const DiskSettings& disk = settled->disk;
     const auto image = open_image(disk.image, CloneMode::never);
     if (!image) return;
     const auto facts = look_at_disk(disk, **image, object);
@@ -120,6 +125,7 @@ class MachineCheck {
   double left_ = kUnlockSecondsOfJob;
   const std::vector<EscrowOwner> owners_;
   KeyRoom room_;
+  const std::vector<DefinedDisk> defined_;
   std::optional<RecoveryPoint> previous_;
   std::vector<KeyFinding> findings_;
 };

@@ -142,6 +142,11 @@ class HeaderInPlace {
     std::vector<std::string> objections;
     if (device_.size() != disk_.map.size)
       objections.push_back(fmt::format("it has {} bytes, and the disk had {}", device_.size(), disk_.map.size));
+    if (present.format && present.format->suffix != disk_.stored_as)
+      objections.push_back(fmt::format(
+          "it looks like a {} file: the header belongs to the disk inside, which qemu-nbd gives as a device, "
+          "and written here it would destroy the file",
+          present.format->name));
     std::vector<std::string> remarks;
     FdSource source(device_.fd(), device_.size(), device_.path());
     CAIRN_TRY(const PartitionTable table, read_partitions(source, device_.path(), remarks));

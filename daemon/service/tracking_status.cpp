@@ -4,6 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "daemon/backup/tracking.h"
+#include "daemon/source/disk_format.h"
+#include "fs/image/open_image.h"
 
 namespace cairn {
 namespace {
@@ -19,6 +21,7 @@ Answer state_of(const Settings& settings, const DiskSettings& disk, const Tracki
                 const Result<TrackingRecord>& record, const std::optional<PointName>& newest) {
   if (!settings.change_tracking.enabled) return {"off", "change tracking is switched off in the settings"};
   if (!place.records) return {"off", "no records of clones can be kept: " + place.why_none};
+  if (auto why = why_not_tracked(disk.image)) return {"off", *std::move(why)};
   if (auto why = why_no_clones(disk.image.path, clone_folder_of(disk.image.path, settings.change_tracking.clones)))
     return {"off", *std::move(why)};
   if (!record && record.error().code == ErrorCode::object_missing)
@@ -51,7 +54,11 @@ json unknown_tracking(const MachineSettings& machine) {
 json tracking_status(const Settings& settings, const MachineSettings& machine, const TrackingPlace& place,
                      const std::optional<PointName>& newest) {
   json rows = json::array();
-  for (const DiskSettings& disk : machine.disks) {
+  const std::vector<DefinedDisk> defined = defined_disks(machine);
+  for (const DiskSettings& named : machine.disks) {
+    // What cannot be settled is said by the backup.
+    const auto settled = settle_disk(named, defined, nullptr, named.name);
+    const DiskSettings& disk = settled ? settled->disk : named;
     Result<TrackingRecord> record = fail(ErrorCode::object_missing, "read", "record");
     if (place.records) record = load_record(*place.records, machine.name, disk.name);
     const Answer answer = state_of(settings, disk, place, record, newest);

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "config/base/byte_source.h"
 #include "config/base/bytes.h"
@@ -46,6 +47,9 @@ class ImageReader : public ByteSource {
   [[nodiscard]] virtual std::string how() const = 0;
   // Why it is read that way where a better one exists ("no clone: the file system has no reflinks"); empty: none does.
   [[nodiscard]] virtual std::string note() const { return {}; }
+  // What the tools of the image's format find wrong with the image itself, to be warned of: the reader gives what they
+  // read. Waits for them. Call after the last read, once. Empty: nothing, or the format has no such tool.
+  virtual std::vector<Error> findings() { return {}; }
   // Where keep_clone() (fs/image/clone/kept_clone.h) can give fd() a name; empty: it cannot, and why_not_keepable()
   // says why.
   [[nodiscard]] virtual std::filesystem::path clone_folder() const { return {}; }

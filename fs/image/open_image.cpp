@@ -5,6 +5,8 @@
 
 #include <cerrno>
 
+#include "fs/image/nbd_image.h"
+#include "fs/image/qemu_image.h"
 #include "fs/image/raw_image.h"
 
 namespace cairn {
@@ -12,14 +14,28 @@ namespace cairn {
 Result<std::unique_ptr<ImageReader>> open_image(const DiskSource& source, CloneMode mode,
                                                 const std::filesystem::path& clone_folder) {
   switch (source.kind) {
+    case DiskSource::Kind::nbd:
+      return open_nbd_image(source);
     case DiskSource::Kind::local:
+      if (!source.is_raw()) return QemuImage::open(source, mode, clone_folder);
       return open_raw_image(source.path, mode, clone_folder);
   }
   broken_promise("open_image knows every kind of source", __FILE__, __LINE__);
 }
 
+std::optional<std::string> why_not_tracked(const DiskSource& source) {
+  if (source.kind == DiskSource::Kind::nbd) return "an NBD server does not say what changed";
+  if (source.is_raw()) return std::nullopt;
+  if (source.format != DiskFormat::qcow2)
+    return "changes of " + std::string(to_string(source.format)) + " images are not tracked in this version";
+  if (!source.backing.empty() || !source.data_file.empty())
+    return "changes of images with other files are not tracked in this version";
+  return std::nullopt;
+}
+
 bool image_is_missing(const DiskSource& source) {
   switch (source.kind) {
+    case DiskSource::Kind::nbd:
     case DiskSource::Kind::local: {
       struct stat facts{};
       return ::stat(source.path.c_str(), &facts) != 0 && (errno == ENOENT || errno == ENOTDIR);

@@ -138,7 +138,7 @@ class FdImageReader : public ImageReader {
   DirectReads reads_;
   std::unique_ptr<ChangeWatch> watch_;
   std::filesystem::path clone_folder_;
-  std::string why_not_keepable_;
+  std::string why_not_keepable_ = "it is not read from a clone";
 };
 
 const char* kind_in_words(mode_t mode) {
@@ -208,7 +208,7 @@ Result<std::unique_ptr<ImageReader>> open_file(const std::filesystem::path& imag
   if (::fstat(fd.get(), &facts) != 0) return cannot_open(errno, image);
   auto reader = std::make_unique<FdImageReader>(image.string(), std::move(fd), Kind::file,
                                                 static_cast<std::uint64_t>(facts.st_size), std::move(note));
-  reader->set_clone_folder({}, reader->note());
+  if (!reader->note().empty()) reader->set_clone_folder({}, reader->note());
   reader->watch_with(std::move(watch));
   return reader;
 }
@@ -232,8 +232,7 @@ Result<std::unique_ptr<ImageReader>> open_block_device(const std::filesystem::pa
 
 }  // namespace
 
-Result<std::unique_ptr<ImageReader>> open_raw_image(const std::filesystem::path& image, CloneMode mode,
-                                                    const std::filesystem::path& clone_folder) {
+Result<ImageFile> open_image_file(const std::filesystem::path& image) {
   // Looked at before it is opened: opening a pipe waits for its other end, and opening a device can do things.
   struct stat facts{};
   if (::stat(image.c_str(), &facts) != 0) return cannot_open(errno, image);
@@ -243,9 +242,15 @@ Result<std::unique_ptr<ImageReader>> open_raw_image(const std::filesystem::path&
   if (!fd) return cannot_open(errno, image);
   // It may have been replaced between the two looks.
   if (::fstat(fd.get(), &facts) != 0) return cannot_open(errno, image);
-  if (S_ISREG(facts.st_mode)) return open_file(image, std::move(fd), mode, clone_folder);
-  if (S_ISBLK(facts.st_mode)) return open_block_device(image, std::move(fd));
+  if (S_ISREG(facts.st_mode) || S_ISBLK(facts.st_mode)) return ImageFile{std::move(fd), S_ISBLK(facts.st_mode)};
   return fail(ErrorCode::image_not_a_disk, "open image", image.string(), kind_in_words(facts.st_mode));
+}
+
+Result<std::unique_ptr<ImageReader>> open_raw_image(const std::filesystem::path& image, CloneMode mode,
+                                                    const std::filesystem::path& clone_folder) {
+  CAIRN_TRY(ImageFile file, open_image_file(image));
+  if (file.is_block_device) return open_block_device(image, std::move(file.fd));
+  return open_file(image, std::move(file.fd), mode, clone_folder);
 }
 
 }  // namespace cairn

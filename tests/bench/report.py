@@ -18,13 +18,17 @@ GOALS = {
     "second backup, all read": ("cat", "1.0 x", "0.8 x"),
     "second backup, change tracking": ("cat", "0.15 x", "flat in disk size"),
     "read the mounted disk": ("cat", "1.5 x", "1.0 x"),
+    "qcow2: initial backup": ("qemu-img convert to nothing", "", ""),
+    "qcow2: second backup, all read": ("qemu-img convert to nothing", "1.3 x", "1.0 x"),
+    "qcow2: second backup, change tracking": ("qemu-img convert to nothing", "0.3 x", "flat in disk size"),
     "restore": ("cp + fsync", "1.5 x", "1.1 x"),
     "random reads by 1, cold": (None, "at least 10,000/s", "25,000/s"),
     "random reads by 1, warm": (None, "at least 10,000/s", "25,000/s"),
 }
 WHOLE_DISK = ("cat", "second backup, all read", "read the mounted disk", "cat, for change tracking", "second backup, change tracking")
 TIMED = ("cat", "cp + fsync", "initial backup", "second backup, all read", "cat, for change tracking", "second backup, change tracking",
-         "read the mounted disk", "restore")
+         "read the mounted disk", "restore", "cat of the raw disk", "qemu-img convert to nothing", "qcow2: initial backup",
+         "qcow2: second backup, all read", "qcow2: second backup, change tracking")
 RANDOM = tuple(f"random reads by {readers}, {cache}" for readers in (1, 8) for cache in ("cold", "warm"))
 UPKEEP = ("mount, 10 points", f"mount, {MANY_POINTS:,} points", "ls -l of 1,000 points", "verify", "prune + gc")
 PEERS = ("restic", "borg")

@@ -282,8 +282,8 @@ TEST(SettingsProblems, MachinesWithoutDisks) {
               ElementsAre(HasSubstr("2:25: machines.m.disks: found a list")));
   EXPECT_THAT(
       problems_after_store("machines: { m: { disks: { d: } } }\n"),
-      ElementsAre(
-          "2:27: machines.m.disks.d.image: found nothing, expected the image file or block device of the disk"));
+      ElementsAre("2:27: machines.m.disks.d.image: found nothing, expected the image file or block device of the disk "
+                  "(or nbd: an export of an NBD server)"));
 }
 
 TEST(SettingsProblems, TwoDisksWithOneImage) {
@@ -330,7 +330,7 @@ TEST(SettingsProblems, KeysOfDisks) {
     EXPECT_THAT(disk(fmt::format("header: '{}'", wrong).c_str()),
                 ElementsAre(HasSubstr("expected partition:N/PATH, such as partition:1/luks/header")))
         << wrong;
-  EXPECT_THAT(disk("format: qcow2"), ElementsAre(HasSubstr("format: found \"qcow2\", expected raw (or no format")));
+  EXPECT_THAT(disk("format: qed"), ElementsAre(HasSubstr("format: found \"qed\", expected raw, qcow2, ")));
   EXPECT_THAT(disk("bek: mian/b, kek: main/k"),
               ElementsAre("6:27: machines.m.disks.d.bek: found the vault \"mian\", expected a vault that is declared "
                           "under key_vaults; did you "

@@ -108,9 +108,9 @@ TEST(Settings, ReadsEveryKeyOfTheDesign) {
   EXPECT_EQ(root.image.path, "/var/lib/libvirt/images/web-01.img");
   EXPECT_THAT(root.beks, ElementsAre(VaultReference{"main", "web-01-root"}));
   EXPECT_EQ(root.kek, (VaultReference{"main", "backup"}));
-  EXPECT_EQ(root.format, DiskFormat::not_said);
+  EXPECT_EQ(root.image.format, DiskFormat::not_said);
   EXPECT_TRUE(root.header.empty());
-  EXPECT_EQ((*machine)->disks[1].format, DiskFormat::raw);
+  EXPECT_EQ((*machine)->disks[1].image.format, DiskFormat::raw);
   EXPECT_EQ((*machine)->disks[1].header.filename(), "scratch.header");
   EXPECT_THAT((*machine)->disks[1].beks, IsEmpty());
   EXPECT_FALSE((*machine)->disks[1].kek);

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# What is said of disks: encrypted, not encrypted, unknown; encrypted volumes in LVM, detached headers, and images of other
-# formats, which are refused unless they are meant.
+# What is said of disks: encrypted, not encrypted, unknown; encrypted volumes in LVM, detached headers. Images of other
+# formats: image_formats.sh.
 . "$(dirname "$0")/lib.sh"
-needs cryptsetup jq mkfs.ext4 qemu-img
+needs cryptsetup jq mkfs.ext4
 
 vaults="key_vaults: { main: { provider: local, path: vault, key_file: vault.key } }"
 with() { EXTRA=$vaults settings "$@"; }
@@ -151,31 +151,4 @@ else
   skip "a detached header on a plain partition of the same disk" "no sfdisk or mke2fs"
 fi
 
-# --- images of other formats --------------------------------------------------------------------------------------------
-fill "$work/ext4.img" $((8 * MiB)) $MiB contents
-for format in qcow2 vmdk vdi vpc qed; do qemu-img convert -f raw -O $format "$work/ext4.img" "$work/image.$format"; done
-qemu-img convert -f raw -O vmdk -o subformat=monolithicFlat "$work/ext4.img" "$work/flat.vmdk"
-qemu-img convert -f raw -O vpc -o subformat=fixed,force_size "$work/ext4.img" "$work/fixed.vpc"
-with "$(one_disk qcow2 image.qcow2)" "$(one_disk vmdk image.vmdk)" "$(one_disk flat flat.vmdk)" "$(one_disk vdi image.vdi)" \
-  "$(one_disk vpc image.vpc)" "$(one_disk fixed fixed.vpc)" "$(one_disk qed image.qed)" \
-  'meant: { disks: { root: { image: flat.vmdk, format: raw } } }' "$(one_disk raw ext4.img)"
-for machine in qcow2 vmdk flat vdi vpc fixed qed; do
-  refuses "$machine: is refused" image-not-raw cairn backup $machine
-done
-refuses "config check says so before" image-not-raw cairn config check
-rm -r "$work/out" && mkdir "$work/out"
-run cairn backup meant
-equal "meant: unknown, not not-encrypted" "$(state meant)" unknown
-exits "meant: restored under its own suffix" 0 cairn restore meant@latest --to "$work/out"
-check "meant: as it was" cmp "$work/flat.vmdk" "$work/out/root.vmdk"
-
-# A guest writes such bytes onto its raw disk.
-exits "raw: a raw disk" 0 cairn backup raw
-printf 'QFI\xfb\0\0\0\3' | dd of="$work/ext4.img" conv=notrunc status=none
-exits "raw: the same file goes on as raw, with a warning" 3 cairn backup raw
-contains "raw: which says what it looks like" "$(said)" "it looks like a qcow2 file"
-exits "raw: restored as raw" 0 cairn restore raw@latest --to "$work/out"
-check "raw: as it was" cmp "$work/ext4.img" "$work/out/root.img"
-cp "$work/ext4.img" "$work/new.img" && mv "$work/new.img" "$work/ext4.img"
-refuses "raw: another file of that name is not the raw disk of before" image-not-raw cairn backup raw
 end

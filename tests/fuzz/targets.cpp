@@ -20,11 +20,14 @@
 #include "crypto/vault/local/vault_file.h"
 #include "crypto/vault/wrapped_bek.h"
 #include "crypto/volume/fd_source.h"
+#include "crypto/volume/image_format.h"
 #include "crypto/volume/lvm.h"
+#include "crypto/volume/qcow2_luks.h"
 #include "crypto/volume/segments.h"
 #include "crypto/volume/unlock.h"
 #include "crypto/volume/volume.h"
 #include "daemon/backup/tracking_record.h"
+#include "fs/image/change/qcow2_extents.h"
 #include "fs/store/map/disk_map.h"
 #include "fs/store/pack/pack.h"
 #include "fs/store/point/point_file.h"
@@ -110,6 +113,25 @@ void fuzz_vault_answer(ByteView input) {
   static_cast<void>(read_new_version(command, output).has_value());
   const auto stored = read_stored_bek(command, output, "fuzz");
   if (stored && !is_vault_version(stored->version)) std::abort();
+}
+
+// A qcow2 file: where its LUKS header lies, and what its tables map; the extents never go back.
+void fuzz_qcow2(ByteView input) {
+  const UniqueFd file(::memfd_create("qcow2", MFD_CLOEXEC));
+  if (!file || ::write(file.get(), input.data(), input.size()) != static_cast<ssize_t>(input.size())) return;
+  FdSource source(file.get(), input.size(), "fuzz");
+  std::vector<std::string> remarks;
+  static_cast<void>(find_image_format(source).has_value());
+  static_cast<void>(probe_qcow2_luks(source, "fuzz", remarks).has_value());
+  const auto extents = qcow2_extents(file.get());
+  if (!extents) return;
+  std::uint64_t from = 0;
+  for (int batches = 0; batches < 100 && from < extents->disk_size; ++batches) {
+    const auto batch = extents->read(from);
+    if (!batch) return;
+    if (batch->end <= from) std::abort();
+    from = batch->end;
+  }
 }
 
 // A group of which one physical volume is there: whatever the text says, what is placed lies inside of it.
@@ -262,6 +284,7 @@ constexpr FuzzTarget kTargets[] = {
     {"wrapped-bek", fuzz_wrapped_bek},
     {"audit-log", fuzz_audit_log},
     {"volume", fuzz_volume},
+    {"qcow2", fuzz_qcow2},
     {"lvm-text", fuzz_lvm_text},
     {"bek", fuzz_bek},
     {"unlock", fuzz_unlock, "volume"},

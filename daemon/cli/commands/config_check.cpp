@@ -2,8 +2,8 @@
 // cairn config check: settings, disks, store, key vaults, keys and mount point, without changing anything.
 // Document:
 // {"settings":FILE,"checks":[{"check","object","state":"ok"|"note"|"warning"|"error","detail","error":Error|null}],
-// "warnings":[TEXT],"error":Error (the first, when there is one)}; disks have "size", "volumes", "encryption", "seen"
-// and "not_known" too. Settings that are not right:
+// "warnings":[TEXT],"error":Error (the first, when there is one)}; disks have "size", "format", "format_from",
+// "volumes", "encryption", "seen" and "not_known" too. Settings that are not right:
 // {"error":Error,"problems":[{"line","column","key","found","expected"}]}.
 #include <algorithm>
 #include <array>
@@ -12,7 +12,6 @@
 #include <sstream>
 
 #include "crypto/key_slots.h"
-#include "daemon/backup/definition_disks.h"
 #include "daemon/backup/disk_labels.h"
 #include "daemon/cli/commands/check_guest.h"
 #include "daemon/cli/commands/check_rows.h"
@@ -25,6 +24,8 @@
 #include "daemon/keys/machine_keys.h"
 #include "daemon/keys/vault_set.h"
 #include "daemon/queue/job_record.h"
+#include "daemon/source/definition_disks.h"
+#include "daemon/source/disk_format.h"
 #include "fs/image/clone/kept_clone.h"
 #include "fs/image/open_image.h"
 #include "fs/mount/mount_point.h"
@@ -99,9 +100,9 @@ std::optional<RecoveryPoint> newest_point(const Result<std::unique_ptr<Store>>& 
   return *std::move(point);
 }
 
-// False when it cannot be read at all. `previous`: the disk in the newest point; null: there is none.
-bool check_disk(const std::string& object, const DiskSettings& disk, const DiskRecord* previous,
-                nlohmann::json& checks) {
+// False when it cannot be read at all.
+bool check_disk(const std::string& object, const SettledDisk& settled, nlohmann::json& checks) {
+  const DiskSettings& disk = settled.disk;
   // The image itself is looked at, not a clone: a clone would be a change, if a short one.
   const auto image = open_image(disk.image, CloneMode::never);
   if (!image) {
@@ -109,6 +110,8 @@ bool check_disk(const std::string& object, const DiskSettings& disk, const DiskR
     return false;
   }
   std::string detail = disk.image.text() + ", " + (*image)->how() + ", " + format_size((*image)->size());
+  if (settled.from == FormatFrom::found || settled.format != DiskFormat::raw)
+    detail += ", format " + format_in_words(settled);
   nlohmann::json volumes = nlohmann::json::array();
   std::string remarks;
   auto facts = look_at_disk(disk, **image, object);
@@ -116,12 +119,7 @@ bool check_disk(const std::string& object, const DiskSettings& disk, const DiskR
     checks.push_back(bad("disk", object, facts.error()));
     return false;
   }
-  const auto form = form_of(disk, *facts, identify_image(disk.image, (*image)->size()), previous, object);
-  if (!form) {
-    checks.push_back(bad("disk", object, form.error()));
-    return false;
-  }
-  if (form->warning) remarks = form->warning->message();
+  if (settled.warning) remarks = settled.warning->message();
   for (const VolumeFacts& volume : facts->volumes) {
     volumes.push_back(document_of(volume));
     detail += std::string(", ") + to_string(volume.type);
@@ -129,7 +127,8 @@ bool check_disk(const std::string& object, const DiskSettings& disk, const DiskR
     if (!volume.damage.empty()) remarks += (remarks.empty() ? "" : "; ") + volume.damage;
   }
   if (const std::string words = encryption_in_words(*facts); !words.empty()) detail += ", " + words;
-  if (form->stored_as.size() > 0) detail += ", stored as it is: a file of the format " + form->stored_as;
+  if (!settled.stored_as.empty()) detail += ", stored as it is: a file of the format " + settled.stored_as;
+  if (!disk.image.is_raw() && !(*image)->note().empty()) detail += ", " + (*image)->note();
   const auto unknown = encryption_unknown(disk, *facts, nullptr, object);
   for (const std::string& remark : facts->remarks) remarks += (remarks.empty() ? "" : "; ") + remark;
   if (!remarks.empty()) detail += ": " + remarks;
@@ -138,6 +137,8 @@ bool check_disk(const std::string& object, const DiskSettings& disk, const DiskR
     check = doubtful("disk", object, detail);
   else if (facts->encryption() == DiskEncryption::unknown)
     check = remark("disk", object, detail);
+  check["format"] = to_string(settled.format);
+  check["format_from"] = to_string(settled.from);
   check["encryption"] = to_string(facts->encryption());
   check["seen"] = facts->seen;
   check["not_known"] = facts->not_known;
@@ -150,6 +151,10 @@ bool check_disk(const std::string& object, const DiskSettings& disk, const DiskR
 void check_tracking(const std::string& object, const DiskSettings& disk, const ChangeTrackingSettings& tracking,
                     nlohmann::json& checks) {
   if (!tracking.enabled) return;
+  if (const auto why = why_not_tracked(disk.image)) {
+    checks.push_back(remark("tracking", object, "every backup reads all data of the disk: " + *why));
+    return;
+  }
   const std::filesystem::path folder = clone_folder_of(disk.image.path, tracking.clones);
   if (const auto why = why_no_clones(disk.image.path, folder))
     checks.push_back(remark("tracking", object, "every backup reads all of the disk: " + *why));
@@ -159,7 +164,16 @@ void check_tracking(const std::string& object, const DiskSettings& disk, const C
 
 // Whether a write while the disk is read would tear the copy, and what helps.
 void check_consistency(const std::string& object, const DiskSettings& disk, nlohmann::json& checks) {
-  const auto why = why_not_cloned(disk.image.path);
+  if (disk.image.kind == DiskSource::Kind::nbd) {
+    checks.push_back(remark("consistency", object,
+                            "whether it is written to while it is read cannot be seen through NBD: its points are of "
+                            "unknown consistency"));
+    return;
+  }
+  auto why = why_not_cloned(disk.image.path);
+  if (!disk.image.is_raw())
+    for (const BackingFile& file : disk.image.backing)
+      if (!why) why = why_not_cloned(file.path);
   if (!why)
     checks.push_back(good("consistency", object, "is read from a clone: what a power cut would have left"));
   else
@@ -233,11 +247,17 @@ void check_keys(const MachineSettings& machine, const Policy& policy, VaultSet& 
 void check_machine(const MachineSettings& machine, const ChangeTrackingSettings& tracking, Store* store,
                    const std::optional<RecoveryPoint>& previous, nlohmann::json& checks) {
   if (machine.disks.empty()) checks.push_back(doubtful("machine", machine.name, "it has no disks"));
+  const std::vector<DefinedDisk> defined = defined_disks(machine);
   for (const DiskSettings& disk : machine.disks) {
     const std::string object = machine.name + "/" + disk.name;
-    if (!check_disk(object, disk, previous ? previous->disk(disk.name) : nullptr, checks)) continue;
-    check_consistency(object, disk, checks);
-    check_tracking(object, disk, tracking, checks);
+    const auto settled = settle_disk(disk, defined, previous ? previous->disk(disk.name) : nullptr, object);
+    if (!settled) {
+      checks.push_back(bad("disk", object, settled.error()));
+      continue;
+    }
+    if (!check_disk(object, *settled, checks)) continue;
+    check_consistency(object, settled->disk, checks);
+    check_tracking(object, settled->disk, tracking, checks);
   }
   check_disk_set(machine, store, checks);
 }

@@ -21,6 +21,7 @@
 #include "daemon/keys/key_rules.h"
 #include "daemon/keys/last_proof.h"
 #include "daemon/keys/stored_headers.h"
+#include "daemon/source/disk_format.h"
 #include "fs/image/open_image.h"
 
 namespace cairn::cli {
@@ -164,8 +165,9 @@ Result<ExitCode> run(Context& context, const KeyImportCommand& command) {
       return fail(ErrorCode::used_wrongly, "import a key for", disk.object,
                   "there is no key type \"" + command.type + "\"", "see \"cairn key import --help\"");
   }
-  CAIRN_TRY(const auto image, open_image(disk.settings->image, CloneMode::never));
-  CAIRN_TRY(const DiskFacts facts, look_at_disk(*disk.settings, *image, disk.object));
+  CAIRN_TRY(const SettledDisk settled, settle_disk(*disk.settings, defined_disks(*disk.machine), nullptr, disk.object));
+  CAIRN_TRY(const auto image, open_image(settled.disk.image, CloneMode::never));
+  CAIRN_TRY(const DiskFacts facts, look_at_disk(settled.disk, *image, disk.object));
   if (facts.encryption() == DiskEncryption::unknown)
     return fail(ErrorCode::encryption_unknown, "import a key for", disk.object,
                 disk.settings->image.text() + ": " + encryption_in_words(facts) +

@@ -16,6 +16,7 @@
 #include "daemon/cli/work/context.h"
 #include "daemon/keys/disk_look.h"
 #include "daemon/queue/job_record.h"
+#include "daemon/source/disk_format.h"
 #include "fs/image/open_image.h"
 
 namespace cairn::cli {
@@ -34,14 +35,19 @@ json disk_row(const DefinedDisk& disk) {
            {"encryption", to_string(DiskEncryption::unknown)},
            {"error", nullptr}};
   if (!disk.source.starts_with('/')) return row;
-  DiskSettings settings{.name = disk.target, .image = std::filesystem::path(disk.source)};
-  if (disk.format == "raw") settings.format = DiskFormat::raw;
-  const auto image = open_image(settings.image, CloneMode::never);
+  const DiskSettings settings{.name = disk.target, .image = std::filesystem::path(disk.source)};
+  const auto settled = settle_disk(settings, {disk}, nullptr, disk.target);
+  if (!settled) {
+    row["error"] = cairn::to_json(settled.error());
+    return row;
+  }
+  row["format"] = to_string(settled->format);
+  const auto image = open_image(settled->disk.image, CloneMode::never);
   if (!image) {
     row["error"] = cairn::to_json(image.error());
     return row;
   }
-  const auto facts = look_at_disk(settings, **image, disk.target);
+  const auto facts = look_at_disk(settled->disk, **image, disk.target);
   if (facts)
     row["encryption"] = to_string(facts->encryption());
   else

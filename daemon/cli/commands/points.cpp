@@ -253,6 +253,10 @@ std::string render_point(const nlohmann::json& document) {
     const nlohmann::json& facts = member(disk, "facts");
     const nlohmann::json& from = facts.is_object() ? facts : disk;
     if (const std::string words = encryption_text(from); !words.empty()) text += "  encryption: " + words + "\n";
+    const std::string image_format = text_of(disk, "format");
+    if (!image_format.empty() && (image_format != "raw" || text_of(disk, "format_from") == "found"))
+      text += "  format of the image: " + printable(image_format) +
+              (text_of(disk, "format_from") == "found" ? " (found; nobody says it)" : "") + "\n";
     if (const std::string format = text_of(disk, "stored_as"); !format.empty())
       text += "  stored as it is: a file of the format " + printable(format) + "\n";
     for (const auto& volume : member(from, "volumes")) text += "  " + volume_line(volume) + "\n";

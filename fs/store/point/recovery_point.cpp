@@ -128,6 +128,8 @@ DiskRecord disk_from(const json& document) {
     disk.inode = whole_number<std::uint64_t>(document.at("inode"));
     disk.stored_as = document.at("stored_as").get<std::string>();
     if (!disk.stored_as.empty() && !is_valid_name(disk.stored_as)) throw BadDocument{"a disk's format is not one"};
+    disk.format = document.value("format", std::string());
+    disk.format_from = document.value("format_from", std::string());
   }
   for (const json& header : document.at("headers")) {
     HeaderRecord record{header.at("name").get<std::string>(), map_from(header),
@@ -223,6 +225,8 @@ json to_json(const RecoveryPoint& point, KeyMaterial material) {
     document["image"] = disk.image;
     document["inode"] = disk.inode;
     document["stored_as"] = disk.stored_as;
+    if (!disk.format.empty()) document["format"] = disk.format;
+    if (!disk.format_from.empty()) document["format_from"] = disk.format_from;
     document["volumes"] = json::array();
     for (const VolumeFacts& volume : disk.facts.volumes) document["volumes"].push_back(volume_json(volume));
     document["headers"] = json::array();

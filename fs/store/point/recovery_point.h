@@ -51,9 +51,11 @@ struct DiskRecord {
   std::vector<BekRecord> beks = {};
   DiskReading reading = {};
   std::optional<Suspicion> suspicion = {};
-  std::string image = {};      // where it was read from, as the settings named it; empty: not recorded
-  std::uint64_t inode = 0;     // of the image file; 0: not recorded, or no file
-  std::string stored_as = {};  // "vmdk": the bytes are a file of that format (ImageFormat::suffix); empty: a raw disk
+  std::string image = {};        // where it was read from, as the settings named it; empty: not recorded
+  std::uint64_t inode = 0;       // of the image file; 0: not recorded, or no file
+  std::string stored_as = {};    // "vmdk": the bytes are a file of that format (ImageFormat::suffix); empty: a raw disk
+  std::string format = {};       // of the image: "raw", "qcow2", ...; empty: not recorded
+  std::string format_from = {};  // who said so: FormatFrom (daemon/source/disk_format.h); empty: not recorded
   // "root.img"; with stored_as "root.vmdk": what the disk is called as a file.
   [[nodiscard]] std::string file_name() const;
   // Null: the volume has none.

@@ -91,9 +91,15 @@ TEST_F(TrackingFallBack, TheRecordIsDamagedOrOfAnotherVersion) {
   spoil("[]");
   expect_fall_back("cannot be used");
   json document = json::parse(write_record(record()));
+  document["version"] = 3;
+  spoil(document.dump());
+  expect_fall_back("it has version 3, this is 2");
+  document = json::parse(write_record(record()));
   document["version"] = 2;
   spoil(document.dump());
-  expect_fall_back("it has version 2, this is 1");
+  expect_fall_back("it is damaged");
+  change_record([](TrackingRecord& record) { record.format = DiskFormat::qcow2; });
+  expect_fall_back("the image was read as qcow2 for");
   document = json::parse(write_record(record()));
   document["clone"].erase("inode");
   spoil(document.dump());

@@ -17,6 +17,7 @@
 #include "daemon/keys/machine_keys.h"
 #include "daemon/queue/job_record.h"
 #include "daemon/restore/restored_keys.h"
+#include "daemon/source/disk_format.h"
 #include "fs/guest/guest.h"
 #include "fs/store/pack/pack_check.h"
 #include "fs/store/point/key_records.h"
@@ -68,12 +69,20 @@ std::set<std::string> words_of(const std::vector<Value>& values) {
 // STATES.md.
 [[maybe_unused]] void remember_new_ones(DiskEncryption encryption, Consistency consistency, ProofState proof,
                                         KeyAtHand key, KeyFinding::Kind finding, PackState pack, JobState job,
-                                        GuestState guest) {
+                                        GuestState guest, FormatFrom format) {
   switch (guest) {
     case GuestState::running:
     case GuestState::paused:
     case GuestState::off:
     case GuestState::crashed:
+      break;
+  }
+  switch (format) {
+    case FormatFrom::settings:
+    case FormatFrom::definition:
+    case FormatFrom::found:
+    case FormatFrom::device:
+    case FormatFrom::server:
       break;
   }
   switch (encryption) {
@@ -138,6 +147,9 @@ const std::map<std::string, std::set<std::string>>& words_of_the_program() {
                               Consistency::unknown})},
       {"Guest of a machine",
        words_of<GuestState>({GuestState::running, GuestState::paused, GuestState::off, GuestState::crashed})},
+      {"Who said what format a disk's image has",
+       words_of<FormatFrom>(
+           {FormatFrom::settings, FormatFrom::definition, FormatFrom::found, FormatFrom::device, FormatFrom::server})},
       {"Proof of a point", words_of<ProofState>({ProofState::unproved, ProofState::proved, ProofState::not_encrypted,
                                                  ProofState::unknown})},
       {"Keys of a disk that was restored",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What a machine's definition says of its disks, against the settings.
-#include "daemon/backup/definition_disks.h"
+#include "daemon/source/definition_disks.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -49,6 +49,24 @@ MachineSettings machine(std::vector<std::string> images) {
     machine.disks.push_back(disk);
   }
   return machine;
+}
+
+TEST(DefinitionDisks, ReadsFormatsAndDataFiles) {
+  const auto disks =
+      disks_in(std::string(kOverlay) + R"(<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>
+  <source file='/vm/split.qcow2'><dataStore type='file'><format type='raw'/><source file='/vm/split.data'/></dataStore></source>
+  <backingStore type='file'><source file='/vm/unsaid'/><format type='raw'/>
+    <backingStore type='file'><source file='/vm/last'/></backingStore></backingStore>
+  <target dev='vdb'/></disk><disk type='file' device='disk'><source file='/vm/plain'/><target dev='vdc'/></disk>)");
+  ASSERT_THAT(disks, SizeIs(3));
+  EXPECT_EQ(disks[0].format, "qcow2");
+  EXPECT_THAT(disks[0].backing_formats, ElementsAre("qcow2", "raw"));
+  EXPECT_EQ(disks[0].data_file, "");
+  EXPECT_EQ(disks[1].source, "/vm/split.qcow2");
+  EXPECT_EQ(disks[1].data_file, "/vm/split.data");
+  EXPECT_THAT(disks[1].backing, ElementsAre("/vm/unsaid", "/vm/last"));
+  EXPECT_THAT(disks[1].backing_formats, ElementsAre("", "")) << "a format is that of the source after it";
+  EXPECT_EQ(disks[2].format, "");
 }
 
 TEST(DefinitionDisks, ReadsDisksAndWhatTheyAreOverlaysOf) {
@@ -145,10 +163,10 @@ std::vector<std::string> names_and_images(const MachineSettings& machine) {
   for (const DiskSettings& disk : machine.disks) texts.push_back(disk.name + " " + disk.image.path.string());
   return texts;
 }
-const std::vector<DefinedDisk> kDisks = {{"vda", "/vm/root.img", "raw", {}},
-                                         {"vdb", "/vm/data.img", "raw", {}},
-                                         {"vdc", "rbd:pool/image", "raw", {}},
-                                         {"vdd", "", "raw", {}}};
+const std::vector<DefinedDisk> kDisks = {{"vda", "/vm/root.img", {}, "raw"},
+                                         {"vdb", "/vm/data.img", {}, "raw"},
+                                         {"vdc", "rbd:pool/image", {}, "raw"},
+                                         {"vdd", "", {}, "raw"}};
 
 TEST(DisksOfAGuest, AreFoundUnderTheirTargets) {
   EXPECT_THAT(names_and_images(value_of(with_disks_of(guest_machine(), kDisks))),

@@ -18,10 +18,11 @@ struct DefinedDisk {
   std::string source;                // a path, or words for what is none: "rbd:pool/image"; empty: it has none
   std::string format;                // its driver's type: "qcow2", "raw"; empty: not said
   std::vector<std::string> backing;  // what its source is an overlay of, nearest first
+  std::string format = {};           // of its source: "qcow2"; empty: it is not said
+  std::vector<std::string> backing_formats = {};  // of `backing`, as many
+  std::string data_file = {};                     // where the data of its source lie; empty: it is not said
 };
 
-// Whether two paths lead to the same file: through links, relative parts and double slashes.
-bool same_file(const std::filesystem::path& one, const std::filesystem::path& other);
 // At most 1 MiB. Errors: io_error, permission_denied, used_wrongly (no regular file, or too large).
 Result<std::string> read_definition(const std::filesystem::path& path);
 // Whether it is XML at all: else nothing is known of its disks, and nothing is said of them.
@@ -29,6 +30,8 @@ bool looks_like_xml(const std::string& text);
 // Errors: settings_invalid: it is not well-formed, or not a domain. Entities are not expanded, and nothing else is
 // read.
 Result<std::vector<DefinedDisk>> disks_of_definition(const std::string& text, const std::string& object);
+// Whether both lead to the same file: through links, relative parts and double slashes.
+bool is_same_image(const std::string& one, const std::filesystem::path& other);
 // One disk_not_backed_up for each disk of the definition that the settings neither back up nor leave out. Paths are
 // compared as the files that they lead to.
 std::vector<Error> disks_not_backed_up(const MachineSettings& machine, const std::vector<DefinedDisk>& disks);

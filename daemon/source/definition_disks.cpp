@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "daemon/backup/definition_disks.h"
+#include "daemon/source/definition_disks.h"
 
 #include <expat.h>
 #include <fcntl.h>
@@ -14,7 +14,6 @@
 
 #include "config/base/unique_fd.h"
 #include "config/base/units.h"
-#include "daemon/keys/key_rules.h"
 
 namespace cairn {
 namespace {
@@ -74,9 +73,11 @@ class DomainReader {
       in_disk_ = device.empty() || device == "disk" || device == "lun";
       depth_ = path_.size();
       disk_ = {};
+      backing_format_.clear();
       return;
     }
     if (!in_disk_) return;
+    if (path_.back() == "backingStore") backing_format_.clear();
     const bool of_backing = std::ranges::find(path_.begin() + static_cast<std::ptrdiff_t>(depth_), path_.end(),
                                               "backingStore") != path_.end();
     // A copy that is being made (blockcopy) is no disk of the machine yet.
@@ -84,12 +85,22 @@ class DomainReader {
       return;
     if (path_.back() == "target" && path_.size() == depth_ + 1) disk_.target = attribute(attributes, "dev");
     if (path_.back() == "driver" && path_.size() == depth_ + 1) disk_.format = attribute(attributes, "type");
+    // Of the next source, which comes after it.
+    if (path_.back() == "format" && of_backing) backing_format_ = attribute(attributes, "type");
     if (path_.back() != "source") return;
     std::string source = source_text(attributes);
-    if (!of_backing && path_.size() == depth_ + 1)
+    const bool of_data = path_.size() >= 2 && path_[path_.size() - 2] == "dataStore";
+    if (of_data) {
+      // Only that of the image itself: disk, source, dataStore, source.
+      if (!of_backing && disk_.data_file.empty()) disk_.data_file = std::move(source);
+      return;
+    }
+    if (!of_backing && path_.size() == depth_ + 1) {
       disk_.source = std::move(source);
-    else if (of_backing && !source.empty() && disk_.backing.size() < kMaxBacking)
+    } else if (of_backing && !source.empty() && disk_.backing.size() < kMaxBacking) {
       disk_.backing.push_back(std::move(source));
+      disk_.backing_formats.push_back(std::exchange(backing_format_, {}));
+    }
   }
 
   std::vector<std::string> path_;
@@ -97,6 +108,7 @@ class DomainReader {
   bool in_disk_ = false;
   std::size_t depth_ = 0;  // of the disk's element
   DefinedDisk disk_;
+  std::string backing_format_;
   std::vector<DefinedDisk> disks_;
 };
 
@@ -123,10 +135,6 @@ std::string real_path(const std::string& path) {
 }
 
 }  // namespace
-
-bool same_file(const std::filesystem::path& one, const std::filesystem::path& other) {
-  return real_path(one.string()) == real_path(other.string());
-}
 
 Result<std::string> read_definition(const std::filesystem::path& path) {
   constexpr const char* kDoing = "read definition";
@@ -181,11 +189,14 @@ Result<std::vector<DefinedDisk>> disks_of_definition(const std::string& text, co
   return std::move(reader).take();
 }
 
+bool is_same_image(const std::string& one, const std::filesystem::path& other) {
+  return !one.empty() && real_path(one) == real_path(other.string());
+}
+
 std::vector<Error> disks_not_backed_up(const MachineSettings& machine, const std::vector<DefinedDisk>& disks) {
   const auto backed_up = [&](const std::string& source) -> const DiskSettings* {
-    const std::string real = real_path(source);
     for (const DiskSettings& disk : machine.disks)
-      if (real_path(disk.image.path.string()) == real) return &disk;
+      if (disk.image.kind == DiskSource::Kind::local && is_same_image(source, disk.image.path)) return &disk;
     return nullptr;
   };
   std::vector<Error> missing;
