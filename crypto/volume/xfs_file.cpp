@@ -110,7 +110,7 @@ class Xfs {
   std::map<std::uint64_t, Extent> extents(const Inode& inode) {
     std::map<std::uint64_t, Extent> found;
     if (inode.format == 2) {
-      if (inode.extents > inode.fork.size() / 16) damaged("an inode's extents");
+      if (inode.extents > inode.fork.size() / 16) damaged("the number of extents of an inode");
       add_extents(inode.fork, static_cast<std::size_t>(inode.extents), found);
     } else if (inode.format == 3) {
       if (inode.fork.size() < 4) damaged("an inode's tree");
