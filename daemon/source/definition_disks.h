@@ -16,7 +16,6 @@ namespace cairn {
 struct DefinedDisk {
   std::string target;                // "vda"; empty: it has none
   std::string source;                // a path, or words for what is none: "rbd:pool/image"; empty: it has none
-  std::string format;                // its driver's type: "qcow2", "raw"; empty: not said
   std::vector<std::string> backing;  // what its source is an overlay of, nearest first
   std::string format = {};           // of its source: "qcow2"; empty: it is not said
   std::vector<std::string> backing_formats = {};  // of `backing`, as many
