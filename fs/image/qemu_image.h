@@ -52,6 +52,7 @@ class QemuImage final : public ImageReader {
   // Why its changes cannot be tracked; empty: they can.
   [[nodiscard]] std::string why_not_trackable() const;
   void forget();
+  void begin_checks();
   Error with_words(Error error) const;
 
   ImageChain chain_;
@@ -59,6 +60,12 @@ class QemuImage final : public ImageReader {
   const std::string why_not_cloned_;
   std::string why_not_keepable_;
   std::optional<ImageChange> while_cloned_;
+  // qemu-img check of one file.
+  struct Check {
+    std::size_t layer;
+    Result<ConfinedProcess> tool;
+  };
+  std::vector<Check> checks_;
   std::optional<ConfinedProcess> server_;
   std::unique_ptr<NbdImage> disk_;
   std::atomic<std::uint64_t> read_{0};  // bytes
