@@ -67,8 +67,8 @@ Result<std::vector<OpenDisk>> open_disks(const std::vector<SettledDisk>& settled
   for (const SettledDisk& one : settled) {
     const DiskSettings& disk = one.disk;
     const auto began = std::chrono::steady_clock::now();
-    auto image = inputs.open_image ? inputs.open_image(disk.image)
-                                   : open_image(disk.image, CloneMode::try_clone, tracking.clone_folder(disk));
+    auto image =
+        inputs.open_image ? inputs.open_image(disk.image) : open_clone(disk.image, tracking.clone_folder(disk));
     if (!image) return pass_on(std::move(image).error());
     labels.opened(disk.name, began, std::chrono::steady_clock::now());
     disks.push_back({&disk, &one, *std::move(image), {}, {}});
@@ -148,6 +148,7 @@ class Backup {
     guest_.release();
     if (!opened) return pass_on(std::move(opened).error());
     std::vector<OpenDisk>& disks = *opened;
+    for (const OpenDisk& disk : disks) CAIRN_CHECK(disk.image->begin_reading());
     if (const auto& still = guest_.instant()) labels.held(still->from, still->until, still->consistency);
     CAIRN_TRY(const std::set<UtcTime> taken, inputs_.store.points().used_times(machine_.name));
     warn_of_the_future(inputs_.store, machine_.name, now, job_);

@@ -14,10 +14,10 @@ namespace cairn {
 
 // A <disk device='disk'> or 'lun' of the definition.
 struct DefinedDisk {
-  std::string target;                // "vda"; empty: it has none
-  std::string source;                // a path, or words for what is none: "rbd:pool/image"; empty: it has none
-  std::vector<std::string> backing;  // what its source is an overlay of, nearest first
-  std::string format = {};           // of its source: "qcow2"; empty: it is not said
+  std::string target;                     // "vda"; empty: it has none
+  std::string source;                     // a path, or words for what is none: "rbd:pool/image"; empty: it has none
+  std::vector<std::string> backing = {};  // what its source is an overlay of, nearest first
+  std::string format = {};                // of its source: "qcow2"; empty: it is not said
   std::vector<std::string> backing_formats = {};  // of `backing`, as many
   std::string data_file = {};                     // where the data of its source lie; empty: it is not said
 };

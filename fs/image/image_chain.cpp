@@ -113,31 +113,40 @@ Result<void> ImageChain::add(const std::filesystem::path& path, DiskFormat forma
   return {};
 }
 
-Result<ImageChain> ImageChain::open(const DiskSource& source) {
+Result<ImageChain> ImageChain::begin(const DiskSource& source) {
   CAIRN_ASSERT(source.kind == DiskSource::Kind::local && !source.is_raw());
   CAIRN_TRY(const std::string tool, find_tool("qemu-img"));
   ImageChain chain(source);
   CAIRN_CHECK(chain.add(source.path, source.format));
+  return chain;
+}
+
+Result<ImageChain> ImageChain::open(const DiskSource& source) {
+  CAIRN_TRY(ImageChain chain, begin(source));
+  CAIRN_CHECK(chain.follow());
+  return chain;
+}
+
+Result<void> ImageChain::follow() {
   std::vector<FileId> seen;
   for (std::size_t layer = 0;; ++layer) {
-    const auto id = file_id(chain.files_[layer].original.get());
+    const auto id = file_id(files_[layer].original.get());
     if (layer >= kMostLayers || !id || std::ranges::find(seen, *id) != seen.end())
-      return fail(ErrorCode::image_chain_loop, kOpeningChain, source.text(),
-                  fmt::format("{} leads back to itself, or on through more than {} files",
-                              chain.files_[layer].path.string(), kMostLayers));
+      return fail(ErrorCode::image_chain_loop, kOpeningChain, source_.text(),
+                  fmt::format("{} leads back to itself, or on through more than {} files", files_[layer].path.string(),
+                              kMostLayers));
     seen.push_back(*id);
-    CAIRN_TRY(const ImageFacts facts, chain.look_at(layer));
-    chain.facts_.push_back(facts);
+    CAIRN_TRY(const ImageFacts facts, look_at(layer));
+    facts_.push_back(facts);
     if (layer > 0 && !facts.data_file.empty())
-      return fail(ErrorCode::image_not_opened, kOpeningChain, source.text(),
+      return fail(ErrorCode::image_not_opened, kOpeningChain, source_.text(),
                   fmt::format("its backing file {} has its data in another file, which is not read",
-                              chain.files_[layer].path.string()));
+                              files_[layer].path.string()));
     if (facts.backing.empty()) break;
-    CAIRN_TRY(const BackingFile below, chain.named_backing(layer, facts));
-    CAIRN_CHECK(chain.add(below.path, below.format));
+    CAIRN_TRY(const BackingFile below, named_backing(layer, facts));
+    CAIRN_CHECK(add(below.path, below.format));
   }
-  CAIRN_CHECK(chain.check_data_file(chain.facts()));
-  return chain;
+  return check_data_file(facts());
 }
 
 Result<BackingFile> ImageChain::named_backing(std::size_t layer, const ImageFacts& facts) {
@@ -271,18 +280,21 @@ Result<std::optional<ImageChange>> ImageChain::changed_while_cloned() {
 }
 
 Result<std::optional<ImageChange>> ImageChain::changed() {
-  std::optional<ImageChange> worst;
+  using Kind = ImageChange::Kind;
+  const auto badness = [](const ImageChange& change) {
+    return change.kind == Kind::torn ? 2 : change.kind == Kind::not_known ? 1 : 0;
+  };
+  std::vector<ImageChange> worst;  // at most one
   for (const ChainFile& file : files_) {
     if (file.is_cloned || !file.watch) continue;
     CAIRN_TRY(auto change, file.watch->look());
     if (!change) continue;
     if (files_.size() > 1) change->words = file.path.string() + ": " + change->words;
-    using Kind = ImageChange::Kind;
-    if (!worst || change->kind == Kind::torn || (change->kind == Kind::not_known && worst->kind == Kind::untouched))
-      worst = std::move(change);
-    if (worst->kind == Kind::torn) break;
+    if (worst.empty() || badness(*change) > badness(worst.front())) worst.assign(1, *std::move(change));
+    if (badness(worst.front()) == 2) break;
   }
-  return worst;
+  if (worst.empty()) return std::nullopt;
+  return std::move(worst.front());
 }
 
 bool ImageChain::all_cloned() const {

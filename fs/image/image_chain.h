@@ -49,9 +49,15 @@ std::string plain_words(const ConfinedProcess& tool);
 
 class ImageChain {
  public:
-  // Opens the files and follows the headers. `source` is local and of a format that is not raw.
-  // Errors: image_missing, image_not_a_disk, permission_denied, image_tool_missing, image_not_opened, image_encrypted,
-  // backing_file_not_named, backing_file_missing, image_chain_loop, io_error.
+  // Opens the image alone. `source` is local and of a format that is not raw. Errors: image_missing, image_not_a_disk,
+  // permission_denied, image_unreadable, image_tool_missing.
+  static Result<ImageChain> begin(const DiskSource& source);
+  // Follows the headers, and opens the other files. Before clone(), so that they are cloned, too; then check() after
+  // it. An image that is the only file may be cloned first: then what is looked at is the clone, and check() has
+  // nothing to say. Errors: image_not_opened, image_encrypted, backing_file_not_named, backing_file_missing,
+  // image_chain_loop, permission_denied, io_error.
+  Result<void> follow();
+  // Both.
   static Result<ImageChain> open(const DiskSource& source);
 
   // Clones every file, the image first, where the file systems can. Words: why some are not cloned; empty: all are.

@@ -29,6 +29,9 @@ struct ImageExtent {
 
 class ImageReader : public ByteSource {
  public:
+  // After open_clone() and before anything else is asked of it: what reading needs beside the clones, which are there.
+  // Errors: those of open_image().
+  virtual Result<void> begin_reading() { return {}; }
   // Bytes; what it was when opened.
   [[nodiscard]] std::uint64_t size() const override = 0;
   // What lies at `offset` (< size()), up to where that changes or the disk ends. Holes read as zeros.

@@ -11,8 +11,10 @@
 
 namespace cairn {
 
-Result<std::unique_ptr<ImageReader>> open_image(const DiskSource& source, CloneMode mode,
-                                                const std::filesystem::path& clone_folder) {
+namespace {
+
+Result<std::unique_ptr<ImageReader>> open_unready(const DiskSource& source, CloneMode mode,
+                                                  const std::filesystem::path& clone_folder) {
   switch (source.kind) {
     case DiskSource::Kind::nbd:
       return open_nbd_image(source);
@@ -21,6 +23,19 @@ Result<std::unique_ptr<ImageReader>> open_image(const DiskSource& source, CloneM
       return open_raw_image(source.path, mode, clone_folder);
   }
   broken_promise("open_image knows every kind of source", __FILE__, __LINE__);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ImageReader>> open_image(const DiskSource& source, CloneMode mode,
+                                                const std::filesystem::path& clone_folder) {
+  CAIRN_TRY(auto image, open_unready(source, mode, clone_folder));
+  CAIRN_CHECK(image->begin_reading());
+  return image;
+}
+
+Result<std::unique_ptr<ImageReader>> open_clone(const DiskSource& source, const std::filesystem::path& clone_folder) {
+  return open_unready(source, CloneMode::try_clone, clone_folder);
 }
 
 std::optional<std::string> why_not_tracked(const DiskSource& source) {

@@ -23,6 +23,10 @@ namespace cairn {
 Result<std::unique_ptr<ImageReader>> open_image(const DiskSource& source, CloneMode mode = CloneMode::try_clone,
                                                 const std::filesystem::path& clone_folder = {});
 
+// The same without what reading needs beside the clones: for who holds a guest still while all its disks are cloned.
+// Then begin_reading().
+Result<std::unique_ptr<ImageReader>> open_clone(const DiskSource& source, const std::filesystem::path& clone_folder);
+
 // Why its changes can never be tracked, whatever the file system can, in words; nothing: perhaps they can.
 std::optional<std::string> why_not_tracked(const DiskSource& source);
 

@@ -75,23 +75,36 @@ std::uint64_t count_in(const nlohmann::json& report, const char* name) {
 Result<std::unique_ptr<ImageReader>> QemuImage::open(const DiskSource& source, CloneMode mode,
                                                      const std::filesystem::path& clone_folder) {
   CAIRN_TRY(const std::string tool, find_tool("qemu-nbd"));
+  const bool alone = source.backing.empty() && source.data_file.empty();
   for (int attempt = 1;; ++attempt) {
-    CAIRN_TRY(ImageChain chain, ImageChain::open(source));
+    CAIRN_TRY(ImageChain chain, ImageChain::begin(source));
     std::string why_not_cloned;
-    if (mode == CloneMode::try_clone) {
-      CAIRN_TRY(why_not_cloned, chain.clone(clone_folder));
-    } else {
+    if (mode == CloneMode::never) {
       CAIRN_CHECK(chain.watch());
+      CAIRN_CHECK(chain.follow());
+      CAIRN_CHECK(chain.watch());
+    } else if (alone) {
+      CAIRN_TRY(why_not_cloned, chain.clone(clone_folder));
+      CAIRN_CHECK(chain.follow());
+    } else {
+      CAIRN_CHECK(chain.follow());
+      CAIRN_TRY(why_not_cloned, chain.clone(clone_folder));
     }
     CAIRN_TRY(auto while_cloned, chain.changed_while_cloned());
     if (while_cloned && attempt < kOpenTries) continue;
-    if (mode == CloneMode::try_clone) CAIRN_CHECK(chain.check());
+    if (mode == CloneMode::try_clone && !alone) CAIRN_CHECK(chain.check());
     std::unique_ptr<QemuImage> image(new QemuImage(std::move(chain), source, std::move(why_not_cloned)));
     image->while_cloned_ = std::move(while_cloned);
-    CAIRN_CHECK(image->serve());
-    image->why_not_keepable_ = image->why_not_trackable();
+    image->mode_ = mode;
     return image;
   }
+}
+
+Result<void> QemuImage::begin_reading() {
+  CAIRN_CHECK(serve());
+  why_not_keepable_ = why_not_trackable();
+  if (mode_ == CloneMode::try_clone && chain_.all_cloned()) begin_checks();
+  return {};
 }
 
 QemuImage::~QemuImage() {
@@ -193,6 +206,21 @@ std::string QemuImage::note() const {
   return note;
 }
 
+// They run beside the reading.
+void QemuImage::begin_checks() {
+  if (!checks_.empty()) return;
+  for (std::size_t layer = 0; layer < chain_.layers(); ++layer) {
+    const ChainFile& file = chain_.files()[layer];
+    if (!has_tables(file.format)) continue;
+    ConfinedCommand command;
+    command.tool = "qemu-img";
+    command.words = {"check", "--output=json", chain_.node_alone(layer)};
+    command.files = chain_.fds();
+    command.files_of_others = !chain_.all_cloned();
+    checks_.push_back({layer, ConfinedProcess::start(command, "check image", file.path.string())});
+  }
+}
+
 std::vector<Error> QemuImage::findings() {
   std::vector<Error> found;
   const auto damaged = [&](const std::filesystem::path& file, std::string because) {
@@ -202,15 +230,10 @@ std::vector<Error> QemuImage::findings() {
   // What is written to meanwhile looks damaged.
   const auto change = chain_.changed();
   if (!change || (*change && (*change)->kind == ImageChange::Kind::torn)) return found;
-  for (std::size_t layer = 0; layer < chain_.layers(); ++layer) {
-    const ChainFile& file = chain_.files()[layer];
-    if (!has_tables(file.format)) continue;
-    ConfinedCommand command;
-    command.tool = "qemu-img";
-    command.words = {"check", "--output=json", chain_.node_alone(layer)};
-    command.files = chain_.fds();
-    command.files_of_others = !chain_.all_cloned();
-    auto tool = ConfinedProcess::start(command, "check image", file.path.string());
+  begin_checks();
+  for (Check& check : checks_) {
+    const ChainFile& file = chain_.files()[check.layer];
+    auto& tool = check.tool;
     const auto status = tool ? tool->finish(kCheckTime) : Result<int>(pass_on(tool.error()));
     if (!status) {
       damaged(file.path, "whether it is damaged is not known: " + status.error().message());

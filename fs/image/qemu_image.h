@@ -24,10 +24,12 @@ class QemuImage final : public ImageReader {
  public:
   // `source` is local and of a format that is not raw. With CloneMode::try_clone the files are cloned where the file
   // system can, and the clones are read; else the files themselves, without taking QEMU's lock of a live image.
-  // Errors: those of ImageChain::open(), nbd_server_failed.
+  // Before anything is read: begin_reading(). Errors: those of ImageChain::open().
   static Result<std::unique_ptr<ImageReader>> open(const DiskSource& source, CloneMode mode,
                                                    const std::filesystem::path& clone_folder);
   ~QemuImage() override;
+  // Starts the server. Errors: nbd_server_failed, image_not_opened.
+  Result<void> begin_reading() override;
   QemuImage(const QemuImage&) = delete;
   QemuImage& operator=(const QemuImage&) = delete;
 
@@ -52,13 +54,21 @@ class QemuImage final : public ImageReader {
   // Why its changes cannot be tracked; empty: they can.
   [[nodiscard]] std::string why_not_trackable() const;
   void forget();
+  void begin_checks();
   Error with_words(Error error) const;
 
   ImageChain chain_;
   const DiskSource source_;
   const std::string why_not_cloned_;
   std::string why_not_keepable_;
+  CloneMode mode_ = CloneMode::never;
   std::optional<ImageChange> while_cloned_;
+  // qemu-img check of one file.
+  struct Check {
+    std::size_t layer;
+    Result<ConfinedProcess> tool;
+  };
+  std::vector<Check> checks_;
   std::optional<ConfinedProcess> server_;
   std::unique_ptr<NbdImage> disk_;
   std::atomic<std::uint64_t> read_{0};  // bytes
