@@ -151,6 +151,15 @@ void Tracking::decide(const DiskSettings& disk, const ImageReader& image, DiskPl
   if (!inputs_.enabled) return plan.give_up("change tracking is switched off in the settings");
   if (!inputs_.place.records) return plan.give_up("no records of clones can be kept: " + inputs_.place.why_none);
   if (image.clone_folder().empty()) return plan.give_up(image.why_not_keepable());
+  const DiskFormat format = clone_format(disk.image);
+  auto now = extents_in(image.fd(), format, image.size());
+  if (!now) return plan.give_up("the new clone: " + now.error().because);
+  if (!now->backing.empty())
+    for (const BackingFile& file : disk.image.backing) {
+      FileBelow below = look_below(file.path, image.fd());
+      if (!below.why_not.empty()) return plan.give_up(std::move(below.why_not));
+      plan.below.push_back(std::move(below.file));
+    }
   if (!plan.record) return;
   if (auto why = find_base(disk, plan)) {
     plan.base.reset();
@@ -162,15 +171,16 @@ void Tracking::decide(const DiskSettings& disk, const ImageReader& image, DiskPl
     return plan.give_up(std::move(clone.why_not));
   }
   plan.before = std::move(clone.fd);
-  const DiskFormat format = clone_format(disk.image);
   auto before = extents_in(plan.before.get(), format, plan.record->clone.identity.size);
-  auto now = extents_in(image.fd(), format, image.size());
-  const bool same = before && now && before->disk_size == plan.base->map.size && now->disk_size == image.size();
-  if (!same) {
+  const std::string why = !before ? "the reference snapshot: " + before.error().because
+                          : before->disk_size != plan.base->map.size || now->disk_size != image.size()
+                              ? "the reference snapshot has another size than the disk in " + plan.record->point
+                          : before->backing != now->backing || plan.record->below != plan.below
+                              ? "the files that the image is an overlay of are not what they were"
+                              : "";
+  if (!why.empty()) {
     plan.base.reset();
-    return plan.give_up(!before ? "the reference snapshot: " + before.error().because
-                        : !now  ? "the new clone: " + now.error().because
-                                : "the reference snapshot has another size than the disk in " + plan.record->point);
+    return plan.give_up(why);
   }
   plan.tracker =
       std::make_unique<ChangeTracker>(std::move(before->read), before->disk_size, std::move(now->read), now->disk_size);
@@ -282,6 +292,7 @@ Result<TrackingRecord> Tracking::keep_new(const DiskSettings& disk, const ImageR
   record.disk = disk.name;
   record.image = disk.image.text();
   record.format = clone_format(disk.image);
+  record.below = plan.below;
   record.point = point.text();
   record.epoch = epoch_;
   const bool went_on = plan.only_changes() && plan.record;

@@ -50,6 +50,7 @@ struct DiskPlan {
   std::optional<IngestBase> base;
   std::optional<TrackingRecord> record;  // of the previous backup, used or not
   UniqueFd before;                       // the reference snapshot, which the tracker reads
+  std::vector<KeptClone> below = {};     // what the image is an overlay of, as it is now
 
   [[nodiscard]] bool only_changes() const { return why_all.empty(); }
   // From here on all of it is read.

@@ -21,6 +21,27 @@ std::unexpected<Error> unusable(std::string because) {
   return fail(ErrorCode::clone_not_kept, "read", "the record of the reference snapshot", std::move(because));
 }
 
+json to_json(const KeptClone& file) {
+  return {{"path", file.path.string()},
+          {"inode", file.identity.inode},
+          {"size", file.identity.size},
+          {"modified_ns", file.identity.modified_ns},
+          {"changed_ns", file.identity.changed_ns},
+          {"born_ns", file.identity.born_ns}};
+}
+
+// Throws what read_document() takes.
+KeptClone file_from(const json& row) {
+  KeptClone file;
+  file.path = row.at("path").get<std::string>();
+  file.identity.inode = whole_number<std::uint64_t>(row.at("inode"));
+  file.identity.size = whole_number<std::uint64_t>(row.at("size"));
+  file.identity.modified_ns = whole_number<std::int64_t>(row.at("modified_ns"));
+  file.identity.changed_ns = whole_number<std::int64_t>(row.at("changed_ns"));
+  file.identity.born_ns = whole_number<std::int64_t>(row.at("born_ns"));
+  return file;
+}
+
 }  // namespace
 
 std::string record_object(std::string_view machine, std::string_view disk) {
@@ -40,17 +61,15 @@ std::string write_record(const TrackingRecord& record) {
                 {"point", record.point},
                 {"point_hash", record.point_hash},
                 {"epoch", record.epoch},
-                {"clone",
-                 {{"path", record.clone.path.string()},
-                  {"inode", record.clone.identity.inode},
-                  {"size", record.clone.identity.size},
-                  {"modified_ns", record.clone.identity.modified_ns},
-                  {"changed_ns", record.clone.identity.changed_ns},
-                  {"born_ns", record.clone.identity.born_ns}}},
+                {"clone", to_json(record.clone)},
                 {"full_read", iso_time(record.full_read)},
                 {"full_read_point", record.full_read_point},
                 {"distrusted", record.distrusted}};
-  if (!raw) document["image_format"] = to_string(record.format);
+  if (!raw) {
+    document["image_format"] = to_string(record.format);
+    document["below"] = json::array();
+    for (const KeptClone& file : record.below) document["below"].push_back(to_json(file));
+  }
   return json_text(document, JsonForm::pretty);
 }
 
@@ -78,13 +97,9 @@ Result<TrackingRecord> read_record(std::string_view text) {
     record.point = document.at("point").get<std::string>();
     record.point_hash = document.at("point_hash").get<std::string>();
     record.epoch = document.at("epoch").get<std::string>();
-    const json& clone = document.at("clone");
-    record.clone.path = clone.at("path").get<std::string>();
-    record.clone.identity.inode = whole_number<std::uint64_t>(clone.at("inode"));
-    record.clone.identity.size = whole_number<std::uint64_t>(clone.at("size"));
-    record.clone.identity.modified_ns = whole_number<std::int64_t>(clone.at("modified_ns"));
-    record.clone.identity.changed_ns = whole_number<std::int64_t>(clone.at("changed_ns"));
-    record.clone.identity.born_ns = whole_number<std::int64_t>(clone.at("born_ns"));
+    record.clone = file_from(document.at("clone"));
+    if (version >= kVersionWithFormat)
+      for (const json& file : document.at("below")) record.below.push_back(file_from(file));
     const auto full_read = parse_iso_time(document.at("full_read").get<std::string>());
     if (!full_read) return unusable("the time of the last full read is no time");
     record.full_read = *full_read;

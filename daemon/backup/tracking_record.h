@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "config/base/clock.h"
 #include "config/base/result.h"
@@ -26,9 +27,10 @@ struct TrackingRecord {
   std::string point_hash;               // of its file in the store
   std::string epoch;                    // StoreWriter::epoch() when it was committed
   KeptClone clone;
-  UtcTime full_read;            // when all of the disk was read last
-  std::string full_read_point;  // by the backup of this point
-  bool distrusted = false;      // tracking has missed a change: read everything until a full read finds none
+  std::vector<KeptClone> below;  // the files that the image may be an overlay of, and what they were; not clones
+  UtcTime full_read;             // when all of the disk was read last
+  std::string full_read_point;   // by the backup of this point
+  bool distrusted = false;       // tracking has missed a change: read everything until a full read finds none
 };
 
 // "disks/web-01@root.json"

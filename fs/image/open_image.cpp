@@ -43,8 +43,7 @@ std::optional<std::string> why_not_tracked(const DiskSource& source) {
   if (source.is_raw()) return std::nullopt;
   if (source.format != DiskFormat::qcow2)
     return "changes of " + std::string(to_string(source.format)) + " images are not tracked in this version";
-  if (!source.backing.empty() || !source.data_file.empty())
-    return "changes of images with other files are not tracked in this version";
+  if (!source.data_file.empty()) return "changes of images with an external data file are not tracked in this version";
   return std::nullopt;
 }
 

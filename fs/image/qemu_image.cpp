@@ -159,7 +159,8 @@ std::string QemuImage::why_not_trackable() const {
   if (while_cloned_) return "it was written to while its files were cloned";
   if (source_.format != DiskFormat::qcow2)
     return fmt::format("changes of {} images are not tracked in this version", to_string(source_.format));
-  if (chain_.files().size() > 1) return "changes of images with other files are not tracked in this version";
+  if (chain_.files().size() > chain_.layers())
+    return "changes of images with an external data file are not tracked in this version";
   const auto extents = qcow2_extents(chain_.files().front().fd());
   if (!extents) return extents.error().because.empty() ? extents.error().message() : extents.error().because;
   if (extents->disk_size != size()) return "its header and its reader name different sizes";

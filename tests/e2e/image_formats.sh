@@ -183,6 +183,22 @@ else
   with "tracked: { disks: { root: { image: $fs/disk.qcow2, format: raw } } }"
   run cairn backup tracked --json
   contains "as another format all is read" "$(disk_fact note)" "was read as qcow2"
+  qemu-img convert -f raw -O qcow2 "$work/plain.raw" "$fs/base.qcow2"
+  qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 "$fs/over.qcow2"
+  with "over: { disks: { root: { image: $fs/over.qcow2, backing: $fs/base.qcow2, $keys } } }"
+  over() { run cairn backup over --json && raw qcow2 "$fs/over.qcow2" && restored_json over; }
+  restored_json() { cp "$stdout" "$work/job.json"; restored "$1"; cp "$work/job.json" "$stdout"; }
+  over
+  equal "an overlay and its base are cloned" "$(disk_fact how)" "qcow2 in a reflink clone"
+  qemu-io -f qcow2 -d unmap -c 'write -P 4 20M 4k' -c 'discard 21M 64k' "$fs/over.qcow2" >/dev/null
+  over
+  holds "what changed of it is read ($(disk_fact read_bytes) bytes)" "$(disk_fact read_bytes)" -le $((256 * 1024))
+  equal "by comparing clones of it" "$(disk_fact how)" "changes between reflink clones"
+  check "and the point is what the guest sees" cmp "$work/expected.raw" "$work/out/root.img"
+  qemu-io -f qcow2 -c 'write -P 8 45M 64k' "$fs/base.qcow2" >/dev/null
+  over
+  contains "when its base was written to all is read" "$(disk_fact note)" "are not what they were"
+  check "and is right" cmp "$work/expected.raw" "$work/out/root.img"
   umount "$fs"
 fi
 

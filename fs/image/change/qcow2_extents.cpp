@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <memory>
+#include <optional>
 
 namespace cairn {
 namespace {
@@ -22,6 +23,11 @@ constexpr std::size_t kBatchParts = 512;
 constexpr std::size_t kBatchTables = 64;
 constexpr std::size_t kFileExtents = 64;  // asked for at once: parts of a disk need not be neighbours in the file
 constexpr std::uint32_t kNowhere = FIEMAP_EXTENT_UNKNOWN;
+// A place for what the backing file has, where no disk has one.
+constexpr std::uint64_t kBelow = 1ULL << 62;
+constexpr std::uint64_t kHeaderOfVersion2 = 72;
+constexpr std::uint32_t kLongestName = 1023;
+constexpr std::uint64_t kLargestHeader = 2ULL << 20;  // header, extensions and name lie in the first cluster
 
 // Incompatible features: dirty and corrupt say nothing of the mapping, 3 is the compression's kind.
 constexpr std::uint64_t kHarmlessFeatures = 1 | 2 | 8;
@@ -53,7 +59,8 @@ Result<bool> read_file(int fd, std::uint64_t offset, MutableBytes to) {
 
 // What a guest's cluster is.
 struct Cluster {
-  enum class Kind { hole, data, nowhere };
+  // below: what the backing file has there.
+  enum class Kind { hole, data, nowhere, below };
   Kind kind = Kind::hole;
   std::uint64_t offset = 0;  // of data, in the file
 };
@@ -71,12 +78,13 @@ class Tables {
     const auto version = be_at<std::uint32_t>(header, 4);
     if (!whole || be_at<std::uint32_t>(header, 0) != 0x514649fb || version < 2 || version > 3)
       return refused("it is no qcow2 of a version that is known");
-    if (be_at<std::uint64_t>(header, 8) != 0) return refused("it is an overlay");
     if (be_at<std::uint32_t>(header, 32) != 0) return refused("the format itself encrypts it");
     const std::uint64_t features = version == 3 ? be_at<std::uint64_t>(header, 72) : 0;
     if ((features & ~kHarmlessFeatures) != 0)
       return refused(fmt::format("it has features whose changes are not tracked (0x{:x})", features));
     tables->has_zero_flag_ = version == 3;
+    CAIRN_TRY(tables->backing_, backing_of(fd, header, version));
+    if (tables->backing_ && tables->backing_->empty()) return refused("its header is damaged");
     tables->cluster_bits_ = be_at<std::uint32_t>(header, 20);
     if (tables->cluster_bits_ < 9 || tables->cluster_bits_ > 21) return refused("its header is damaged");
     tables->size_ = be_at<std::uint64_t>(header, 24);
@@ -93,6 +101,8 @@ class Tables {
     return tables;
   }
 
+  // Nothing: it is no overlay.
+  [[nodiscard]] const std::optional<std::string>& backing() const { return backing_; }
   [[nodiscard]] std::uint64_t size() const { return size_; }
   [[nodiscard]] std::uint64_t cluster() const { return 1ULL << cluster_bits_; }
   // Of the disk.
@@ -109,7 +119,7 @@ class Tables {
       return {};
     }
     if (at == 0) {
-      clusters.push_back({Cluster::Kind::hole, 0});
+      clusters.push_back(not_here());
       return {};
     }
     Buffer table(static_cast<std::size_t>(cluster()));
@@ -124,11 +134,23 @@ class Tables {
   }
 
  private:
+  // Name and format of the backing file, as they stand in the header with all its extensions; empty text: damaged.
+  static Result<std::optional<std::string>> backing_of(int fd, ByteView header, std::uint32_t version) {
+    const auto at = be_at<std::uint64_t>(header, 8);
+    const auto size = be_at<std::uint32_t>(header, 16);
+    if (at == 0) return std::optional<std::string>();
+    const std::uint64_t extensions = version == 3 ? be_at<std::uint32_t>(header, 100) : kHeaderOfVersion2;
+    if (size == 0 || size > kLongestName || extensions > at || at > kLargestHeader) return std::optional(std::string());
+    Buffer bytes(static_cast<std::size_t>(at + size - extensions));
+    CAIRN_TRY(const bool whole, read_file(fd, extensions, bytes));
+    return std::optional(whole ? std::string(as_text(bytes)) : std::string());
+  }
+  [[nodiscard]] Cluster not_here() const { return {backing_ ? Cluster::Kind::below : Cluster::Kind::hole, 0}; }
   [[nodiscard]] Cluster cluster_of(std::uint64_t entry) const {
     const std::uint64_t offset = entry & kOffsetBits;
     if ((entry & ~(kOffsetBits | kCopied | kZeroFlag)) != 0) return {Cluster::Kind::nowhere, 0};
     if ((entry & kZeroFlag) != 0) return {has_zero_flag_ ? Cluster::Kind::hole : Cluster::Kind::nowhere, 0};
-    if (offset == 0) return {};
+    if (offset == 0) return not_here();
     if (offset % cluster() != 0) return {Cluster::Kind::nowhere, 0};
     return {Cluster::Kind::data, offset};
   }
@@ -137,6 +159,7 @@ class Tables {
   unsigned cluster_bits_ = 0;
   bool has_zero_flag_ = false;
   std::uint64_t size_ = 0;
+  std::optional<std::string> backing_;
   std::vector<std::uint64_t> l1_;
 };
 
@@ -172,6 +195,8 @@ class Look {
         end = std::min(end, table_end);
         if (begin.kind == Cluster::Kind::nowhere) {
           batch_.extents.push_back({at, 0, end - at, kNowhere});
+        } else if (begin.kind == Cluster::Kind::below) {
+          batch_.extents.push_back({at, kBelow + at, end - at, 0});
         } else if (begin.kind == Cluster::Kind::data) {
           CAIRN_CHECK(place(at, begin.offset + at % tables_.cluster(), end - at));
         }
@@ -220,7 +245,8 @@ class Look {
 
 Result<Qcow2Extents> qcow2_extents(int fd) {
   CAIRN_TRY(const std::shared_ptr<Tables> tables, Tables::open(fd));
-  return Qcow2Extents{[tables](std::uint64_t from) { return Look(*tables).from(from); }, tables->size()};
+  return Qcow2Extents{[tables](std::uint64_t from) { return Look(*tables).from(from); }, tables->size(),
+                      tables->backing().value_or(std::string())};
 }
 
 }  // namespace cairn

@@ -189,6 +189,22 @@ Result<KeptClone> keep_clone(int fd, const std::filesystem::path& folder, const 
   return kept;
 }
 
+FileBelow look_below(const std::filesystem::path& path, int clone) {
+  const auto no = [&](const char* why) { return FileBelow{{path, {}}, path.string() + " " + why}; };
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  struct stat facts{};
+  struct stat clone_facts{};
+  if (!file || ::fstat(file.get(), &facts) != 0 || ::fstat(clone, &clone_facts) != 0) return no("cannot be looked at");
+  if (!S_ISREG(facts.st_mode)) return no("is no file");
+  if (facts.st_dev != clone_facts.st_dev) return no("lies on another file system than the image");
+  const auto identity = identity_of(file.get());
+  const auto made = identity_of(clone);
+  if (!identity || !made || made->born_ns == 0) return no("has no times that can be compared");
+  if (identity->changed_ns >= made->born_ns || identity->modified_ns >= made->born_ns)
+    return no("was written to just now");
+  return {{path, *identity}, {}};
+}
+
 namespace {
 
 Result<UniqueFd> open_clone(const std::filesystem::path& path) {

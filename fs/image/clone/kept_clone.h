@@ -29,6 +29,7 @@ struct CloneIdentity {
 struct KeptClone {
   std::filesystem::path path;
   CloneIdentity identity;
+  bool operator==(const KeptClone&) const = default;
 };
 
 // Where clones of `image` are kept by the setting change_tracking.clones: `clones` itself when it is absolute, else
@@ -59,6 +60,15 @@ OpenedClone open_kept_clone(const KeptClone& kept, int now);
 
 // The first half of that check. Nothing: it is what was kept, untouched. Else words.
 std::optional<std::string> why_not_as_kept(const KeptClone& kept);
+
+// What the file at `path` is, which the image of `clone` is an overlay of. Its bytes can be vouched for only when it
+// lies on the clone's file system and was not written to since the clone was made; else words. May be kept and compared
+// like a clone's identity: nobody writes to it without changing it.
+struct FileBelow {
+  KeptClone file;
+  std::string why_not;
+};
+FileBelow look_below(const std::filesystem::path& path, int clone);
 
 // Removes it if it is what was kept. False: it is there and could not be removed, or is something else.
 bool remove_kept_clone(const KeptClone& kept);

@@ -202,7 +202,6 @@ TEST_F(Qcow2Changes, WhatIsNotUnderstoodIsRefused) {
     return extents ? std::string() : extents.error().because;
   };
   make();
-  EXPECT_THAT(why_not({"-b", at("disk"), "-F", "qcow2"}), HasSubstr("an overlay"));
   EXPECT_THAT(why_not({"-o", "data_file=" + at("data")}), HasSubstr("features"));
   EXPECT_THAT(why_not({"-o", "extended_l2=on"}), HasSubstr("features"));
   EXPECT_THAT(why_not({"--object", "secret,id=s,data=x", "-o",
@@ -211,6 +210,34 @@ TEST_F(Qcow2Changes, WhatIsNotUnderstoodIsRefused) {
   write_at(at("broken"), 0, Buffer(200, 1));
   const UniqueFd fd(::open(at("broken").c_str(), O_RDONLY | O_CLOEXEC));
   EXPECT_FALSE(qcow2_extents(fd.get()));
+}
+
+TEST_F(Qcow2Changes, WhatAnOverlayDoesNotHaveIsThatOfItsBackingFile) {
+  must({"qemu-img", "create", "-q", "-f", "qcow2", at("base"), "48M"});
+  must({"qemu-io", "-f", "qcow2", "-c", "write -P 7 0 20M", at("base")});
+  make({"-b", "base", "-F", "qcow2"});
+  const std::vector<std::vector<std::string>> steps = {
+      {"write -P 9 10M 64k"}, {"write -z 12M 1M"}, {"discard 14M 1M"}, {"write -P 7 18M 64k"},
+      {"write -P 1 50M 1M"},  {"discard 10M 64k"}, {"write -zu 0 8M"}};
+  for (const auto& step : steps) {
+    SCOPED_TRACE(step.front());
+    clone_to("old");
+    io(step);
+    clone_to("new");
+    Outcome outcome;
+    compare(outcome);
+    EXPECT_EQ(outcome.missed, 0U);
+    EXPECT_GT(outcome.unchanged, 40 * kMiB);
+  }
+  const auto backing = [&](const std::string& name) {
+    const UniqueFd fd(::open(at(name).c_str(), O_RDONLY | O_CLOEXEC));
+    const auto extents = qcow2_extents(fd.get());
+    return extents ? extents->backing : std::string();
+  };
+  EXPECT_THAT(backing("new"), HasSubstr("base"));
+  EXPECT_EQ(backing("old"), backing("new"));
+  image({"rebase", "-u", "-f", "qcow2", "-b", "base", "-F", "raw"});
+  EXPECT_NE(backing("disk"), backing("new")) << "the same name, read otherwise";
 }
 
 // Damaged tables: whatever a table says, reading it ends, and no list of extents is out of order.
