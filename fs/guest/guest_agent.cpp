@@ -3,11 +3,15 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <random>
+#include <sstream>
+#include <vector>
 
 #include "config/base/json.h"
+#include "crypto/base64.h"
 #include "fs/guest/qmp.h"
 
 namespace cairn {
@@ -123,14 +127,63 @@ Result<std::string> GuestAgent::system_id(milliseconds within) {
   return id->get<std::string>().substr(0, 64);
 }
 
-Result<bool> GuestAgent::has_file(const std::string& path, milliseconds within) {
-  const auto handle = ask("guest-file-open", {{"path", path}, {"mode", "r"}}, within);
-  if (!handle) {
-    if (handle.error().code == ErrorCode::guest_refused) return false;
-    return pass_on(handle.error());
+Result<std::string> GuestAgent::file_head(const std::string& path, milliseconds within) {
+  constexpr const char* kRead = "guest-file-read";
+  CAIRN_TRY(const json handle, ask("guest-file-open", {{"path", path}, {"mode", "r"}}, within));
+  const auto answer = ask(kRead, {{"handle", handle}, {"count", 4096}}, within);
+  CAIRN_TRY(const json closed, ask("guest-file-close", {{"handle", handle}}, within));
+  if (!answer) return pass_on(answer.error());
+  const auto bytes = answer->is_object() ? answer->find("buf-b64") : answer->end();
+  if (!answer->is_object() || bytes == answer->end() || !bytes->is_string()) return odd_answer(*this, kRead);
+  const auto content = from_base64(bytes->get<std::string>());
+  if (!content || content->size() > 4096) return odd_answer(*this, kRead);
+  return std::string(content->begin(), content->end());
+}
+
+namespace {
+
+std::vector<std::string> split(const std::string& text, char at) {
+  std::vector<std::string> parts;
+  std::istringstream stream(text);
+  for (std::string part; std::getline(stream, part, at);) parts.push_back(part);
+  return parts;
+}
+
+// The scripts that the agent may run: the one that `words` names, or, where they name none, those that it has built in;
+// nothing: it runs none.
+std::vector<std::string> hooks_of_line(const std::vector<std::string>& words) {
+  for (const std::string& word : words) {
+    for (const std::string_view option : {"--fsfreeze-hook", "-F"}) {
+      if (!word.starts_with(option)) continue;
+      std::string path = word.substr(option.size());
+      if (path.starts_with('=')) path.erase(0, 1);
+      if (path.empty()) return {"/etc/qemu/fsfreeze-hook", "/etc/qemu-ga/fsfreeze-hook"};
+      return {path};
+    }
   }
-  CAIRN_TRY(const json closed, ask("guest-file-close", {{"handle", *handle}}, within));
-  return true;
+  return {};
+}
+
+// "fsfreeze-hook = /path" of qemu-ga.conf, as an option.
+std::vector<std::string> options_of_settings(const std::string& text) {
+  std::vector<std::string> words;
+  for (std::string line : split(text, '\n')) {
+    std::erase_if(line, [](char c) { return c == ' ' || c == '\t' || c == '\r'; });
+    if (line.starts_with("fsfreeze-hook=")) words.push_back("--" + line);
+  }
+  return words;
+}
+
+}  // namespace
+
+bool has_freeze_hooks(GuestAgent& agent, milliseconds within) {
+  if (agent.system_id(within).value_or(std::string()) == "mswindows") return true;
+  std::vector<std::string> hooks;
+  if (const auto line = agent.file_head("/proc/self/cmdline", within)) hooks = hooks_of_line(split(*line, '\0'));
+  if (hooks.empty())
+    if (const auto text = agent.file_head("/etc/qemu/qemu-ga.conf", within))
+      hooks = hooks_of_line(options_of_settings(*text));
+  return std::ranges::any_of(hooks, [&](const std::string& hook) { return agent.file_head(hook, within).has_value(); });
 }
 
 Thawed thaw_guest(GuestAgent& agent, WasFrozen was) {

@@ -34,9 +34,14 @@ class GuestAgent {
   Result<bool> is_frozen(std::chrono::milliseconds within);
   // What the system is called: "mswindows", "debian".
   Result<std::string> system_id(std::chrono::milliseconds within);
-  // Whether the guest has that file, as far as the agent may look.
-  Result<bool> has_file(const std::string& path, std::chrono::milliseconds within);
+  // The first 4 KiB of a file of the guest. Errors: guest_refused: it is not there, or the agent may not look.
+  Result<std::string> file_head(const std::string& path, std::chrono::milliseconds within);
 };
+
+// Whether programs of the guest are asked to settle when the agent freezes: Windows' agent freezes through VSS;
+// elsewhere it runs a script, when it was begun with one (qemu-ga(8), --fsfreeze-hook): its own command line and
+// settings say so, and the script is there. False also where that cannot be seen. `within`: for each of some questions.
+bool has_freeze_hooks(GuestAgent& agent, std::chrono::milliseconds within);
 
 // The agent's socket of a QEMU that the user runs (-chardev socket,server=on ... -device
 // virtserialport,name=org.qemu.guest_agent.0). One client at a time. Connects when it is first asked, and again after a

@@ -27,8 +27,9 @@ constexpr const char* kBegin = "begin";
 constexpr const char* kObject = "the guest helper";
 // What a hypervisor that answers at all takes; the helper's own limits are shorter.
 constexpr milliseconds kPatience{40'000};
-// The helper's limits in a hold, beside the longest time itself: a ping, a look, a pause.
-constexpr milliseconds kAround{20'000};
+// The helper's limits in a hold, beside the longest time itself: its questions, a pause. libvirt waits for up to 30 s
+// while something else is done to the domain.
+constexpr milliseconds kAround{45'000};
 
 // The process leaves its child to itself and ends at once, so it is waited for here.
 Result<void> spawn_helper(const std::filesystem::path& program, int socket) {
@@ -72,7 +73,15 @@ Result<GuestClient> GuestClient::start(const GuestPlace& place) {
     if (!theirs) return fail_errno(errno, kBegin, kObject);
   }
   CAIRN_CHECK(spawn_helper(place.program, theirs.get()));
-  return GuestClient(MessageSocket(std::move(ours), kObject));
+  return GuestClient(MessageSocket(std::move(ours), kObject), place.stop);
+}
+
+Result<json> GuestClient::ask_unless_stopped(const json& message, milliseconds within) {
+  // The helper sees that as our end, and lets go what it has.
+  const std::stop_callback cut(stop_, [fd = socket_.fd()] { ::shutdown(fd, SHUT_RDWR); });
+  auto answer = ask(message, within);
+  if (!answer && stop_.stop_requested()) return fail(ErrorCode::cancelled, "wait for", kObject, "it was asked to stop");
+  return answer;
 }
 
 Result<json> GuestClient::ask(const json& message, milliseconds within) {
@@ -113,13 +122,13 @@ auto understood(Read read) -> Result<decltype(read())> {
 Result<GuestClient> GuestClient::open(const std::string& machine, const GuestSettings& guest, const GuestPlace& place) {
   CAIRN_TRY(GuestClient client, start(place));
   const json open{{"do", "open"}, {"machine", machine}, {"guest", to_json(guest)}, {"notes", place.notes.string()}};
-  CAIRN_TRY(const json opened, client.ask(open, kPatience));
+  CAIRN_TRY(const json opened, client.ask_unless_stopped(open, kPatience));
   return client;
 }
 
 Result<std::vector<ListedGuest>> GuestClient::list(const std::string& uri, const GuestPlace& place) {
   CAIRN_TRY(GuestClient client, start(place));
-  CAIRN_TRY(const json answer, client.ask({{"do", "list"}, {"uri", uri}}, kPatience));
+  CAIRN_TRY(const json answer, client.ask_unless_stopped({{"do", "list"}, {"uri", uri}}, kPatience));
   return understood([&] {
     std::vector<ListedGuest> guests;
     for (const json& row : answer.at("guests")) {
@@ -134,7 +143,7 @@ Result<std::vector<ListedGuest>> GuestClient::list(const std::string& uri, const
 Result<GuestClient::TakenOver> GuestClient::take_over(const std::string& machine, const GuestSettings& guest,
                                                       const GuestPlace& place) {
   CAIRN_TRY(GuestClient client, start(place));
-  CAIRN_TRY(const json answer, client.ask(take_over_message(machine, guest, place), kPatience));
+  CAIRN_TRY(const json answer, client.ask_unless_stopped(take_over_message(machine, guest, place), kPatience));
   return understood([&] {
     TakenOver result;
     result.taken = answer.at("taken").get<bool>();
@@ -160,14 +169,14 @@ Result<void> GuestClient::take_over_all(const std::function<GuestSettings(const 
 }
 
 Result<GuestLook> GuestClient::look() {
-  CAIRN_TRY(const json answer, ask({{"do", "look"}}, kPatience));
+  CAIRN_TRY(const json answer, ask_unless_stopped({{"do", "look"}}, kPatience));
   return understood([&] { return look_from_json(answer); });
 }
 
 Result<Held> GuestClient::hold(const HoldWish& wish) {
   json message = to_json(wish);
   message["do"] = "hold";
-  CAIRN_TRY(const json answer, ask(message, wish.longest + kAround));
+  CAIRN_TRY(const json answer, ask_unless_stopped(message, wish.longest + kAround));
   return understood([&] { return held_from_json(answer); });
 }
 

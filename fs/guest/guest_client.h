@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@ namespace cairn {
 struct GuestPlace {
   std::filesystem::path notes;                       // the folder of the notes (hold_record.h): state_dir/guests
   std::filesystem::path program = "/proc/self/exe";  // what is run as the helper
+  std::stop_token stop = {};                         // then nothing is waited for: every call but release() ends
 };
 
 class GuestClient {
@@ -41,18 +43,21 @@ class GuestClient {
   static Result<void> take_over_all(const std::function<GuestSettings(const std::string&)>& guest_of,
                                     const GuestPlace& place);
 
-  // Errors of these: those of Guest::state(); guest_silent: not in time; guest_helper_failed: the helper has ended.
+  // Errors of these: those of Guest::state(); guest_silent: not in time; guest_helper_failed: the helper has ended;
+  // cancelled: it was asked to stop. After these three the client is of no use any more.
   Result<GuestLook> look();
   // A guest that could not be held is no error: Held says so.
   Result<Held> hold(const HoldWish& wish);
   Result<Released> release();
 
  private:
-  explicit GuestClient(MessageSocket socket) : socket_(std::move(socket)) {}
+  GuestClient(MessageSocket socket, std::stop_token stop) : socket_(std::move(socket)), stop_(std::move(stop)) {}
   static Result<GuestClient> start(const GuestPlace& place);
   Result<nlohmann::json> ask(const nlohmann::json& message, std::chrono::milliseconds within);
+  Result<nlohmann::json> ask_unless_stopped(const nlohmann::json& message, std::chrono::milliseconds within);
 
   MessageSocket socket_;
+  std::stop_token stop_;
 };
 
 }  // namespace cairn

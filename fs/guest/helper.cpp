@@ -6,12 +6,14 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include <array>
 #include <csignal>
 #include <cstring>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <thread>
 
+#include "config/base/exception_door.h"
 #include "config/base/json.h"
 #include "config/base/log.h"
 #include "fs/guest/guest.h"
@@ -26,6 +28,7 @@ using nlohmann::json;
 using std::chrono::milliseconds;
 using SteadyTime = std::chrono::steady_clock::time_point;
 
+constexpr const char* kServe = "serve";
 constexpr milliseconds kPing{3'000};
 constexpr milliseconds kWhole{60'000};  // for a message of our own side, which writes it in one go
 
@@ -34,19 +37,61 @@ class Helper {
   explicit Helper(MessageSocket socket) : socket_(std::move(socket)) {}
 
   void run() {
+    std::thread([this] { leave_with_our_side(); }).detach();
+    const auto served = without_exceptions(kServe, machine_, [&]() -> Result<void> {
+      serve();
+      return {};
+    });
+    if (!served) log_error("guest-helper-failed", machine_, served.error());
+    // Whatever went wrong: the guest is let go.
+    const auto end = [&]() -> Result<void> {
+      let_go("the program that asked for it has ended");
+      finish_owed(false);
+      return {};
+    };
+    while (!without_exceptions(kServe, machine_, end)) ::poll(nullptr, 0, 1'000);
+  }
+
+ private:
+  void serve() {
     while (true) {
       if (held_ != Hold::none && !wait_for_word()) let_go("the longest time was over before the copies were made");
+      // Also when our side is silent: what holds it up may be what made the hold too long.
+      if (held_ == Hold::none && owed()) finish_owed(true);
       auto message = socket_.message(in(std::chrono::hours(24)));
       if (!message) break;
       const json answer = answered(*message);
       if (!socket_.send(answer, in(kWhole))) break;
-      if (held_ == Hold::none && owed()) finish_owed(true);
     }
-    let_go("the program that asked for it has ended");
-    finish_owed(false);
   }
 
- private:
+  // Calls of libvirt have no time limit. A question that nobody waits for any more must not keep a process for ever;
+  // but nothing else is cut short.
+  void leave_with_our_side() {
+    pollfd one{socket_.fd(), POLLRDHUP, 0};
+    while (::poll(&one, 1, -1) <= 0) {
+    }
+    while (true) {
+      {
+        const std::lock_guard lock(only_asking_);
+        if (asking_) ::_exit(0);
+      }
+      ::poll(nullptr, 0, 1'000);
+    }
+  }
+  // What `question` gives, which does nothing to the guest.
+  template <class Question>
+  auto asked(Question question) {
+    const auto set = [this](bool asking) {
+      const std::lock_guard lock(only_asking_);
+      asking_ = asking;
+    };
+    set(!owed() && held_ == Hold::none);
+    auto answer = question();
+    set(false);
+    return answer;
+  }
+
   // Until our side says something, or goes: true. False: the longest time is over.
   bool wait_for_word() {
     const auto left = std::chrono::ceil<milliseconds>(until_ - std::chrono::steady_clock::now()).count();
@@ -69,7 +114,8 @@ class Helper {
 
   Result<json> carry_out(const std::string& what, const json& message) {
     if (what == "list") {
-      CAIRN_TRY(const auto guests, list_libvirt_guests(message.at("uri").get<std::string>()));
+      const auto uri = message.at("uri").get<std::string>();
+      CAIRN_TRY(const auto guests, asked([&] { return list_libvirt_guests(uri); }));
       json rows = json::array();
       for (const ListedGuest& guest : guests)
         rows.push_back({{"name", guest.name}, {"state", to_string(guest.state)}, {"definition", guest.definition}});
@@ -79,12 +125,12 @@ class Helper {
       machine_ = message.at("machine").get<std::string>();
       settings_ = guest_from_json(message.at("guest"));
       notes_ = message.at("notes").get<std::string>();
-      CAIRN_TRY(guest_, open_guest(settings_));
+      CAIRN_TRY(guest_, asked([&] { return open_guest(settings_); }));
       return json::object();
     }
     if (what == "take-over") return take_over(message);
     if (!guest_) throw BadDocument{"no guest was named"};
-    if (what == "look") return look();
+    if (what == "look") return asked([&] { return look(); });
     if (what == "hold") return hold(wish_from_json(message));
     if (what == "release") return release();
     throw BadDocument{"it is no request"};
@@ -126,8 +172,10 @@ class Helper {
       return to_json(held);
     }
     now_ = std::chrono::time_point_cast<std::chrono::seconds>(std::chrono::system_clock::now());
-    until_ = std::chrono::steady_clock::now() + wish.longest;
+    since_ = {};
     if (wish.freeze) held.because = try_freeze(wish, held);
+    // What is left of the time when a freeze was tried; none of it was used up by questions.
+    if (since_ == SteadyTime{}) begin_time(wish);
     if (held.hold == Hold::none && wish.pause) {
       // What a frozen guest's agent still has to do it does afterwards.
       if (const std::string why = try_pause(); why.empty())
@@ -140,6 +188,12 @@ class Helper {
     return to_json(held);
   }
 
+  // The time of the hold counts from here: before anything is done to the guest.
+  void begin_time(const HoldWish& wish) {
+    since_ = std::chrono::steady_clock::now();
+    until_ = since_ + wish.longest;
+  }
+
   // Why it is not frozen; empty: it is.
   std::string try_freeze(const HoldWish& wish, Held& held) {
     GuestAgent* const agent = guest_->agent();
@@ -150,12 +204,12 @@ class Helper {
     const auto frozen = agent->is_frozen(kPing);
     if (!frozen) return "the guest agent does not say whether the guest is frozen: " + frozen.error().because;
     if (*frozen) return "its file systems are frozen already, and not by Cairn";
-    held.hooks = hooks_of(*agent);
+    held.hooks = wish.hooks && has_freeze_hooks(*agent, kPing);
     if (std::string why = note({machine_, settings_, true, false, now_}); !why.empty()) return why;
-    since_ = std::chrono::steady_clock::now();
+    begin_time(wish);
     freeze_owed_ = true;
-    const auto left = std::chrono::ceil<milliseconds>(until_ - since_);
-    const auto count = agent->freeze(std::max(left, milliseconds(1)));
+    // A quarter is for the copies, or for the pause when the freeze does not come.
+    const auto count = agent->freeze(wish.longest - wish.longest / 4);
     if (!count) {
       if (count.error().code == ErrorCode::guest_refused) {
         // It was answered: nothing is frozen, or the agent undoes it. It is asked all the same.
@@ -173,19 +227,8 @@ class Helper {
     return {};
   }
 
-  // Windows' agent freezes through VSS, which has programs write what they have; elsewhere a script does, when there is
-  // one (qemu-ga(8), --fsfreeze-hook).
-  static bool hooks_of(GuestAgent& agent) {
-    if (agent.system_id(kPing).value_or(std::string()) == "mswindows") return true;
-    static constexpr std::array<const char*, 2> kHooks = {"/etc/qemu/fsfreeze-hook", "/etc/qemu-ga/fsfreeze-hook"};
-    for (const char* hook : kHooks)
-      if (agent.has_file(hook, kPing).value_or(false)) return true;
-    return false;
-  }
-
   std::string try_pause() {
     if (std::string why = note({machine_, settings_, freeze_owed_, true, now_}); !why.empty()) return why;
-    if (!freeze_owed_) since_ = std::chrono::steady_clock::now();
     pause_owed_ = true;
     const auto paused = guest_->pause();
     if (paused) return {};
@@ -320,9 +363,13 @@ class Helper {
     if (!left) return json{{"taken", false}};
     settings_ = left->note.guest;
     if (!settings_) settings_ = guest_from_json(message.at("guest"));
-    if (settings_.domain.empty() && settings_.monitor.empty())
-      return fail(ErrorCode::guest_not_thawed, "let go the guest of", machine_,
-                  "the note of its hold cannot be read, and the settings name no guest for it");
+    if (settings_.domain.empty() && settings_.monitor.empty()) {
+      const auto lost = fail(ErrorCode::guest_not_thawed, "let go the guest of", machine_,
+                             "the note of its hold cannot be read, and the settings name no guest for it",
+                             "look whether the guest runs; then remove " + (notes_ / (machine_ + ".json")).string());
+      log_error("guest-not-thawed", machine_, lost.error());  // nobody may wait for the answer
+      return lost;
+    }
     // A note that cannot be read may be of either kind.
     freeze_owed_ = left->note.freeze || !left->note.guest;
     pause_owed_ = left->note.pause;
@@ -351,9 +398,11 @@ class Helper {
   bool freeze_owed_ = false;  // a freeze was asked for, and no thaw was seen since
   bool frozen_ = false;       // it said so, and was not asked to thaw since
   bool pause_owed_ = false;   // the guest was paused, and not seen to run since
-  SteadyTime since_{};        // the hold began
-  SteadyTime until_{};        // it ends by itself
-  Released released_;         // what release() answers
+  std::mutex only_asking_;
+  bool asking_ = false;  // under only_asking_: what is done now changes nothing, and may end in the middle
+  SteadyTime since_{};   // the hold began
+  SteadyTime until_{};   // it ends by itself
+  Released released_;    // what release() answers
 };
 
 }  // namespace
@@ -370,7 +419,9 @@ int run_guest_helper() {
   if (child != 0) ::_exit(child < 0 ? 1 : 0);
   ::setsid();
   ::prctl(PR_SET_NAME, kHelperName, 0, 0, 0);
-  Helper(MessageSocket(UniqueFd(kHelperFd), "the program that began the guest helper")).run();
+  // Never destroyed: a thread of its own is in it.
+  static Helper helper(MessageSocket(UniqueFd(kHelperFd), "the program that began the guest helper"));
+  helper.run();
   // The library of libvirt has threads that go on.
   ::_exit(0);
 }

@@ -39,7 +39,7 @@ GuestSettings guest_from_json(const json& document) {
 }
 
 json to_json(const HoldWish& wish) {
-  return {{"freeze", wish.freeze}, {"pause", wish.pause}, {"longest_ms", wish.longest.count()}};
+  return {{"freeze", wish.freeze}, {"pause", wish.pause}, {"longest_ms", wish.longest.count()}, {"hooks", wish.hooks}};
 }
 
 HoldWish wish_from_json(const json& document) {
@@ -47,6 +47,7 @@ HoldWish wish_from_json(const json& document) {
   wish.freeze = document.at("freeze").get<bool>();
   wish.pause = document.at("pause").get<bool>();
   wish.longest = std::chrono::milliseconds(whole_number<std::int64_t>(document.at("longest_ms")));
+  wish.hooks = document.at("hooks").get<bool>();
   return wish;
 }
 

@@ -26,6 +26,7 @@ struct HoldWish {
   bool freeze = true;
   bool pause = true;
   std::chrono::milliseconds longest{10'000};  // then the helper lets go by itself
+  bool hooks = true;                          // look whether the guest has hooks
 };
 // What was had.
 struct Held {

@@ -71,9 +71,12 @@ Result<HoldRecord> HoldRecord::write(const std::filesystem::path& folder, const 
   const std::string path = notes.path_of(file_of(note.machine));
   if (!fd) return fail(ErrorCode::guest_busy, kNote, note.machine, "another hold of it is not over yet: " + path);
   HoldRecord record(path, *std::move(fd));
-  CAIRN_CHECK(record.update(note));
-  CAIRN_CHECK(notes.sync());
-  return record;
+  auto written = record.update(note);
+  if (written) written = notes.sync();
+  if (written) return record;
+  // Nothing was done to the guest yet. A note that is left would have it thawed, whoever has frozen it.
+  static_cast<void>(record.remove().has_value());
+  return pass_on(std::move(written).error());
 }
 
 Result<void> HoldRecord::update(const HoldNote& note) {
@@ -82,9 +85,11 @@ Result<void> HoldRecord::update(const HoldNote& note) {
                                           {"pause", note.pause},
                                           {"since", iso_time(note.since)}},
                                      JsonForm::pretty);
-  if (::ftruncate(fd_.get(), 0) != 0 ||
-      ::pwrite(fd_.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()) || ::fsync(fd_.get()) != 0)
-    return fail_errno(errno, kNote, path_.string());
+  if (::ftruncate(fd_.get(), 0) != 0) return fail_errno(errno, kNote, path_.string());
+  const ssize_t wrote = ::pwrite(fd_.get(), text.data(), text.size(), 0);
+  // Less than all: there is no room for the rest.
+  if (wrote >= 0 && wrote != static_cast<ssize_t>(text.size())) return fail_errno(ENOSPC, kNote, path_.string());
+  if (wrote < 0 || ::fsync(fd_.get()) != 0) return fail_errno(errno, kNote, path_.string());
   return {};
 }
 

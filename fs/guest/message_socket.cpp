@@ -103,6 +103,9 @@ Result<std::string> MessageSocket::line(Deadline until) {
     if (buffer_.size() > kLongest)
       return fail(ErrorCode::guest_bad_answer, kTalk, object_,
                   fmt::format("it sent more than {} bytes without a line's end", kLongest));
+    // Also of a side that never stops sending.
+    if (std::chrono::steady_clock::now() >= until)
+      return fail(ErrorCode::guest_silent, kTalk, object_, "it gave no answer in time");
     CAIRN_CHECK(wait(POLLIN, until));
     char bytes[16 * 1024];
     const ssize_t got = ::recv(fd_.get(), bytes, sizeof bytes, MSG_DONTWAIT);

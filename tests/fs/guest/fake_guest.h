@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -22,6 +23,7 @@
 #include <vector>
 
 #include "config/guest_settings.h"
+#include "crypto/base64.h"
 
 namespace cairn {
 
@@ -40,7 +42,9 @@ class FakeGuest {
     bool stays_paused = false;                   // `cont` is answered and not carried out
     bool frozen = false;                         // already
     std::string system = "debian";
-    bool has_hook = false;
+    bool has_hook = false;                  // there is a script
+    std::string agent_line = "qemu-ga -F";  // the agent's command line
+    bool floods = false;                    // the monitor sends events without end, and no answer
   };
 
   explicit FakeGuest(const std::filesystem::path& folder) : FakeGuest(folder, Manners()) {}
@@ -144,10 +148,20 @@ class FakeGuest {
       for (std::size_t end = 0; (end = buffer.find('\n')) != std::string::npos; buffer.erase(0, end + 1)) {
         std::string line = buffer.substr(0, end);
         if (const std::size_t mark = line.rfind('\xff'); mark != std::string::npos) line.erase(0, mark + 1);
+        if (monitor && manners_.floods && line.contains("query-status")) return flood(client);
         const std::string answer = answer_to(json::parse(line), monitor);
         if (!answer.empty()) say(client, answer + "\n");
       }
     }
+  }
+
+  void flood(int client) const {
+    std::string events;
+    for (int i = 0; i < 1000; ++i)
+      events += R"({"event":"RTC_CHANGE","data":{}})"
+                "\n";
+    while (!ended_)
+      if (::send(client, events.data(), events.size(), MSG_NOSIGNAL) < 0) return;
   }
 
   std::string answer_to(const json& question, bool monitor) {
@@ -194,6 +208,12 @@ class FakeGuest {
       answer["return"] = is_frozen() ? "frozen" : "thawed";
     } else if (command == "guest-get-osinfo") {
       answer["return"] = {{"id", manners_.system}};
+    } else if (command == "guest-file-open" && question.at("arguments").at("path") == "/proc/self/cmdline") {
+      answer["return"] = 1;
+    } else if (command == "guest-file-read") {
+      std::string line = question.at("arguments").at("handle") == 1 ? manners_.agent_line : "#!";
+      std::ranges::replace(line, ' ', '\0');
+      answer["return"] = {{"count", line.size()}, {"buf-b64", to_base64(as_bytes(line))}, {"eof", true}};
     } else if (command == "guest-file-open" && !manners_.has_hook) {
       return R"({"error":{"class":"GenericError","desc":"No such file or directory"}})";
     } else {

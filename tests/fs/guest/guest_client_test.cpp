@@ -4,6 +4,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,6 +13,7 @@
 #include <filesystem>
 #include <fstream>
 #include <optional>
+#include <stop_token>
 
 #include "fs/guest/hold_record.h"
 #include "tests/fs/guest/fake_guest.h"
@@ -98,6 +101,21 @@ TEST_F(GuestClientTest, SeesTheHooksOfTheGuest) {
   EXPECT_TRUE(connect().hold({})->hooks);
 }
 
+// A script that lies there is not run unless the agent was begun with it.
+TEST_F(GuestClientTest, AScriptThatTheAgentDoesNotRunIsNoHook) {
+  begin({.has_hook = true, .agent_line = "qemu-ga -m virtio-serial"});
+  GuestClient client = connect();
+  const Held held = client.hold({}).value();
+  EXPECT_EQ(held.hold, Hold::freeze);
+  EXPECT_FALSE(held.hooks);
+  client.release().value();
+  guest_.reset();
+  std::filesystem::remove(folder_ / "qmp.sock");
+  std::filesystem::remove(folder_ / "qga.sock");
+  begin({.has_hook = true, .agent_line = "qemu-ga --fsfreeze-hook=/opt/hook"});
+  EXPECT_TRUE(connect().hold({})->hooks);
+}
+
 TEST_F(GuestClientTest, PausesWhenTheAgentDoesNotAnswer) {
   begin({.agent_answers = false});
   GuestClient client = connect();
@@ -175,6 +193,53 @@ TEST_F(GuestClientTest, LetsGoWhenTheLongestTimeIsOver) {
   EXPECT_THAT(released.because, HasSubstr("longest time"));
 }
 
+// Our side may be held up by the very thing that made the hold too long: nobody says anything.
+TEST_F(GuestClientTest, ThawsAgainWhenTheLongestTimeIsOverAndNobodySpeaks) {
+  begin({.deaf_thaws = 2});
+  GuestClient client = connect();
+  ASSERT_EQ(client.hold({.freeze = true, .pause = true, .longest = milliseconds(400)})->hold, Hold::freeze);
+  EXPECT_TRUE(guest_->wait_until_free(milliseconds(10'000)));
+  wait_for_no_notes();
+}
+
+TEST_F(GuestClientTest, TheTimeOfAHoldIsNotUsedUpByAFreezeThatDoesNotCome) {
+  begin({.freeze_takes = milliseconds(5000)});
+  GuestClient client = connect();
+  const auto longest = milliseconds(4000);
+  ASSERT_EQ(client.hold({.freeze = true, .pause = true, .longest = longest})->hold, Hold::pause);
+  EXPECT_TRUE(guest_->paused());
+  const Released released = client.release().value();
+  EXPECT_TRUE(released.whole) << released.because;
+  EXPECT_TRUE(guest_->wait_until_frozen());
+  EXPECT_TRUE(guest_->wait_until_free());
+  wait_for_no_notes();
+}
+
+TEST_F(GuestClientTest, AMonitorThatNeverStopsSendingIsSilent) {
+  begin({.floods = true});
+  GuestClient client = connect();
+  const auto look = client.look();
+  ASSERT_FALSE(look);
+  EXPECT_EQ(look.error().code, ErrorCode::guest_silent);
+  EXPECT_THAT(look.error().object, HasSubstr("monitor")) << "the helper gave up, and not only we";
+}
+
+// A hypervisor that hangs must hold up neither who is asked to stop, nor a process for ever.
+TEST_F(GuestClientTest, WaitsNoLongerWhenItIsAskedToStop) {
+  begin({.agent_answers = false});
+  std::stop_source stop;
+  place_.stop = stop.get_token();
+  GuestClient client = connect();
+  stop.request_stop();
+  const auto began = std::chrono::steady_clock::now();
+  const auto held = client.hold({});
+  ASSERT_FALSE(held);
+  EXPECT_EQ(held.error().code, ErrorCode::cancelled);
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(2));
+  EXPECT_TRUE(guest_->wait_until_free());
+  wait_for_no_notes();
+}
+
 TEST_F(GuestClientTest, LetsGoWhenItIsDestroyed) {
   begin();
   {
@@ -195,6 +260,7 @@ TEST_F(GuestClientTest, LetsGoWhenItsProcessIsKilled) {
     ASSERT_EQ(::pipe(ready), 0);
     const pid_t child = ::fork();
     if (child == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);  // a test that fails leaves nothing behind
       auto client = GuestClient::open("web", guest_->settings(), place_);
       const bool held = client && client->hold({.freeze = freeze, .pause = true, .longest = milliseconds(30'000)});
       (void)!::write(ready[1], held ? "y" : "n", 1);
@@ -315,6 +381,23 @@ TEST_F(GuestClientTest, WithoutANoteThereIsNoHold) {
   EXPECT_THAT(held.because, HasSubstr("could not be noted"));
   EXPECT_FALSE(guest_->was_frozen() || guest_->was_paused());
   std::filesystem::remove(place_.notes);
+}
+
+// As on a full disk: what is left of the note must not have a guest thawed that somebody else froze.
+TEST_F(GuestClientTest, ANoteThatCannotBeWrittenIsNotLeft) {
+  begin();
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto heeded = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit none = before;
+  none.rlim_cur = 10;
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &none), 0);
+  const auto note = HoldRecord::write(place_.notes, {"web", guest_->settings(), true, false, UtcTime{}});
+  const bool written = note.has_value();
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, heeded);
+  EXPECT_FALSE(written);
+  EXPECT_THAT(notes(), IsEmpty());
 }
 
 TEST_F(GuestClientTest, AHelperThatCannotBeBegunIsAnError) {
