@@ -51,10 +51,10 @@ class MemoryBackend final : public Backend {
     const std::lock_guard lock(mutex_);
     const auto found = objects_.find(name);
     if (found == objects_.end()) return fail(ErrorCode::object_missing, "hold", std::string(name));
-    struct Hold final : ObjectHold {
+    struct Alive final : ObjectHold {
       std::shared_ptr<const bool> alive = std::make_shared<const bool>(true);
     };
-    auto held = std::make_unique<Hold>();
+    auto held = std::make_unique<Alive>();
     holds_.emplace(name, held->alive);
     return std::unique_ptr<ObjectHold>(std::move(held));
   }

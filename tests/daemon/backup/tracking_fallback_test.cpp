@@ -241,7 +241,9 @@ TEST_F(TrackingFallBack, SwitchedOffNothingIsKept) {
 }
 
 TEST_F(TrackingFallBack, ClonesOfDisksThatAreNotInTheSettingsGo) {
-  settings_.machines["db"] = {"db", "default", {}, {DiskSettings{"root", box_ / "mnt/db.img", {}, {}}}};
+  MachineSettings& machine = settings_.machines["db"];
+  machine.name = "db";
+  machine.disks = {DiskSettings{"root", box_ / "mnt/db.img", {}, {}}};
   write_at(box_ / "mnt/db.img", 0, random_bytes(kMiB, 8));
   back_up("db");
   EXPECT_TRUE(point_equals(box_ / "mnt/db.img", "db"));
