@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
 
 namespace cairn {
@@ -24,7 +25,8 @@ std::string version_from(const json& greeting) {
   }
   const auto part = [&](const char* member) {
     const auto found = at->find(member);
-    return found != at->end() && found->is_number_unsigned() ? found->dump() : std::string("?");
+    return found != at->end() && found->is_number_unsigned() ? std::to_string(found->get<std::uint64_t>())
+                                                             : std::string("?");
   };
   return fmt::format("{}.{}.{}", part("major"), part("minor"), part("micro"));
 }
