@@ -40,6 +40,7 @@ JobSpec backup_spec(const MachineSettings& machine, const BackupWishes& wishes, 
     inputs.keys = {policy.on_missing_keys, vaults_of(around.settings), policy.on_costlier_keys};
     inputs.immutable = policy.immutable;
     inputs.guest = {guest_place(*around.settings), policy.consistency, policy.longest_hold};
+    inputs.guest.place.stop = job.stop();
     inputs.accept_change = wishes.accept_change;
     inputs.read_clock = around.read_clock;
     auto result = run_backup(machine, inputs, job);

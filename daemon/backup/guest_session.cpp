@@ -7,8 +7,10 @@
 
 #include "config/base/enum_words.h"
 #include "config/base/log.h"
+#include "config/base/text.h"
 #include "daemon/keys/key_rules.h"
 #include "daemon/queue/job.h"
+#include "fs/guest/image_lock.h"
 #include "fs/image/open_image.h"
 
 namespace cairn {
@@ -40,7 +42,7 @@ DiskSettings* settings_of(MachineSettings& machine, const DefinedDisk& defined) 
 }  // namespace
 
 GuestPlace guest_place(const Settings& settings) {
-  return {settings.state_dir / "guests"};
+  return {.notes = settings.state_dir / "guests"};
 }
 
 void release_left_guests(const Settings& settings) {
@@ -59,7 +61,20 @@ Result<MachineSettings> with_disks_of(MachineSettings machine, const std::vector
     // compared.
     if (!defined.source.starts_with('/')) continue;
     DiskSettings* disk = settings_of(machine, defined);
-    if (disk == nullptr) disk = &machine.disks.emplace_back(DiskSettings{.name = defined.target, .image = {}});
+    if (disk == nullptr) {
+      // The name goes into the names of files.
+      if (!is_valid_name(defined.target))
+        return fail(ErrorCode::settings_invalid, "name the disk of", machine.name,
+                    fmt::format("{} has the disk {} with the target {}, which cannot be a name", machine.guest.text(),
+                                defined.source, defined.target),
+                    "name the disk in the settings, with its image");
+      if (std::ranges::find(machine.disks, defined.target, &DiskSettings::name) != machine.disks.end())
+        return fail(ErrorCode::settings_invalid, "name the disk of", machine.name,
+                    fmt::format("{} has the disk {} with the target {}, and the settings call another disk that",
+                                machine.guest.text(), defined.source, defined.target),
+                    "call the disk in the settings otherwise, or let it have the domain's image");
+      disk = &machine.disks.emplace_back(DiskSettings{.name = defined.target, .image = {}});
+    }
     if (!disk->image.path.empty()) continue;
     disk->image.path = defined.source;  // what the settings say of its format stays
   }
@@ -92,6 +107,18 @@ Result<FoundGuest> find_guest(const MachineSettings& machine, const GuestPlace& 
     CAIRN_TRY(whole, with_disks_seen(machine, look));
   }
   return FoundGuest{std::move(look), std::move(whole)};
+}
+
+std::string doubt_of_off(const MachineSettings& machine, const std::string& state) {
+  // libvirt knows whether a domain runs. Of a QEMU there is nothing but a socket on which nobody listens.
+  if (state != to_string(GuestState::off) || machine.guest.kind != GuestSettings::Kind::qmp) return {};
+  for (const DiskSettings& disk : machine.disks)
+    if (is_locked_as_by_qemu(disk.image.path))
+      return fmt::format(
+          "nothing answers at the monitor {}, and yet disk {} is locked as by a QEMU that runs: does "
+          "qmp: name the right socket?",
+          machine.guest.monitor.string(), disk.name);
+  return {};
 }
 
 Result<void> GuestSession::connect() {
@@ -134,18 +161,30 @@ void GuestSession::hold() {
   if (!machine_.guest || !record_.because.empty()) return;
   const auto held = [&]() -> Result<Held> {
     CAIRN_CHECK(connect());
-    return client_->hold({inputs_.wanted != WantedConsistency::crash, true, inputs_.longest});
+    return client_->hold({.freeze = inputs_.wanted != WantedConsistency::crash,
+                          .pause = true,
+                          .longest = inputs_.longest,
+                          .hooks = inputs_.wanted == WantedConsistency::application});
   }();
   if (!held) {
     record_.because = held.error().message();
-    client_.reset();  // with it goes whatever may be held
+    if (client_) leave_helper();
     return;
   }
   record_.state = held->state;
+  if (const std::string doubt = doubt_of_off(machine_, held->state); !doubt.empty()) {
+    record_.state = "unknown";
+    record_.because = doubt;
+    client_.reset();
+    return;
+  }
   record_.held = to_string(held->hold);
   record_.file_systems = held->file_systems;
   record_.because = held->because;
-  if (held->hold == Hold::none) return;
+  if (held->hold == Hold::none) {
+    client_.reset();
+    return;
+  }
   held_since_ = SteadyClock::now();
   Consistency consistency = Consistency::crash;
   if (held->hold == Hold::freeze) {
@@ -154,7 +193,7 @@ void GuestSession::hold() {
       if (held->hooks)
         consistency = Consistency::application;
       else
-        record_.because = "the guest has no freeze hook that asks its programs to settle";
+        record_.because = "the guest agent was not seen to run a freeze hook that asks the guest's programs to settle";
     }
   }
   instant_ = Instant{*held_since_, *held_since_, consistency};
@@ -164,14 +203,20 @@ void GuestSession::release() {
   if (!held_since_) return;
   instant_->until = SteadyClock::now();
   const auto released = client_->release();
+  const auto held_for = SteadyClock::now() - *held_since_;
   held_since_.reset();
   if (!released) {
-    // The helper may still hold it, and lets go when it notices.
-    client_.reset();
     instant_.reset();
     record_.because = released.error().message();
+    record_.held_ms = static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::milliseconds>(held_for).count());
+    leave_helper();
+    job_.warn(
+        as_warning(Error{ErrorCode::guest_not_thawed, "see run again", machine_.guest.text(), record_.because, 0, {}}));
     return;
   }
+  // A monitor and an agent take one client: others may want them while the disks are read. What is owed to the guest
+  // the helper does all the same.
+  client_.reset();
   record_.held_ms = released->ms;
   if (!released->whole) {
     instant_.reset();
@@ -180,6 +225,19 @@ void GuestSession::release() {
   if (!released->seen)
     job_.warn(as_warning(
         Error{ErrorCode::guest_not_thawed, "see run again", machine_.guest.text(), released->because, 0, {}}));
+}
+
+// With its end the helper lets go whatever it holds; when it is dead itself, another one does.
+void GuestSession::leave_helper() {
+  client_.reset();
+  GuestPlace place = inputs_.place;
+  place.stop = {};  // also a backup that is cancelled leaves no guest held
+  const auto over = GuestClient::take_over(machine_.name, machine_.guest, place);
+  if (!over || over->taken)
+    log_event(LogLevel::warning, "guest-helper-lost", machine_.name,
+              {{"because", !over        ? over.error().message()
+                           : over->seen ? "the guest runs again"
+                                        : over->because}});
 }
 
 std::optional<GuestRecord> GuestSession::finish(Consistency had) {

@@ -32,8 +32,8 @@ void release_left_guests(const Settings& settings);
 
 // The disks that the domain has, as the settings' own: those that the settings name without an image get theirs by
 // their target, those they say nothing of are added under their target's name, and those that are left out are left
-// out. Errors: image_missing: a disk of the settings has no image, and the domain has no such target. Pure, but that
-// paths are followed.
+// out. Errors: image_missing: a disk of the settings has no image, and the domain has no such target; settings_invalid:
+// a target is no name, or another disk's. Pure, but that paths are followed.
 Result<MachineSettings> with_disks_of(MachineSettings machine, const std::vector<DefinedDisk>& disks);
 
 // What is found out about a machine's guest without changing anything in it.
@@ -43,6 +43,10 @@ struct FoundGuest {
 };
 // Errors: those of GuestClient::open(); as with_disks_of(). `machine` names a guest.
 Result<FoundGuest> find_guest(const MachineSettings& machine, const GuestPlace& place);
+
+// Why a guest that seems to be off (`state`) may not be: a QEMU has one of its images. Empty: nothing speaks against
+// it.
+std::string doubt_of_off(const MachineSettings& machine, const std::string& state);
 
 class GuestSession {
  public:
@@ -72,6 +76,7 @@ class GuestSession {
 
  private:
   Result<void> connect();
+  void leave_helper();
 
   const MachineSettings& machine_;
   const GuestInputs& inputs_;

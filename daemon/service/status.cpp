@@ -10,6 +10,7 @@
 #include "daemon/backup/guest_session.h"
 #include "daemon/backup/tracking_place.h"
 #include "daemon/engine/engine.h"
+#include "daemon/keys/known_disks.h"
 #include "daemon/queue/job_queue.h"
 #include "daemon/queue/journal.h"
 #include "daemon/service/point_rows.h"
@@ -104,12 +105,13 @@ json machine_row(const StatusSources& sources, const std::shared_ptr<const Setti
     row["schedule"] = policy->schedule.text();
     row["timezone"] = policy->schedule.zone();
     row["in_settings"] = true;
+    const MachineSettings machine = with_known_disks(settings.machines.at(name), sources.engine.store());
     row["disks"] = disks.at(
         name,
-        [in_force, name, place = sources.tracking, last = of.last] {
-          return tracking_status(*in_force, in_force->machines.at(name), place, last);
+        [in_force, machine, place = sources.tracking, last = of.last] {
+          return tracking_status(*in_force, machine, place, last);
         },
-        unknown_tracking(settings.machines.at(name)));
+        unknown_tracking(machine));
     auto next = view.next_run ? view.next_run(name) : std::nullopt;
     // No daemon, or one that has not looked at this machine yet.
     if (!next) next = policy->schedule.next_after(now);

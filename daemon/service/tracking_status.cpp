@@ -20,6 +20,7 @@ struct Answer {
 Answer state_of(const Settings& settings, const DiskSettings& disk, const TrackingPlace& place,
                 const Result<TrackingRecord>& record, const std::optional<PointName>& newest) {
   if (!settings.change_tracking.enabled) return {"off", "change tracking is switched off in the settings"};
+  if (disk.image.path.empty()) return {"starting", "its image is found by the machine's next backup"};
   if (!place.records) return {"off", "no records of clones can be kept: " + place.why_none};
   if (auto why = why_not_tracked(disk.image)) return {"off", *std::move(why)};
   if (auto why = why_no_clones(disk.image.path, clone_folder_of(disk.image.path, settings.change_tracking.clones)))

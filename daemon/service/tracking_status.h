@@ -12,7 +12,8 @@ namespace cairn {
 
 struct TrackingPlace;
 
-// The machine's disks, in the settings' order. `newest` is the machine's newest recovery point.
+// The machine's disks, in the settings' order; `machine` is with those that libvirt knows (known_disks.h). `newest` is
+// the machine's newest recovery point.
 nlohmann::json tracking_status(const Settings& settings, const MachineSettings& machine, const TrackingPlace& place,
                                const std::optional<PointName>& newest);
 // The same, of a machine whose disks do not answer.

@@ -7,6 +7,7 @@
 
 #include "config/base/exception_door.h"
 #include "config/base/log.h"
+#include "daemon/keys/known_disks.h"
 #include "daemon/keys/machine_keys.h"
 #include "daemon/queue/job_record.h"
 
@@ -57,7 +58,8 @@ void KeyWatch::look(const std::stop_token& stop) {
   const auto settings = settings_();
   VaultSet vaults(vaults_of(settings));
   std::erase_if(*results_.lock(), [&](const auto& result) { return !settings->machines.contains(result.first); });
-  for (const auto& [name, machine] : settings->machines) {
+  for (const auto& [name, named] : settings->machines) {
+    const MachineSettings machine = with_known_disks(named, store_);
     const std::vector<KeyFinding> findings =
         check_machine_keys(machine, settings->policy_of(machine), vaults, store_, stop);
     if (stop.stop_requested()) return;

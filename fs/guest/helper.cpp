@@ -249,7 +249,10 @@ class Helper {
   }
 
   Result<json> release() {
+    const bool held = held_ != Hold::none;
     let_go({});
+    // One that ended before, and was made up for since.
+    if (!held && !owed()) released_.seen = true;
     return to_json(std::exchange(released_, Released{}));
   }
 

@@ -19,6 +19,8 @@ constexpr const char* kCheck = "guest";
 nlohmann::json row_of(const MachineSettings& machine, const GuestLook& look, const Policy& policy) {
   std::string detail = fmt::format("{}: {}", machine.guest.text(), look.state);
   if (!look.version.empty()) detail += ", " + look.version;
+  if (const std::string doubt = doubt_of_off(machine, look.state); !doubt.empty())
+    return doubtful(kCheck, machine.name, machine.guest.text() + ": " + doubt);
   if (look.frozen)
     return doubtful(kCheck, machine.name,
                     detail +

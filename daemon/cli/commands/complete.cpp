@@ -3,6 +3,7 @@
 // complains, and unlocks nothing but with a key file: a keystroke must not run a passphrase command.
 #include <algorithm>
 #include <cstdlib>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -13,6 +14,7 @@
 #include "daemon/cli/grammar/completion.h"
 #include "daemon/cli/text/documents.h"
 #include "daemon/cli/work/context.h"
+#include "daemon/keys/known_disks.h"
 #include "daemon/queue/job_filter.h"
 #include "daemon/queue/journal.h"
 #include "daemon/service/service.h"
@@ -25,6 +27,15 @@ struct CompleteCommand {
   std::vector<std::string> words;  // after "cairn"; the last one is being typed
 };
 
+// Null: it does not open, or not without a question.
+std::unique_ptr<Store> open_store(const Settings& settings) {
+  if (!settings.store.key.key_file) return nullptr;
+  const auto key = read_unlock_key(settings.store.key);
+  if (!key) return nullptr;
+  auto store = Store::open(settings.store.path, *key);
+  return store ? *std::move(store) : nullptr;
+}
+
 std::vector<std::string> point_names(const Settings& settings, PointsListed listed) {
   std::vector<std::string> names;
   if (const auto daemon = connect_to_daemon(settings.socket)) {
@@ -33,12 +44,9 @@ std::vector<std::string> point_names(const Settings& settings, PointsListed list
     for (const auto& row : *rows) names.push_back(text_of(row, "name"));
     return names;
   }
-  if (!settings.store.key.key_file) return names;
-  const auto key = read_unlock_key(settings.store.key);
-  if (!key) return names;
-  const auto store = Store::open(settings.store.path, *key);
+  const auto store = open_store(settings);
   if (!store) return names;
-  const auto points = listed == PointsListed::deleted ? (*store)->points().list_deleted() : (*store)->points().list();
+  const auto points = listed == PointsListed::deleted ? store->points().list_deleted() : store->points().list();
   if (!points) return names;
   for (const PointName& point : *points) names.push_back(point.text());
   return names;
@@ -61,15 +69,37 @@ std::vector<std::string> job_ids(const Settings& settings) {
   return ids;
 }
 
+// Names of the machines' disks, each once: also of those that libvirt knows, as their newest points have them.
+std::set<std::string> disks_in(const Settings& settings, Completes kind) {
+  std::set<std::string> names;
+  const auto add = [&](const std::string& machine, const std::string& disk) {
+    names.insert(kind == Completes::disks ? machine + "/" + disk : disk);
+  };
+  const auto daemon = connect_to_daemon(settings.socket);
+  std::unique_ptr<Store> store;
+  for (const auto& [name, machine] : settings.machines) {
+    for (const DiskSettings& disk : machine.disks) add(name, disk.name);
+    if (machine.guest.kind != GuestSettings::Kind::libvirt) continue;
+    if (daemon) {
+      if (const auto newest = (*daemon)->point(name + "@latest"))
+        for (const auto& disk : member(*newest, "disks")) add(name, text_of(disk, "name"));
+      continue;
+    }
+    if (!store) store = open_store(settings);
+    if (!store) continue;
+    for (const DiskSettings& disk : with_known_disks(machine, *store).disks) add(name, disk.name);
+  }
+  return names;
+}
+
 // Names that stand in the settings, each once.
 std::set<std::string> names_in(const Settings& settings, Completes kind) {
+  if (kind == Completes::disks || kind == Completes::disk_names) return disks_in(settings, kind);
   std::set<std::string> names;
   if (kind == Completes::vaults)
     for (const auto& [name, vault] : settings.key_vaults) names.insert(name);
-  for (const auto& [machine, of] : settings.machines) {
+  for (const auto& [name, of] : settings.machines) {
     for (const DiskSettings& disk : of.disks) {
-      if (kind == Completes::disks) names.insert(machine + "/" + disk.name);
-      if (kind == Completes::disk_names) names.insert(disk.name);
       if (kind == Completes::secrets || kind == Completes::keks)
         for (const VaultReference& bek : disk.beks) names.insert(bek.text());
       if (kind == Completes::keks && disk.kek) names.insert(disk.kek->text());

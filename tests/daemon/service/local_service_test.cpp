@@ -109,6 +109,26 @@ TEST_F(LocalServiceTest, StatusNamesMachinesPointsAndNextRuns) {
   EXPECT_EQ(after["machines"][0]["points"], 1);
 }
 
+TEST_F(LocalServiceTest, StatusKnowsTheDisksThatLibvirtKnows) {
+  {
+    const auto engine = open_engine();
+    back_up(engine->service(), "web");
+  }
+  // From now on libvirt says which disks it has; status does not ask it.
+  MachineSettings& machine = settings_.machines["web"];
+  machine.disks.clear();
+  machine.guest.kind = GuestSettings::Kind::libvirt;
+  machine.guest.domain = "web";
+  machine.guest.uri = "test:///nothing-listens-here";
+  machine.left_out = {"data"};
+  const auto engine = open_engine();
+  const json status = value_of(engine->service().status());
+  const json& disks = status["machines"][0]["disks"];
+  ASSERT_EQ(disks.size(), 1U) << disks;
+  EXPECT_EQ(disks[0]["disk"], "root");
+  EXPECT_NE(disks[0]["tracking"], "unknown");
+}
+
 TEST_F(LocalServiceTest, AScheduledRunCutByAKilledProcessIsOwed) {
   const pid_t child = fork();
   if (child == 0) {

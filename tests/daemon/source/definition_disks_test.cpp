@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "daemon/backup/guest_session.h"
+#include "daemon/keys/known_disks.h"
 #include "tests/support/temporary_store.h"
 
 namespace cairn {
@@ -186,6 +187,36 @@ TEST(DisksOfAGuest, LeaveOutWhatIsLeftOut) {
   MachineSettings machine = guest_machine();
   machine.left_out = {"vdb"};
   EXPECT_THAT(names_and_images(value_of(with_disks_of(machine, kDisks))), ElementsAre("vda /vm/root.img"));
+}
+
+// Two disks of one name would be one in the recovery point; and a name goes into the names of files.
+TEST(DisksOfAGuest, HaveNamesOfTheirOwn) {
+  MachineSettings machine = guest_machine();
+  machine.disks.push_back({.name = "vdb", .image = std::filesystem::path("/vm/root.img")});
+  const auto twice = with_disks_of(machine, kDisks);
+  ASSERT_FALSE(twice);
+  EXPECT_THAT(twice.error().message(), HasSubstr("the settings call another disk that"));
+  for (const auto* target : {"", "../vda", "a/b", "."})
+    EXPECT_FALSE(with_disks_of(guest_machine(), {{target, "/vm/root.img", "raw", {}}})) << target;
+}
+
+// Between backups libvirt is not asked: the newest point knows.
+TEST(DisksOfAGuest, AreThoseOfTheNewestPoint) {
+  RecoveryPoint point;
+  for (const char* name : {"vda", "vdb", "vdc"}) {
+    DiskRecord record;
+    record.name = name;
+    record.image = std::string("/vm/") + name + ".img";
+    point.disks.push_back(record);
+  }
+  MachineSettings machine = guest_machine();
+  machine.left_out = {"vdc"};
+  machine.disks.push_back({.name = "vdb", .image = {}, .kek = VaultReference{"main", "backup"}});
+  const MachineSettings whole = with_disks_of_point(machine, point);
+  EXPECT_THAT(names_and_images(whole), ElementsAre("vdb /vm/vdb.img", "vda /vm/vda.img"));
+  EXPECT_TRUE(whole.disks.front().kek);
+  machine.guest = {};
+  EXPECT_THAT(names_and_images(with_disks_of_point(machine, point)), ElementsAre("vdb ")) << "not libvirt's";
 }
 
 TEST(DisksOfAGuest, ADiskOfTheSettingsThatTheDomainHasNotIsAnError) {

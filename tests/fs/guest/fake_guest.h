@@ -91,6 +91,8 @@ class FakeGuest {
     std::unique_lock lock(mutex_);
     return changed_.wait_for(lock, std::chrono::seconds(20), [this] { return is_frozen(); });
   }
+  // The process that has the monitor, or had it last.
+  [[nodiscard]] pid_t helper() const { return helper_; }
   // A command that came, in the order in which they came.
   std::vector<std::string> commands() {
     const std::lock_guard lock(mutex_);
@@ -128,6 +130,9 @@ class FakeGuest {
     while (readable(listener)) {
       const int client = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
       if (client < 0) continue;
+      ucred peer{};
+      socklen_t size = sizeof peer;
+      if (monitor && ::getsockopt(client, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0) helper_ = peer.pid;
       talk(client, monitor);
       ::close(client);
     }
@@ -241,6 +246,7 @@ class FakeGuest {
   std::atomic<bool> was_frozen_ = false;
   std::atomic<bool> was_paused_ = false;
   std::atomic<bool> ended_ = false;
+  std::atomic<pid_t> helper_ = 0;
   int monitor_ = -1;
   int agent_ = -1;
   std::vector<std::thread> threads_;
