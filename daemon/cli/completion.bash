@@ -15,7 +15,7 @@ _cairn() {
   if ! found=$("$program" __complete "${words[@]:1}" 2>/dev/null); then
     # Without the program: the commands alone.
     [[ ${#words[@]} -eq 2 ]] || return
-    found=$(compgen -W 'store config backup points mount umount restore prune delete undelete protect vault key verify status jobs explain version help' -- "$current")
+    found=$(compgen -W 'store config machine backup points mount umount restore prune delete undelete protect vault key verify status jobs explain version help' -- "$current")
   fi
   mapfile -t COMPREPLY < <([ -z "$found" ] || printf '%s\n' "$found")
   # bash replaces only what follows the last word break before the cursor.
