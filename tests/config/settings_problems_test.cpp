@@ -276,7 +276,8 @@ TEST(SettingsProblems, NamesThatCannotBeFileNames) {
 TEST(SettingsProblems, MachinesWithoutDisks) {
   for (const char* machine : {"", "{}", "{ disks: {} }", "{ disks: }"})
     EXPECT_THAT(problems_after_store(fmt::format("machines:\n  m: {}\n", machine)),
-                ElementsAre("3:3: machines.m.disks: found nothing, expected at least one disk"))
+                ElementsAre("3:3: machines.m.disks: found nothing, expected at least one disk (or libvirt: NAME, whose "
+                            "disks are found)"))
         << machine;
   EXPECT_THAT(problems_after_store("machines: { m: { disks: [a] } }\n"),
               ElementsAre(HasSubstr("2:25: machines.m.disks: found a list")));

@@ -415,7 +415,7 @@ TEST_F(SettingsFile, ProblemsAreListedALineEach) {
                         "expected one of path, key_file, passphrase_file, "
                         "passphrase_command; did you mean \"key_file\"?\n"
                         "{0}:2:1: sockets: found the unknown key \"sockets\", expected one "
-                        "of store, state_dir, socket, mount, daemon, maintenance, "
+                        "of store, state_dir, socket, unprotected, mount, daemon, maintenance, "
                         "change_tracking, key_vaults, policies, machines; did you mean \"socket\"?\n"
                         "3 problems; correct it and run \"cairn config check\"",
                         f));
