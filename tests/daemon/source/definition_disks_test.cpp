@@ -197,7 +197,7 @@ TEST(DisksOfAGuest, HaveNamesOfTheirOwn) {
   ASSERT_FALSE(twice);
   EXPECT_THAT(twice.error().message(), HasSubstr("the settings call another disk that"));
   for (const auto* target : {"", "../vda", "a/b", "."})
-    EXPECT_FALSE(with_disks_of(guest_machine(), {{target, "/vm/root.img", "raw", {}}})) << target;
+    EXPECT_FALSE(with_disks_of(guest_machine(), {DefinedDisk{target, "/vm/root.img", {}, "raw"}})) << target;
 }
 
 // Between backups libvirt is not asked: the newest point knows.
