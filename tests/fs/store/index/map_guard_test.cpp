@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include <csignal>
+#include <cstdlib>
 
 #include "config/base/unique_fd.h"
 #include "config/base/units.h"
@@ -202,18 +203,23 @@ TEST(MapGuard, WhatIsNotOursEndsTheProcessAsBefore) {
 
 TEST(MapGuard, WhoeverWasReadyForAFaultBeforeStillGetsIt) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
-  const auto fault = [] {
+  // The process that ends runs this test from its beginning, and cleans up nothing: the place is made by the first.
+  constexpr const char* kPlace = "CAIRN_TEST_MAP_GUARD_PLACE";
+  std::optional<TemporaryDirectory> ours;
+  if (::getenv(kPlace) == nullptr) ::setenv(kPlace, ours.emplace().path().c_str(), 1);
+  const std::filesystem::path place = ::getenv(kPlace);
+  const auto fault = [&] {
     struct sigaction action = {};
     action.sa_handler = [](int) { ::_exit(7); };
     ::sigaction(SIGBUS, &action, nullptr);
-    const TemporaryDirectory directory;
-    expect_ok(Index::create(directory.path() / "index", kStore));
-    const auto index = value_of(Index::open(directory.path() / "index", kStore));
-    const UniqueFd file(::open((directory.path() / "file").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    expect_ok(Index::create(place / "index", kStore));
+    const auto index = value_of(Index::open(place / "index", kStore));
+    const UniqueFd file(::open((place / "file").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
     const void* const map = ::mmap(nullptr, kPage, PROT_READ, MAP_SHARED, file.get(), 0);
     static_cast<void>(*static_cast<const volatile char*>(map));
   };
   EXPECT_EXIT(fault(), testing::ExitedWithCode(7), "");
+  ::unsetenv(kPlace);
 }
 
 // --- a store
