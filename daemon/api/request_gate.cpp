@@ -213,11 +213,18 @@ struct RequestGate::State {
     return user;
   }
 
-  // Ends the oldest connection of `user` that has not sent a whole request. Answers are not cut.
+  // Ends the oldest connection of `user` that has not sent a whole request. Answers are not cut. What has come on them
+  // is looked at first: one that was closed goes, and one whose request was there all the time stays.
   bool make_room(std::optional<uid_t> user) {
     if (!user) return false;
-    const auto oldest =
-        std::ranges::find_if(connections, [&](const Connection& one) { return one.user == *user && !one.whole; });
+    const auto is_idle = [&](const Connection& one) { return one.user == *user && !one.whole; };
+    for (auto at = connections.begin(); at != connections.end();) {
+      const auto one = at++;
+      if (!is_idle(*one) || one->step != Step::receiving || receive(*one) == Outcome::goes_on) continue;
+      connections.erase(one);
+      return true;
+    }
+    const auto oldest = std::ranges::find_if(connections, is_idle);
     if (oldest == connections.end()) return false;
     if (oldest->step == Step::receiving) {
       refuse(*oldest, 429, ErrorCode::too_many_requests,

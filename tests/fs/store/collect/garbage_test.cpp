@@ -185,7 +185,7 @@ TEST_F(Collecting, StopsWhereDamageHidesWhatIsNeeded) {
   const PointName good = take(one, "good", 0);
   const PointName bad = take(two, "bad", 1);
   const std::filesystem::path file = place_.path() / "points" / bad.text();
-  std::fstream(file, std::ios::in | std::ios::out | std::ios::binary).seekp(100).put('x');
+  flip_byte(file, 100);
   const std::uint64_t before = pack_bytes(place_.path());
   std::string log;
   redirect_log(&log);
