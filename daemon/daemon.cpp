@@ -59,6 +59,7 @@ constexpr seconds kStopLate{60};
 // this the process ends whatever hangs.
 constexpr seconds kStopAtMost{25};
 constexpr seconds kKeyWatchGrace{1};
+constexpr seconds kLookForGuests{30};
 // Clients whose jobs were ended by our end look again after 250 ms at most (follow_jobs.cpp); then the socket goes.
 constexpr std::chrono::milliseconds kLastAnswers{1000};
 
@@ -236,6 +237,11 @@ class Daemon {
             LogLevel::error, "mount-lost", engine_->settings()->mount.path.string(),
             {{"because", "it was unmounted from outside"}, {"resolution", "systemctl reload cairnd mounts it again"}});
       tell_status();
+      // A helper that was killed leaves its guest to nobody; where no note is this costs a look at a folder.
+      if (const auto now = steady_clock::now(); now >= look_for_guests_) {
+        release_left_guests(*engine_->settings());
+        look_for_guests_ = now + kLookForGuests;
+      }
     }
   }
 
@@ -366,6 +372,7 @@ class Daemon {
   const std::filesystem::path settings_file_;
   UniqueFd signals_;
   UniqueFd end_signals_;  // SIGTERM and SIGINT only, never read: whether the end was asked for
+  steady_clock::time_point look_for_guests_ = steady_clock::now() + kLookForGuests;
   std::optional<StateLock> lock_;
   std::unique_ptr<Engine> engine_;
   std::optional<LocalService> service_;

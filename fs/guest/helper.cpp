@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "fs/guest/helper.h"
 
+#include <fcntl.h>
 #include <fmt/core.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -414,7 +417,22 @@ bool is_guest_helper(int argc, char** argv) {
   return argc > 0 && std::strcmp(argv[0], kHelperName) == 0;
 }
 
+namespace {
+
+// Events go to the journal or a file. A terminal or a pipe is that of a command, which may end long before this:
+// whoever reads the pipe to its end must not wait for a guest.
+void settle_log() {
+  struct stat facts{};
+  const bool is_file = ::fstat(STDERR_FILENO, &facts) == 0 && S_ISREG(facts.st_mode);
+  if (is_file || std::getenv("JOURNAL_STREAM") != nullptr) return;
+  const UniqueFd nothing(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+  if (nothing) ::dup2(nothing.get(), STDERR_FILENO);
+}
+
+}  // namespace
+
 int run_guest_helper() {
+  settle_log();
   // Whoever ends a service, or presses Ctrl-C, must not leave a guest frozen.
   for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE, SIGTTOU}) std::signal(signal, SIG_IGN);
   // Nobody's child: who began us need not wait for our end, which may come later than its own.
