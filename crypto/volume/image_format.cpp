@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 
+#include "config/base/big_endian.h"
 #include "config/base/text.h"
 #include "crypto/volume/volume_source.h"
 
@@ -17,13 +18,6 @@ namespace {
 constexpr std::size_t kLook = 4096;
 constexpr std::size_t kFooter = 512;  // of VHD and DMG
 constexpr std::size_t kLongestName = 1023;
-
-template <class Integer>
-Integer big_at(ByteView bytes, std::size_t at) {
-  Integer value = 0;
-  for (std::size_t i = 0; i < sizeof(Integer); ++i) value = static_cast<Integer>((value << 8) | bytes[at + i]);
-  return value;
-}
 
 template <class Integer>
 Integer little_at(ByteView bytes, std::size_t at) {
@@ -55,20 +49,20 @@ std::string backing_file(ByteView start, std::uint64_t offset, std::uint64_t siz
 
 ImageFormat qcow2(ByteView start) {
   ImageFormat found{"qcow2", "qcow2", {}};
-  const auto version = big_at<std::uint32_t>(start, 4);
+  const auto version = get_be<std::uint32_t>(start, 4);
   if (version == 1) found = {"qcow", "qcow", {}};
-  if (const std::string words = backing_file(start, big_at<std::uint64_t>(start, 8), big_at<std::uint32_t>(start, 16));
+  if (const std::string words = backing_file(start, get_be<std::uint64_t>(start, 8), get_be<std::uint32_t>(start, 16));
       !words.empty()) {
     add(found.detail, words);
     found.elsewhere = true;
   }
   constexpr std::uint64_t kDataFile = 4;  // an incompatible feature
-  if (version >= 3 && (big_at<std::uint64_t>(start, 72) & kDataFile) != 0) {
+  if (version >= 3 && (get_be<std::uint64_t>(start, 72) & kDataFile) != 0) {
     add(found.detail, "its data lie in another file");
     found.elsewhere = true;
   }
   // qcow1 has its method at 36, qcow2 at 32.
-  switch (big_at<std::uint32_t>(start, version == 1 ? 36 : 32)) {
+  switch (get_be<std::uint32_t>(start, version == 1 ? 36 : 32)) {
     case 0:
       break;
     case 1:
@@ -130,8 +124,8 @@ std::optional<ImageFormat> vhd(ByteView footer) {
   std::uint32_t sum = 0;
   for (std::size_t i = 0; i < footer.size(); ++i)
     if (i < kChecksumAt || i >= kChecksumAt + 4) sum += footer[i];
-  if (~sum != big_at<std::uint32_t>(footer, kChecksumAt)) return std::nullopt;
-  switch (big_at<std::uint32_t>(footer, 60)) {
+  if (~sum != get_be<std::uint32_t>(footer, kChecksumAt)) return std::nullopt;
+  switch (get_be<std::uint32_t>(footer, 60)) {
     case 2:
       return ImageFormat{"VHD", "vhd", "of fixed size: a raw disk and 512 bytes that are not the disk's", {}, false};
     case 4:
@@ -158,7 +152,7 @@ Result<std::optional<ImageFormat>> find_image_format(ByteSource& image) {
   if (auto found = vhd(end)) return found;
   if (auto found = vhd(ByteView(end).subspan(1))) return found;
   constexpr std::uint32_t kDmgTrailer = 512;  // its version 4 and its own size follow the magic
-  if (has_text(end, 0, "koly") && big_at<std::uint32_t>(end, 4) == 4 && big_at<std::uint32_t>(end, 8) == kDmgTrailer)
+  if (has_text(end, 0, "koly") && get_be<std::uint32_t>(end, 4) == 4 && get_be<std::uint32_t>(end, 8) == kDmgTrailer)
     return ImageFormat{"DMG", "dmg", {}};
   return std::nullopt;
 }

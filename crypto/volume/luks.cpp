@@ -10,6 +10,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "config/base/big_endian.h"
 #include "config/base/json.h"
 #include "config/base/ranges.h"
 #include "config/base/units.h"
@@ -35,13 +36,6 @@ constexpr std::uint64_t kUsualHeaderArea = 16 * kMiB;
 constexpr std::uint64_t kLargestLuks1Header = 128 * kMiB;
 // LUKS2 allows 4 MiB twice and 128 MiB of keyslots.
 constexpr std::uint64_t kLargestLuks2Header = 2 * 4 * kMiB + 128 * kMiB;
-
-template <class Integer>
-Integer get_be(ByteView bytes, std::size_t at) {
-  Integer value = 0;
-  for (std::size_t i = 0; i < sizeof(Integer); ++i) value = static_cast<Integer>((value << 8) | bytes[at + i]);
-  return value;
-}
 
 std::string text_field(ByteView bytes, std::size_t at, std::size_t size) {
   return printable(as_text(bytes.subspan(at, size)));

@@ -6,6 +6,8 @@
 #include "crypto/volume/probe_budget.h"
 #include "crypto/volume/volume_source.h"
 
+#include "config/base/big_endian.h"
+
 namespace cairn {
 namespace {
 
@@ -16,26 +18,18 @@ constexpr std::size_t kVersion2Header = 72;
 constexpr std::uint32_t kCryptoHeader = 0x0537be77;  // offset and length of the LUKS header, 64 bits each
 constexpr std::uint32_t kMethodLuks = 2;
 
-template <class Integer>
-Integer from_big_end(ByteView bytes, std::size_t at) {
-  Integer value = 0;
-  for (std::size_t i = 0; i < sizeof(Integer); ++i) value = static_cast<Integer>((value << 8) | bytes[at + i]);
-  return value;
-}
-
 // Nothing: it has none.
 std::optional<ByteRange> crypto_header(ByteView start) {
   if (start.size() < 104 || as_text(start.first(4)) != "QFI\xfb") return std::nullopt;
-  if (from_big_end<std::uint32_t>(start, 32) != kMethodLuks) return std::nullopt;
-  std::size_t at =
-      from_big_end<std::uint32_t>(start, 4) >= 3 ? from_big_end<std::uint32_t>(start, 100) : kVersion2Header;
+  if (get_be<std::uint32_t>(start, 32) != kMethodLuks) return std::nullopt;
+  std::size_t at = get_be<std::uint32_t>(start, 4) >= 3 ? get_be<std::uint32_t>(start, 100) : kVersion2Header;
   while (at < start.size() && start.size() - at >= 8) {
-    const auto type = from_big_end<std::uint32_t>(start, at);
-    const std::size_t size = from_big_end<std::uint32_t>(start, at + 4);
+    const auto type = get_be<std::uint32_t>(start, at);
+    const std::size_t size = get_be<std::uint32_t>(start, at + 4);
     at += 8;
     if (type == 0 || size > start.size() - at) return std::nullopt;
     if (type == kCryptoHeader && size >= 16)
-      return ByteRange{from_big_end<std::uint64_t>(start, at), from_big_end<std::uint64_t>(start, at + 8)};
+      return ByteRange{get_be<std::uint64_t>(start, at), get_be<std::uint64_t>(start, at + 8)};
     at += (size + 7) / 8 * 8;
   }
   return std::nullopt;

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <map>
 
+#include "config/base/big_endian.h"
 #include "config/base/units.h"
 #include "crypto/volume/guest_file_helper.h"
 
@@ -19,13 +20,6 @@ constexpr std::uint64_t kLargestFolder = 64 * kMiB;
 constexpr std::uint64_t kFolderIndexAt = 32 * kGiB;  // in a folder's own bytes: beyond it lies its index
 constexpr int kDeepestTree = 9;
 constexpr std::size_t kMostExtents = 1'000'000;
-
-template <class Integer>
-Integer be(ByteView bytes, std::size_t at) {
-  Integer value = 0;
-  for (std::size_t i = 0; i < sizeof(Integer); ++i) value = static_cast<Integer>((value << 8U) | bytes[at + i]);
-  return value;
-}
 
 [[noreturn]] void damaged(const char* what) {
   say(FileOutcome::damaged, fmt::format("it is XFS, and {} makes no sense", what));
@@ -56,12 +50,12 @@ class Xfs {
     if (!is_inside(question, 0, super.size())) return false;
     ask(0, super);
     if (!as_text(super).starts_with("XFSB")) return false;
-    block_size_ = be<std::uint32_t>(super, 4);
-    root_ = be<std::uint64_t>(super, 56);
-    blocks_of_group_ = be<std::uint32_t>(super, 84);
-    groups_ = be<std::uint32_t>(super, 88);
-    const auto version = be<std::uint16_t>(super, 100);
-    inode_size_ = be<std::uint16_t>(super, 104);
+    block_size_ = get_be<std::uint32_t>(super, 4);
+    root_ = get_be<std::uint64_t>(super, 56);
+    blocks_of_group_ = get_be<std::uint32_t>(super, 84);
+    groups_ = get_be<std::uint32_t>(super, 88);
+    const auto version = get_be<std::uint16_t>(super, 100);
+    inode_size_ = get_be<std::uint16_t>(super, 104);
     block_log_ = super[120];
     inode_log_ = super[122];
     inodes_of_block_log_ = super[123];
@@ -77,8 +71,8 @@ class Xfs {
     folder_block_ = block_size_ << folder_log;
     constexpr std::uint32_t kTypesIn5 = 1;
     constexpr std::uint32_t kTypesIn4 = 0x200;
-    has_types_ = version_5_ ? (be<std::uint32_t>(super, 216) & kTypesIn5) != 0
-                            : (version & 0x8000U) != 0 && (be<std::uint32_t>(super, 200) & kTypesIn4) != 0;
+    has_types_ = version_5_ ? (get_be<std::uint32_t>(super, 216) & kTypesIn5) != 0
+                            : (version & 0x8000U) != 0 && (get_be<std::uint32_t>(super, 200) & kTypesIn4) != 0;
     return true;
   }
   [[nodiscard]] std::uint64_t root() const { return root_; }
@@ -91,13 +85,13 @@ class Xfs {
     read(place_of(group, block) + index * inode_size_, bytes);
     if (as_text(bytes).substr(0, 2) != "IN") damaged("an inode");
     Inode inode;
-    inode.mode = be<std::uint16_t>(bytes, 2);
+    inode.mode = get_be<std::uint16_t>(bytes, 2);
     const bool version_3 = bytes[4] >= 3;
     inode.format = bytes[5];
-    inode.size = be<std::uint64_t>(bytes, 56);
-    const bool many = version_3 && (be<std::uint64_t>(bytes, 120) & 0x10U) != 0;  // 64 bits of extent numbers
-    inode.extents = many ? be<std::uint64_t>(bytes, 24) : be<std::uint32_t>(bytes, 76);
-    inode.realtime = (be<std::uint16_t>(bytes, 90) & 1U) != 0;
+    inode.size = get_be<std::uint64_t>(bytes, 56);
+    const bool many = version_3 && (get_be<std::uint64_t>(bytes, 120) & 0x10U) != 0;  // 64 bits of extent numbers
+    inode.extents = many ? get_be<std::uint64_t>(bytes, 24) : get_be<std::uint32_t>(bytes, 76);
+    inode.realtime = (get_be<std::uint16_t>(bytes, 90) & 1U) != 0;
     const std::size_t from = version_3 ? 176 : 100;
     const std::size_t size = bytes[82] != 0 ? std::size_t{bytes[82]} * 8 : bytes.size() - from;
     if (from + size > bytes.size()) damaged("an inode");
@@ -115,10 +109,10 @@ class Xfs {
     } else if (inode.format == 3) {
       if (inode.fork.size() < 4) damaged("an inode's tree");
       const std::size_t room = (inode.fork.size() - 4) / 16;
-      const auto count = be<std::uint16_t>(inode.fork, 2);
+      const auto count = get_be<std::uint16_t>(inode.fork, 2);
       if (count > room) damaged("an inode's tree");
       for (std::size_t i = 0; i < count; ++i)
-        add_tree(be<std::uint64_t>(inode.fork, 4 + room * 8 + i * 8), be<std::uint16_t>(inode.fork, 0), found);
+        add_tree(get_be<std::uint64_t>(inode.fork, 4 + room * 8 + i * 8), get_be<std::uint16_t>(inode.fork, 0), found);
     } else {
       damaged("an inode's format");
     }
@@ -168,8 +162,8 @@ class Xfs {
 
   static void add_extents(ByteView records, std::size_t count, std::map<std::uint64_t, Extent>& found) {
     for (std::size_t i = 0; i < count; ++i) {
-      const auto high = be<std::uint64_t>(records, i * 16);
-      const auto low = be<std::uint64_t>(records, i * 16 + 8);
+      const auto high = get_be<std::uint64_t>(records, i * 16);
+      const auto low = get_be<std::uint64_t>(records, i * 16 + 8);
       if (found.size() >= kMostExtents) damaged("the number of extents");
       const std::uint64_t at = (high & ~(1ULL << 63U)) >> 9U;
       if (at >= 1ULL << 47U) damaged("the place of an extent");
@@ -182,14 +176,14 @@ class Xfs {
     Buffer block(block_size_);
     read(place_of(number >> group_log_, number & mask(group_log_)), block);
     const std::size_t head = version_5_ ? 72 : 24;
-    if (as_text(block).substr(0, 4) != (version_5_ ? "BMA3" : "BMAP") || be<std::uint16_t>(block, 4) != level - 1)
+    if (as_text(block).substr(0, 4) != (version_5_ ? "BMA3" : "BMAP") || get_be<std::uint16_t>(block, 4) != level - 1)
       damaged("a block of a tree");
     const std::size_t room = (block.size() - head) / 16;
-    const auto count = be<std::uint16_t>(block, 6);
+    const auto count = get_be<std::uint16_t>(block, 6);
     if (count > room) damaged("a block of a tree");
     if (level == 1) return add_extents(ByteView(block).subspan(head), count, found);
     for (std::size_t i = 0; i < count; ++i)
-      add_tree(be<std::uint64_t>(block, head + room * 8 + i * 8), level - 1, found);
+      add_tree(get_be<std::uint64_t>(block, head + room * 8 + i * 8), level - 1, found);
   }
 
   std::uint64_t lookup_short(const Inode& folder, std::string_view name) const {
@@ -204,7 +198,7 @@ class Xfs {
       const std::size_t number_at = at + 3 + length + (has_types_ ? 1 : 0);
       if (number_at + number_size > bytes.size()) damaged("a folder");
       if (as_text(bytes.subspan(at + 3, length)) == name)
-        return number_size == 8 ? be<std::uint64_t>(bytes, number_at) : be<std::uint32_t>(bytes, number_at);
+        return number_size == 8 ? get_be<std::uint64_t>(bytes, number_at) : get_be<std::uint32_t>(bytes, number_at);
       at = number_at + number_size;
     }
     return 0;
@@ -217,13 +211,13 @@ class Xfs {
     if (!alone && magic != (version_5_ ? "XDD3" : "XD2D")) damaged("a block of a folder");
     std::size_t end = block.size();
     if (alone) {
-      const std::uint64_t index = 8 + std::uint64_t{be<std::uint32_t>(block, block.size() - 8)} * 8;
+      const std::uint64_t index = 8 + std::uint64_t{get_be<std::uint32_t>(block, block.size() - 8)} * 8;
       if (index > block.size()) damaged("a block of a folder");
       end -= static_cast<std::size_t>(index);
     }
     for (std::size_t at = version_5_ ? 64 : 16; at + 12 <= end;) {
-      if (be<std::uint16_t>(block, at) == 0xFFFF) {
-        const std::size_t length = be<std::uint16_t>(block, at + 2);
+      if (get_be<std::uint16_t>(block, at) == 0xFFFF) {
+        const std::size_t length = get_be<std::uint16_t>(block, at + 2);
         if (length < 8) damaged("a block of a folder");
         at += length;
         continue;
@@ -231,7 +225,7 @@ class Xfs {
       const std::size_t length = block[at + 8];
       const std::size_t whole = (8 + 1 + length + (has_types_ ? 1 : 0) + 2 + 7) / 8 * 8;
       if (length == 0 || whole > end - at) damaged("a block of a folder");
-      if (as_text(block.subspan(at + 9, length)) == name) return be<std::uint64_t>(block, at);
+      if (as_text(block.subspan(at + 9, length)) == name) return get_be<std::uint64_t>(block, at);
       at += whole;
     }
     return 0;

@@ -11,7 +11,6 @@
 #include "daemon/keys/key_rules.h"
 #include "daemon/queue/job.h"
 #include "fs/guest/image_lock.h"
-#include "fs/image/open_image.h"
 
 namespace cairn {
 namespace {

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "config/base/unique_fd.h"
+#include "fs/file/lock_seen.h"
 
 namespace cairn {
 namespace {
@@ -39,15 +40,12 @@ std::string holders_of(const fs::path& file) {
   return found;
 }
 
-// A lock of anybody's excludes one for writing on all bytes. QEMU: shared locks on bytes from 100 and from 200 on, with
-// what it may do and what others may not (block/file-posix.c, RAW_LOCK_PERM_BASE). Empty: there is none.
+// Empty: there is no lock.
 std::string locked_by_whom(int fd) {
-  struct flock lock{};
-  lock.l_type = F_WRLCK;
-  lock.l_whence = SEEK_SET;
-  if (fcntl(fd, F_OFD_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) return {};
-  return lock.l_pid > 0 ? fmt::format("it is locked (by process {})", lock.l_pid)
-                        : "it is locked, as QEMU locks the disks of a machine that runs";
+  const auto lock = lock_seen(fd);
+  if (!lock) return {};
+  return lock->process > 0 ? fmt::format("it is locked (by process {})", lock->process)
+                           : "it is locked, as QEMU locks the disks of a machine that runs";
 }
 
 // A lease for reading is refused as long as anybody has the file open for writing, in whatever process or namespace, a

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <nlohmann/json.hpp>
@@ -37,15 +38,15 @@ Result<void> spawn_helper(const std::filesystem::path& program, int socket) {
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-  posix_spawn_file_actions_adddup2(&actions, socket, kHelperFd);
-  posix_spawn_file_actions_addclosefrom_np(&actions, kHelperFd + 1);
+  posix_spawn_file_actions_adddup2(&actions, socket, kGuestHelperFd);
+  posix_spawn_file_actions_addclosefrom_np(&actions, kGuestHelperFd + 1);
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   sigset_t none;
   sigemptyset(&none);
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSID);
-  std::string name = kHelperName;
+  std::string name = kGuestHelperName;
   char* words[] = {name.data(), nullptr};
   pid_t pid = 0;
   const int problem = posix_spawn(&pid, program.c_str(), &actions, &attributes, words, environ);
@@ -68,8 +69,8 @@ Result<GuestClient> GuestClient::start(const GuestPlace& place) {
   UniqueFd ours(ends[0]);
   UniqueFd theirs(ends[1]);
   // dup2 onto itself would leave it to be closed by the exec.
-  if (theirs.get() == kHelperFd) {
-    theirs = UniqueFd(::fcntl(kHelperFd, F_DUPFD_CLOEXEC, kHelperFd + 1));
+  if (theirs.get() == kGuestHelperFd) {
+    theirs = UniqueFd(::fcntl(kGuestHelperFd, F_DUPFD_CLOEXEC, kGuestHelperFd + 1));
     if (!theirs) return fail_errno(errno, kBegin, kObject);
   }
   CAIRN_CHECK(spawn_helper(place.program, theirs.get()));
@@ -142,6 +143,9 @@ Result<std::vector<ListedGuest>> GuestClient::list(const std::string& uri, const
 
 Result<GuestClient::TakenOver> GuestClient::take_over(const std::string& machine, const GuestSettings& guest,
                                                       const GuestPlace& place) {
+  // Mostly there is none, and no helper is needed to know that.
+  CAIRN_TRY(const auto noted, HoldRecord::list(place.notes));
+  if (std::ranges::find(noted, machine, &HoldRecord::Noted::machine) == noted.end()) return TakenOver{};
   CAIRN_TRY(GuestClient client, start(place));
   CAIRN_TRY(const json answer, client.ask_unless_stopped(take_over_message(machine, guest, place), kPatience));
   return understood([&] {

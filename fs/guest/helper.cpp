@@ -414,7 +414,7 @@ class Helper {
 }  // namespace
 
 bool is_guest_helper(int argc, char** argv) {
-  return argc > 0 && std::strcmp(argv[0], kHelperName) == 0;
+  return argc > 0 && std::strcmp(argv[0], kGuestHelperName) == 0;
 }
 
 namespace {
@@ -439,9 +439,9 @@ int run_guest_helper() {
   const pid_t child = ::fork();
   if (child != 0) ::_exit(child < 0 ? 1 : 0);
   ::setsid();
-  ::prctl(PR_SET_NAME, kHelperName, 0, 0, 0);
+  ::prctl(PR_SET_NAME, kGuestHelperName, 0, 0, 0);
   // Never destroyed: a thread of its own is in it.
-  static Helper helper(MessageSocket(UniqueFd(kHelperFd), "the program that began the guest helper"));
+  static Helper helper(MessageSocket(UniqueFd(kGuestHelperFd), "the program that began the guest helper"));
   helper.run();
   // The library of libvirt has threads that go on.
   ::_exit(0);

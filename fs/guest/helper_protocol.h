@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What we and the guest helper say to each other: JSON messages, one a line, over a pair of sockets. The helper is this
-// same program, run again under the name kHelperName; it speaks with the hypervisor and the guest, holds the guest, and
-// lets it go whatever becomes of us. Requests and answers: LIVE.md "The helper". Pure.
+// same program, run again under the name kGuestHelperName; it speaks with the hypervisor and the guest, holds the
+// guest, and lets it go whatever becomes of us. Requests and answers: LIVE.md "The helper". Pure.
 #pragma once
 
 #include <chrono>
@@ -14,8 +14,8 @@
 
 namespace cairn {
 
-inline constexpr const char* kHelperName = "cairn-guest";
-inline constexpr int kHelperFd = 3;  // the helper's end of the pair
+inline constexpr const char* kGuestHelperName = "cairn-guest";
+inline constexpr int kGuestHelperFd = 3;  // the helper's end of the pair
 
 // How a guest is held. freeze: its agent has frozen its file systems; pause: its processors stand.
 enum class Hold { none, freeze, pause };

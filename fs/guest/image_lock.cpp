@@ -4,18 +4,13 @@
 #include <fcntl.h>
 
 #include "config/base/unique_fd.h"
+#include "fs/file/lock_seen.h"
 
 namespace cairn {
 
 bool is_locked_as_by_qemu(const std::filesystem::path& image) {
   const UniqueFd fd(::open(image.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  if (!fd) return false;
-  struct flock lock{};
-  lock.l_type = F_WRLCK;
-  lock.l_whence = SEEK_SET;
-  lock.l_start = 100;
-  lock.l_len = 200;
-  return ::fcntl(fd.get(), F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+  return fd && lock_seen(fd.get(), {100, 200});
 }
 
 }  // namespace cairn

@@ -7,8 +7,7 @@
 
 namespace cairn {
 
-// QEMU locks bytes from 100 and from 200 on of each image that it has open (block/file-posix.c), unless it was told not
-// to (locking=off). False also where that cannot be seen.
+// On the bytes that QEMU locks (fs/file/lock_seen.h). False also where that cannot be seen.
 bool is_locked_as_by_qemu(const std::filesystem::path& image);
 
 }  // namespace cairn

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "config/base/json.h"
+#include "fs/file/lock_seen.h"
 #include "fs/image/clone/reflink_clone.h"
 #include "fs/image/confined_process.h"
 #include "fs/image/raw_image.h"
@@ -332,12 +333,8 @@ std::string ImageChain::node_alone(std::size_t layer) const {
   return "json:" + json_text(node_json(layer, false));
 }
 
-// QEMU locks bytes from 100 and from 200 on (block/file-posix.c, RAW_LOCK_PERM_BASE); only asked, never taken.
 bool ImageChain::is_locked() const {
-  struct flock lock{};
-  lock.l_type = F_WRLCK;
-  lock.l_whence = SEEK_SET;
-  return ::fcntl(files_.front().original.get(), F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+  return lock_seen(files_.front().original.get()).has_value();
 }
 
 }  // namespace cairn

@@ -36,11 +36,12 @@ no_note() { [ -z "$(ls "$work/state/guests" 2>/dev/null)" ]; }
 noted() { [ -s "$work/state/guests/rig.json" ]; }
 
 # proved NAME: the newest point, restored, boots as a state of one instant.
+first=a second=b  # what its disks are called
 proved() {
   rm -rf "$work/xfs/out"
   mkdir "$work/xfs/out"
   if ! run cairn restore rig@latest --to "$work/xfs/out" && [ $status -ne 3 ]; then not_ok "$1" "$(cat "$stderr")"; return; fi
-  check "$1" bash "$rig" check "$work/xfs/out/a.img" "$work/xfs/out/b.img" "$guest/key"
+  check "$1" bash "$rig" check "$work/xfs/out/$first.img" "$work/xfs/out/$second.img" "$guest/key"
 }
 
 # --- backups ----------------------------------------------------------------------------------------------------------
@@ -149,12 +150,7 @@ if have libvirtd && have virsh && bash "$rig" start "$guest" libvirt >"$work/rig
   bash "$rig" ticker "$guest" on
   rounds=1
   [ "${CAIRN_ALL:-no}" = no ] || rounds=20
-  proved() {
-    rm -rf "$work/xfs/out"
-    mkdir "$work/xfs/out"
-    if ! run cairn restore rig@latest --to "$work/xfs/out" && [ $status -ne 3 ]; then not_ok "$1" "$(cat "$stderr")"; return; fi
-    check "$1" bash "$rig" check "$work/xfs/out/vda.img" "$work/xfs/out/vdb.img" "$guest/key"
-  }
+  first=vda second=vdb
   backups libvirt
   contains "the definition is the domain's" "$(cairn points rig@latest --json | jq -r .definition_base64 | base64 -d)" "<name>rig</name>"
   bash "$rig" daemon "$guest" kill >/dev/null 2>&1

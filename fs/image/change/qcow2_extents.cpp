@@ -11,6 +11,8 @@
 #include <memory>
 #include <optional>
 
+#include "config/base/big_endian.h"
+
 namespace cairn {
 namespace {
 
@@ -37,13 +39,6 @@ constexpr std::uint64_t kOffsetBits = 0x00fffffffffffe00;
 constexpr std::uint64_t kCopied = 1ULL << 63;
 constexpr std::uint64_t kCompressed = 1ULL << 62;
 constexpr std::uint64_t kZeroFlag = 1;
-
-template <class Integer>
-Integer be_at(ByteView bytes, std::size_t at) {
-  Integer value = 0;
-  for (std::size_t i = 0; i < sizeof(Integer); ++i) value = static_cast<Integer>((value << 8) | bytes[at + i]);
-  return value;
-}
 
 // False: the file ends before.
 Result<bool> read_file(int fd, std::uint64_t offset, MutableBytes to) {
@@ -75,21 +70,21 @@ class Tables {
     tables->fd_ = fd;
     Buffer header(kHeader);
     CAIRN_TRY(const bool whole, read_file(fd, 0, header));
-    const auto version = be_at<std::uint32_t>(header, 4);
-    if (!whole || be_at<std::uint32_t>(header, 0) != 0x514649fb || version < 2 || version > 3)
+    const auto version = get_be<std::uint32_t>(header, 4);
+    if (!whole || get_be<std::uint32_t>(header, 0) != 0x514649fb || version < 2 || version > 3)
       return refused("it is no qcow2 of a version that is known");
-    if (be_at<std::uint32_t>(header, 32) != 0) return refused("the format itself encrypts it");
-    const std::uint64_t features = version == 3 ? be_at<std::uint64_t>(header, 72) : 0;
+    if (get_be<std::uint32_t>(header, 32) != 0) return refused("the format itself encrypts it");
+    const std::uint64_t features = version == 3 ? get_be<std::uint64_t>(header, 72) : 0;
     if ((features & ~kHarmlessFeatures) != 0)
       return refused(fmt::format("it has features whose changes are not tracked (0x{:x})", features));
     tables->has_zero_flag_ = version == 3;
     CAIRN_TRY(tables->backing_, backing_of(fd, header, version));
     if (tables->backing_ && tables->backing_->empty()) return refused("its header is damaged");
-    tables->cluster_bits_ = be_at<std::uint32_t>(header, 20);
+    tables->cluster_bits_ = get_be<std::uint32_t>(header, 20);
     if (tables->cluster_bits_ < 9 || tables->cluster_bits_ > 21) return refused("its header is damaged");
-    tables->size_ = be_at<std::uint64_t>(header, 24);
-    const std::uint64_t entries = be_at<std::uint32_t>(header, 36);
-    const std::uint64_t at = be_at<std::uint64_t>(header, 40);
+    tables->size_ = get_be<std::uint64_t>(header, 24);
+    const std::uint64_t entries = get_be<std::uint32_t>(header, 36);
+    const std::uint64_t at = get_be<std::uint64_t>(header, 40);
     const std::uint64_t per_table = tables->bytes_per_table();
     if (entries > kMostL1 || tables->size_ / per_table + (tables->size_ % per_table != 0) > entries || at % 512 != 0 ||
         at > INT64_MAX / 2)
@@ -97,7 +92,7 @@ class Tables {
     Buffer l1(static_cast<std::size_t>(entries * 8));
     CAIRN_TRY(const bool complete, read_file(fd, at, l1));
     if (!complete) return refused("its first table is cut off");
-    for (std::size_t i = 0; i < entries; ++i) tables->l1_.push_back(be_at<std::uint64_t>(l1, i * 8));
+    for (std::size_t i = 0; i < entries; ++i) tables->l1_.push_back(get_be<std::uint64_t>(l1, i * 8));
     return tables;
   }
 
@@ -129,17 +124,17 @@ class Tables {
       return {};
     }
     clusters.reserve(table.size() / 8);
-    for (std::size_t i = 0; i < table.size(); i += 8) clusters.push_back(cluster_of(be_at<std::uint64_t>(table, i)));
+    for (std::size_t i = 0; i < table.size(); i += 8) clusters.push_back(cluster_of(get_be<std::uint64_t>(table, i)));
     return {};
   }
 
  private:
   // Name and format of the backing file, as they stand in the header with all its extensions; empty text: damaged.
   static Result<std::optional<std::string>> backing_of(int fd, ByteView header, std::uint32_t version) {
-    const auto at = be_at<std::uint64_t>(header, 8);
-    const auto size = be_at<std::uint32_t>(header, 16);
+    const auto at = get_be<std::uint64_t>(header, 8);
+    const auto size = get_be<std::uint32_t>(header, 16);
     if (at == 0) return std::optional<std::string>();
-    const std::uint64_t extensions = version == 3 ? be_at<std::uint32_t>(header, 100) : kHeaderOfVersion2;
+    const std::uint64_t extensions = version == 3 ? get_be<std::uint32_t>(header, 100) : kHeaderOfVersion2;
     if (size == 0 || size > kLongestName || extensions > at || at > kLargestHeader) return std::optional(std::string());
     Buffer bytes(static_cast<std::size_t>(at + size - extensions));
     CAIRN_TRY(const bool whole, read_file(fd, extensions, bytes));
