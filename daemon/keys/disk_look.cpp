@@ -7,8 +7,8 @@
 #include <algorithm>
 
 #include "crypto/volume/detached_header.h"
-#include "daemon/keys/detached_file.h"
 #include "crypto/volume/qcow2_luks.h"
+#include "daemon/keys/detached_file.h"
 #include "fs/image/open_image.h"
 
 namespace cairn {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Whether LMDB can be trusted with an index file. LMDB maps its file and follows what is written there: a page number
-// or an offset that went bad leads it anywhere (what is done about that while a file is open: map_guard.h). This reads the file as bytes and follows nothing that it
-// has not looked at. Format: LMDB 0.9's mdb.c (data version 1, 64-bit, little-endian), and of it what an index uses: no
-// duplicates, no fixed mapping. Values are not looked at: whoever reads them checks them.
+// or an offset that went bad leads it anywhere (what is done about that while a file is open: map_guard.h). This reads
+// the file as bytes and follows nothing that it has not looked at. Format: LMDB 0.9's mdb.c (data version 1, 64-bit,
+// little-endian), and of it what an index uses: no duplicates, no fixed mapping. Values are not looked at: whoever
+// reads them checks them.
 #pragma once
 
 #include <cstdint>
